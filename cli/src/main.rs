@@ -1,0 +1,2 @@
+//! `kubectl headroom`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Custom resource types of group headroom.dev and their schemas.

@@ -1,0 +1,1 @@
+//! The controller manager process, one folder per controller.

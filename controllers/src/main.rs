@@ -1,0 +1,2 @@
+//! The controllers binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Hollow nodes: simulated kubelets on a real API server.

@@ -1,0 +1,1 @@
+//! Real control plane for tests: builder, harness, scenarios, demo, benches.

@@ -1,0 +1,1 @@
+//! The scheduling engine, pure: framework, plugins, queue, cache, cycle.
