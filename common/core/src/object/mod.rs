@@ -1,0 +1,31 @@
+//! Rows: what is kept of each API object.
+//!
+//! A row has the fields that something here reads, and no others; it can never be written back (rows have no
+//! `Serialize`), so writing is always a patch, a create or a full typed object (DESIGN.md 4.4). The runtime converts
+//! wire objects into rows and interns what repeats: all pods of one template share one [`PodSpec`].
+
+mod core_v1;
+mod endpoints;
+mod kind;
+mod meta;
+mod node;
+mod pod;
+mod pod_spec;
+
+pub use self::{
+    core_v1::{
+        Lease, Namespace, PriorityClass, RcCondition, ReplicationController, ReplicationControllerStatus, Service,
+        ServicePort, TargetPort,
+    },
+    endpoints::{
+        AddressType, Endpoint, EndpointAddress, EndpointPort, EndpointSlice, EndpointSubset, Endpoints, ObjectReference,
+    },
+    kind::Kind,
+    meta::{Meta, ObjectKey, OwnerRef},
+    node::{Node, NodeAddress, NodeCondition, Status},
+    pod::{ContainerStatus, Phase, Pod, PodCondition, PodStatus, Qos},
+    pod_spec::{
+        Affinity, Container, ContainerPort, NodeAffinity, PodAffinityTerm, PodSpec, PreemptionPolicy, Protocol,
+        RestartPolicy, Volume, VolumeKind, WeightedPodAffinityTerm,
+    },
+};
