@@ -1,0 +1,63 @@
+# Entry points for people and CI. `make help` lists them.
+
+# Whatever is expensive to build lives outside the work tree, keyed by version, and is shared by all checkouts.
+HEADROOM_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/headroom
+export HEADROOM_CACHE
+export CARGO_TARGET_DIR ?= $(HEADROOM_CACHE)/target
+# Tests, demo and benches use the optimised profile without LTO: dependencies are compiled once.
+CARGO ?= cargo
+PROFILE := --release --locked
+BIN := $(CARGO_TARGET_DIR)/release
+DENY_VERSION := 0.20.2
+DENY := $(HEADROOM_CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+
+.DEFAULT_GOAL := help
+.PHONY: help build control-plane demo test unit e2e lint fmt clippy deny bench bench-core clean-cache
+
+help: ## List the targets
+	@printf 'Headroom: a scheduler and controller manager for small Kubernetes clusters\n\n'
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nBuilt parts are kept in %s\n' "$(HEADROOM_CACHE)"
+
+build: ## Build all binaries (optimised, without LTO)
+	$(CARGO) build $(PROFILE) --workspace --bins
+
+control-plane: ## Build etcd, kube-apiserver, kubectl, kube-scheduler and kube-controller-manager from their Go modules
+	@$(CARGO) build $(PROFILE) --quiet -p headroom-e2e --bin control-plane
+	@$(BIN)/control-plane build
+
+demo: build control-plane ## Show the main job on a real API server (KEEP=1 leaves it running)
+	@$(BIN)/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
+
+test: lint unit e2e ## Everything that CI runs: lint, unit and property tests, scenarios on a real control plane
+
+unit: ## Unit and property tests, without a control plane
+	$(CARGO) test $(PROFILE) --workspace --exclude headroom-e2e
+
+e2e: build control-plane ## Scenarios on the real control plane
+	@$(CARGO) test $(PROFILE) -p headroom-e2e -- --test-threads=2
+	@$(BIN)/control-plane ran
+
+lint: fmt clippy deny ## Formatting, clippy and cargo-deny
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy $(PROFILE) --workspace --all-targets -- -D warnings
+
+deny: $(DENY)
+	$(DENY) --log-level warn --workspace check bans licenses sources
+
+$(DENY):
+	@echo "Building cargo-deny $(DENY_VERSION), once, into $(HEADROOM_CACHE)/tools"
+	$(CARGO) install --quiet --locked --version $(DENY_VERSION) --root $(HEADROOM_CACHE)/tools/cargo-deny-$(DENY_VERSION) cargo-deny
+
+bench: build control-plane ## Measure ours beside stock on the same API server (writes docs/benchmarks/)
+	@$(BIN)/bench $(BENCH_FLAGS)
+
+bench-core: ## Time the engine's decisions in process
+	$(CARGO) bench -p headroom-engine
+
+clean-cache: ## Remove everything that was built outside the work tree
+	rm -rf "$(HEADROOM_CACHE)"
