@@ -8,6 +8,7 @@ pub mod intent;
 pub mod memory;
 pub mod object;
 pub mod quantity;
+pub mod queue;
 pub mod requests;
 pub mod resource;
 pub mod selector;

@@ -1,0 +1,246 @@
+//! A work queue of keys with the semantics of client-go's `util/workqueue`, pure.
+//!
+//! A key that is added while it waits is there once; one that is added while it is worked on is worked on again
+//! afterwards, never twice at a time. Delays and backoff are deadlines on the caller's clock.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    hash::Hash,
+    time::Duration,
+};
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::time::Mono;
+
+/// First delay of a failing key (`DefaultTypedControllerRateLimiter`).
+pub const BASE_DELAY: Duration = Duration::from_millis(5);
+/// Longest delay of a failing key.
+pub const MAX_DELAY: Duration = Duration::from_secs(1000);
+
+/// Keys waiting to be worked on.
+#[derive(Debug)]
+pub struct WorkQueue<K> {
+    ready: VecDeque<K>,
+    /// Waiting in `ready`, or to be put there when the work on them is done.
+    dirty: HashSet<K>,
+    processing: HashSet<K>,
+    /// Earliest deadline per delayed key; entries of `heap` that disagree are stale.
+    delayed: HashMap<K, Mono>,
+    heap: BinaryHeap<Reverse<(Mono, u64, Ordered<K>)>>,
+    sequence: u64,
+    failures: HashMap<K, u32>,
+    adds: u64,
+    retries: u64,
+}
+
+/// A key in the heap: ordered by deadline and sequence alone.
+#[derive(Debug, Clone)]
+struct Ordered<K>(K);
+
+impl<K> PartialEq for Ordered<K> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+impl<K> Eq for Ordered<K> {}
+impl<K> PartialOrd for Ordered<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<K> Ord for Ordered<K> {
+    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
+        std::cmp::Ordering::Equal
+    }
+}
+
+impl<K> Default for WorkQueue<K> {
+    fn default() -> Self {
+        Self {
+            ready: VecDeque::new(),
+            dirty: HashSet::new(),
+            processing: HashSet::new(),
+            delayed: HashMap::new(),
+            heap: BinaryHeap::new(),
+            sequence: 0,
+            failures: HashMap::new(),
+            adds: 0,
+            retries: 0,
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> WorkQueue<K> {
+    /// Asks for work on `key`, now.
+    pub fn add(&mut self, key: K) {
+        if self.dirty.insert(key.clone()) {
+            self.adds += 1;
+            if !self.processing.contains(&key) {
+                self.ready.push_back(key);
+            }
+        }
+    }
+
+    /// Asks for work on `key` at `at`; the earliest of several deadlines counts.
+    pub fn add_at(&mut self, key: K, at: Mono) {
+        if self.delayed.get(&key).is_some_and(|known| *known <= at) {
+            return;
+        }
+        self.delayed.insert(key.clone(), at);
+        self.sequence += 1;
+        self.heap.push(Reverse((at, self.sequence, Ordered(key))));
+    }
+
+    /// Asks for work on `key` after a delay that doubles with each failure in a row, from [`BASE_DELAY`] to
+    /// [`MAX_DELAY`]. Returns the delay.
+    pub fn add_rate_limited(&mut self, key: K, now: Mono) -> Duration {
+        let failures = self.failures.entry(key.clone()).or_insert(0);
+        let delay = BASE_DELAY.saturating_mul(1u32.checked_shl(*failures).unwrap_or(u32::MAX)).min(MAX_DELAY);
+        *failures = failures.saturating_add(1).min(31);
+        self.retries += 1;
+        self.add_at(key, now + delay);
+        delay
+    }
+
+    /// Forgets the failures of `key`: it succeeded, or is gone.
+    pub fn forget(&mut self, key: &K) {
+        self.failures.remove(key);
+    }
+
+    /// How often `key` has failed in a row.
+    pub fn failures(&self, key: &K) -> u32 {
+        self.failures.get(key).copied().unwrap_or(0)
+    }
+
+    /// The next key to work on. [`Self::done`] must follow.
+    pub fn pop(&mut self, now: Mono) -> Option<K> {
+        self.wake(now);
+        let key = self.ready.pop_front()?;
+        self.dirty.remove(&key);
+        self.processing.insert(key.clone());
+        Some(key)
+    }
+
+    /// The work on `key` has ended. If it was added meanwhile, it is ready again.
+    pub fn done(&mut self, key: &K) {
+        if self.processing.remove(key) && self.dirty.contains(key) {
+            self.ready.push_back(key.clone());
+        }
+    }
+
+    fn wake(&mut self, now: Mono) {
+        while let Some(Reverse((at, _, _))) = self.heap.peek() {
+            if *at > now {
+                break;
+            }
+            if let Some(Reverse((at, _, Ordered(key)))) = self.heap.pop()
+                && self.delayed.get(&key) == Some(&at)
+            {
+                self.delayed.remove(&key);
+                self.add(key);
+            }
+        }
+    }
+
+    /// When [`Self::pop`] will next have something that it has not now; absent when nothing is delayed. Never later
+    /// than the first live deadline (a superseded one may make it earlier, which costs one idle look).
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.heap.peek().map(|Reverse((at, _, _))| *at)
+    }
+
+    /// Keys that could be worked on now.
+    pub fn len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Whether nothing could be worked on now.
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// Adds so far (metric `workqueue_adds_total`).
+    pub const fn adds(&self) -> u64 {
+        self.adds
+    }
+
+    /// Rate-limited adds so far (metric `workqueue_retries_total`).
+    pub const fn retries(&self) -> u64 {
+        self.retries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(ms: u64) -> Mono {
+        Mono(ms * 1000)
+    }
+
+    #[test]
+    fn a_key_waits_once_and_is_never_worked_on_twice_at_a_time() {
+        let mut q = WorkQueue::default();
+        q.add("a");
+        q.add("a");
+        assert_eq!((q.len(), q.adds()), (1, 1));
+        assert_eq!(q.pop(at(0)), Some("a"));
+        q.add("a");
+        assert_eq!(q.pop(at(0)), None, "it is being worked on");
+        q.done(&"a");
+        assert_eq!(q.pop(at(0)), Some("a"));
+        q.done(&"a");
+        assert_eq!(q.pop(at(0)), None);
+    }
+
+    #[test]
+    fn the_earliest_deadline_counts() {
+        let mut q = WorkQueue::default();
+        q.add_at("a", at(50));
+        q.add_at("a", at(20));
+        q.add_at("a", at(90));
+        assert_eq!(q.next_deadline(), Some(at(20)));
+        assert_eq!(q.pop(at(19)), None);
+        assert_eq!(q.pop(at(20)), Some("a"));
+        q.done(&"a");
+        assert_eq!(q.pop(at(1000)), None, "the superseded deadline is stale");
+    }
+
+    #[test]
+    fn failures_back_off_and_are_forgotten() {
+        let mut q = WorkQueue::default();
+        let delays: Vec<_> = (0..20).map(|_| q.add_rate_limited("a", at(0)).as_millis()).collect();
+        assert_eq!(delays[..4], [5, 10, 20, 40]);
+        assert_eq!(delays[19], 1_000_000);
+        q.forget(&"a");
+        assert_eq!(q.failures(&"a"), 0);
+        assert_eq!(q.add_rate_limited("b", at(0)), BASE_DELAY);
+    }
+
+    proptest::proptest! {
+        /// Whatever the order of calls: every key added is worked on after its last add, and the queue ends empty.
+        #[test]
+        fn nothing_is_lost(ops in proptest::collection::vec((0u8..4, 0u8..5, 0u64..50), 0..200)) {
+            let mut q = WorkQueue::default();
+            let mut owed = HashSet::new();
+            let mut working = HashSet::new();
+            let mut now = 0;
+            for (op, key, delay) in ops {
+                match op {
+                    0 => { q.add(key); owed.insert(key); }
+                    1 => { q.add_at(key, at(now + delay)); owed.insert(key); }
+                    2 => if let Some(k) = q.pop(at(now)) {
+                        proptest::prop_assert!(working.insert(k), "twice at a time");
+                        if !q.dirty.contains(&k) && !q.delayed.contains_key(&k) { owed.remove(&k); }
+                    },
+                    _ => { now += delay; if working.remove(&key) { q.done(&key); } }
+                }
+            }
+            for k in working.drain() { q.done(&k); }
+            while let Some(k) = q.pop(at(now + 1000)) { owed.remove(&k); q.done(&k); }
+            proptest::prop_assert!(owed.is_empty());
+            proptest::prop_assert!(q.is_empty() && q.delayed.is_empty());
+        }
+    }
+}
