@@ -163,7 +163,7 @@ impl NodeState {
         let floor = floor(capacity, node.eviction, params);
         let growth = sums.growth();
         let swap = node.swap_node(params);
-        let estimated_headroom = sum(&[node.allocatable.max(0), -system_reserve(node), -sums.demand().max(0), -floor]);
+        let estimated_headroom = less(node.allocatable.max(0), &[system_reserve(node), sums.demand().max(0), floor]);
         let (hot_fraction, lean_fraction) = match node.media {
             SwapMedia::Hdd => (params.h_hdd, params.delta_f_hdd),
             SwapMedia::Ssd | SwapMedia::Zram => (params.h, params.delta_f),
@@ -201,6 +201,8 @@ impl NodeState {
             return this;
         }
         this.apply(sample, working_set, age.max(0), node, sums, params);
+        // Times so far apart that their difference saturates must not ask for a new state without end.
+        this.valid_until = this.valid_until.map(|until| until.max(now));
         this
     }
 
@@ -247,7 +249,7 @@ impl NodeState {
 
         if let Some(drift) = drift {
             let held = working_set.saturating_sub(sums.freed_working_set().max(0)).max(0);
-            let measured = sum(&[self.capacity, -held, -drift, -self.growth, -self.floor]);
+            let measured = less(self.capacity, &[held, drift.max(0), self.growth, self.floor]);
             self.headroom =
                 if self.sample == Staleness::Stale { measured.min(self.estimated_headroom) } else { measured };
         }
@@ -300,8 +302,9 @@ impl NodeState {
     }
 }
 
-fn sum(parts: &[i64]) -> i64 {
-    narrow(parts.iter().map(|&part| i128::from(part)).sum())
+/// `from` less all of these, cut at the ends of `i64` only once.
+fn less(from: i64, parts: &[i64]) -> i64 {
+    narrow(parts.iter().fold(i128::from(from), |rest, &part| rest - i128::from(part)))
 }
 
 /// What holds for all nodes together (5.12 (1), (29)).

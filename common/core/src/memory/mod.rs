@@ -27,7 +27,7 @@
 //! ```
 //! use headroom_core::{
 //!     memory::{
-//!         Candidate, Cluster, ContainerKind, ContainerMemory, Context, MIB, NodeMemory, NodeState, NodeSums, Params,
+//!         Candidate, ContainerKind, ContainerMemory, Context, MIB, NodeMemory, NodeState, NodeSums, Params,
 //!         PodMemory, Qos, Rule, Sample, SwapBehavior, judge, score,
 //!     },
 //!     time::Timestamp,
@@ -61,7 +61,6 @@
 //! assert_eq!(verdict.pod_swap_limit, 128 * MIB);
 //! let raw = score::raw(&candidate, &state, &verdict, &params);
 //! assert_eq!(raw.finish(score::x_max([raw.x])), 68);
-//! # let _ = Cluster::default();
 //! ```
 
 pub mod demand;
