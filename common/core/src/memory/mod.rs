@@ -9,7 +9,7 @@
 //! | [`params`] | the arguments of `MemoryHeadroomArgs`, defaults and validation |
 //! | [`swap`] | which containers get swap and how much (`L`); which behaviour a kubelet has (`B`) |
 //! | [`peak`] | what a workload was seen to use: learning (learner) and decay (decider) |
-//! | [`demand`] | what a pod will take (`d`), the part of it that cannot swap, what an unknown pod is taken to need (`D`) |
+//! | [`demand`](mod@demand) | what a pod will take (`d`), the part of it that cannot swap, what an unknown pod is taken to need (`D`) |
 //! | [`node`] | a node, its sample, its pods, and their sums ([`NodeSums`]), kept by adding and removing |
 //! | [`headroom`] | floor, system reserve, age of a sample, `H` and `Acc` ([`NodeState`]) |
 //! | [`filter`] | the rules in order: [`judge`] gives a [`NodeVerdict`], with all numbers for `explain` |
