@@ -1,0 +1,85 @@
+//! `bench`: our scheduler beside the stock scheduler and a bare loop of binding POSTs, on the same machine and the
+//! same kind of API server, one after the other. Every run has a control plane of its own, so nothing carries over.
+//!
+//! What is measured and how is told on the page that it writes (`docs/benchmarks/README.md`).
+
+mod bare;
+mod cli;
+mod contestant;
+mod drain;
+mod error;
+mod machine;
+mod measure;
+mod observe;
+mod report;
+mod requests;
+mod setup;
+mod wire;
+mod workload;
+
+use std::io::Write;
+
+pub use cli::{Arguments, main};
+pub use contestant::Contestant;
+pub use error::BenchError;
+pub use measure::{Burst, Idle};
+pub use report::Report;
+pub use workload::Workload;
+
+use contestant::Program;
+use measure::IdleTimes;
+
+/// What is to be measured.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Who takes part, in the order of the runs.
+    pub contestants: Vec<Contestant>,
+    /// The bursts.
+    pub workloads: Vec<Workload>,
+    /// How often everything is repeated; medians are reported.
+    pub repeat: u32,
+    /// Whether idle processes are measured too.
+    pub idle: bool,
+    /// Short waits: the figures for idle processes mean little then.
+    pub quick: bool,
+    /// Binding POSTs in flight of the bare loop.
+    pub in_flight: usize,
+    /// The command line, for the page.
+    pub command: String,
+}
+
+/// Measures everything in the plan.
+///
+/// # Errors
+/// [`BenchError`]: a binary is missing (told before anything starts), a run failed or stalled.
+pub async fn run(plan: &Plan) -> Result<Report, BenchError> {
+    let mut programs = Vec::new();
+    for &contestant in &plan.contestants {
+        programs.push(Program::find(contestant, plan.in_flight)?);
+    }
+    let mut report = Report::new(plan, &programs);
+    let times = if plan.quick { IdleTimes::QUICK } else { IdleTimes::FULL };
+    // Round by round, so that a slow drift of the machine falls on all contestants alike.
+    for round in 1..=plan.repeat {
+        for &workload in &plan.workloads {
+            for program in &programs {
+                let label = format!("{workload} {} {round}/{}", program.contestant, plan.repeat);
+                let burst = measure::burst(&label, program, workload).await?;
+                report.add_burst(workload, program.contestant, burst);
+            }
+        }
+        if plan.idle {
+            for program in programs.iter().filter(|program| program.contestant.idles()) {
+                let label = format!("idle {} {round}/{}", program.contestant, plan.repeat);
+                let idle = measure::idle(&label, program, times).await?;
+                report.add_idle(program.contestant, idle);
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// A line for whoever waits, on standard error.
+fn progress(line: &str) {
+    let _ = writeln!(std::io::stderr(), "bench: {line}");
+}
