@@ -3,13 +3,19 @@
 //! A cluster repeats itself: namespaces, label keys and values, node names and images occur in thousands of rows. A
 //! [`Str`] is a reference-counted string; an [`Interner`] hands out one allocation per distinct text.
 
-use std::{borrow::Borrow, fmt, hash::Hash, ops::Deref, sync::Arc};
+use std::{
+    borrow::Borrow,
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Deref,
+    sync::Arc,
+};
 
 use hashbrown::HashSet;
 use serde::{Serialize, Serializer};
 
 /// A reference-counted, immutable string. Cloning costs one atomic increment.
-#[derive(Clone, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Default, Eq, PartialOrd, Ord)]
 pub struct Str(Arc<str>);
 
 impl Str {
@@ -32,10 +38,10 @@ impl PartialEq for Str {
     }
 }
 
-impl Default for Str {
-    fn default() -> Self {
-        // `Arc<str>`'s own default is a shared static, so an empty string allocates nothing.
-        Self(Arc::default())
+impl Hash for Str {
+    /// As the text hashes, so that maps can be asked with a `&str`.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 
