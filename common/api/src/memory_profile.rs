@@ -1,5 +1,7 @@
 //! `MemoryProfile`: what a workload's containers were seen to need.
 
+#![expect(clippy::duplicated_attributes, reason = "the derive takes one printcolumn attribute per column")]
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

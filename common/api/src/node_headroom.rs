@@ -1,5 +1,7 @@
 //! `NodeHeadroom`: what a node's memory and swap really look like, one object per Node.
 
+#![expect(clippy::duplicated_attributes, reason = "the derive takes one printcolumn attribute per column")]
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

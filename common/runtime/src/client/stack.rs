@@ -1,0 +1,143 @@
+//! The HTTP/2 stack: connector, pool, authentication, fence, metrics (the recipe of `rust-and-kube.md` A5).
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Once,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{Client as HyperClient, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use kube::{
+    Config,
+    client::{Body, ConfigExt},
+};
+use tower::{BoxError, Service, ServiceBuilder};
+
+use super::{
+    ClientError, Fence,
+    io::{Guard, GuardedConnector},
+};
+use crate::metrics::ClientMetrics;
+
+/// How long a TCP connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// First TCP keepalive probe, and the interval of the HTTP/2 pings.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// A peer that does not answer a ping for so long is dead.
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What a client is for; decides what its connection is fenced by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Watches, lists, reviews: never fenced.
+    Watch,
+    /// Writes: only while we lead.
+    Write,
+    /// The lease: until it is lost.
+    Lease,
+}
+
+/// Installs the TLS provider (ring) once per process.
+pub(crate) fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Fails only when somebody installed one before us, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+/// Builds a client with a connection pool of its own.
+///
+/// # Errors
+/// [`ClientError::Credentials`] when a certificate, a key or a token is not usable.
+pub fn build(
+    config: &Config,
+    purpose: Purpose,
+    fence: &Fence,
+    metrics: &ClientMetrics,
+) -> Result<kube::Client, ClientError> {
+    install_crypto();
+    let failed = |source| ClientError::Credentials { server: config.cluster_url.to_string(), source: Box::new(source) };
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_keepalive(Some(KEEPALIVE));
+    http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    let guard = Guard { fence: fence.clone(), purpose };
+
+    let mut tls = config.rustls_client_config().map_err(failed)?;
+    // The connector sets the protocol itself.
+    tls.alpn_protocols.clear();
+    let mut builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = rustls::pki_types::ServerName::try_from(name.clone())
+            .map_err(|_| ClientError::ServerName { name: name.clone() })?;
+        builder = builder.with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name));
+    }
+    let connector = GuardedConnector { inner: http, guard: guard.clone() };
+    let https = config.cluster_url.scheme_str() == Some("https");
+    let mut pool = HyperClient::builder(TokioExecutor::new());
+    pool.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
+    let client: HyperClient<_, Body> = if https {
+        // HTTP/2 only: with both on offer, the first burst would open one connection per request.
+        pool.http2_only(true)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .http2_keep_alive_while_idle(true);
+        pool.build(builder.enable_http2().wrap_connector(connector))
+    } else {
+        // `kubectl proxy` and tests speak HTTP/1.1 without TLS.
+        pool.build(builder.enable_http1().wrap_connector(connector))
+    };
+
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer().map_err(failed)?)
+        .layer(config.extra_headers_layer().map_err(failed)?)
+        .map_err(BoxError::from)
+        .service(Guarded { inner: client, guard, metrics: metrics.clone() });
+    Ok(kube::Client::new(service, config.default_namespace.clone()))
+}
+
+/// The HTTP client behind the fence, counted.
+#[derive(Clone)]
+struct Guarded<S> {
+    inner: S,
+    guard: Guard,
+    metrics: ClientMetrics,
+}
+
+impl<S> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<Incoming>>,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Incoming>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if let Err(closed) = self.guard.check() {
+            return Box::pin(std::future::ready(Err(closed.into())));
+        }
+        let started = self.metrics.start(request.method(), request.uri());
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let result = answer.await.map_err(Into::into);
+            started.finish(result.as_ref().ok().map(Response::status));
+            result
+        })
+    }
+}

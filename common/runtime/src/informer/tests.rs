@@ -1,0 +1,203 @@
+use std::collections::VecDeque;
+
+use headroom_core::object::Namespace;
+use http::{Request, Response};
+use kube::client::Body;
+use serde_json::{Value, json};
+use tower_test::mock;
+
+use super::*;
+use crate::wire::{NamespaceWire, Row, shared_interners};
+
+type Handle = mock::Handle<Request<Body>, Response<Body>>;
+
+fn namespace(name: &str, uid: &str, rv: u64) -> Value {
+    json!({"metadata": {"name": name, "uid": uid, "resourceVersion": rv.to_string()}})
+}
+
+fn event(kind: &str, object: &Value) -> String {
+    format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n")
+}
+
+fn initial_end(rv: u64) -> String {
+    event(
+        "BOOKMARK",
+        &json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"resourceVersion": rv.to_string(),
+            "annotations": {"k8s.io/initial-events-end": "true"}}}),
+    )
+}
+
+fn status(code: u16, reason: &str, message: &str) -> Response<Body> {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code,
+        "reason": reason, "message": message});
+    Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).unwrap()
+}
+
+fn ok(body: String) -> Response<Body> {
+    Response::new(Body::from(body.into_bytes()))
+}
+
+/// An informer against scripted answers; what it asked is recorded. After the script the server hangs.
+struct Fixture {
+    rx: mpsc::Receiver<Change<Namespace>>,
+    health: InformerHealth,
+    asked: Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+fn start(config: InformerConfig, script: Vec<Response<Body>>) -> Fixture {
+    let (service, mut handle): (_, Handle) = mock::pair();
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    tokio::spawn(async move {
+        let mut script: VecDeque<_> = script.into();
+        let mut hanging = Vec::new();
+        while let Some((request, answer)) = handle.next_request().await {
+            seen.lock().unwrap().push(request.uri().to_string());
+            match script.pop_front() {
+                Some(response) => answer.send_response(response),
+                None => hanging.push(answer),
+            }
+        }
+    });
+    let health = InformerHealth::default();
+    let (tx, rx) = mpsc::channel(64);
+    let client = kube::Client::new(service, "default");
+    tokio::spawn(run::<NamespaceWire, _>(client, config, &health, tx, |c| c, shared_interners()));
+    Fixture { rx, health, asked }
+}
+
+impl Fixture {
+    async fn next(&mut self) -> String {
+        match self.rx.recv().await.unwrap() {
+            Change::Applied(row) => format!("+{} {}", row.meta.key, row.resource_version()),
+            Change::Deleted { key, uid } => format!("-{key} {uid}"),
+            Change::Synced => "synced".to_owned(),
+        }
+    }
+
+    async fn expect(&mut self, changes: &[&str]) {
+        for change in changes {
+            assert_eq!(self.next().await, *change);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_the_list_then_follows() {
+    let first = event("ADDED", &namespace("a", "1", 5))
+        + &event("ADDED", &namespace("b", "2", 6))
+        + &initial_end(7)
+        + &event("MODIFIED", &namespace("a", "1", 8))
+        + &event("DELETED", &namespace("b", "2", 9));
+    let mut f = start(InformerConfig::default(), vec![ok(first)]);
+    assert!(!f.health.all_synced(), "registered before it runs");
+    f.expect(&["+a 5", "+b 6", "synced", "+a 8", "-b 2"]).await;
+    assert!(f.health.all_synced());
+    assert!(f.asked.lock().unwrap()[0].contains("sendInitialEvents=true"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn falls_back_to_pages() {
+    let page = |items: Value, more: &str| {
+        ok(json!({"kind": "NamespaceList", "apiVersion": "v1", "items": items,
+            "metadata": {"resourceVersion": "9", "continue": more}})
+        .to_string())
+    };
+    let script = vec![
+        status(422, "Invalid", "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"),
+        page(json!([namespace("a", "1", 5)]), "next"),
+        page(json!([namespace("b", "2", 6)]), ""),
+    ];
+    let mut f = start(InformerConfig::default(), script);
+    f.expect(&["+a 5", "+b 6", "synced"]).await;
+    assert!(f.asked.lock().unwrap()[1].contains("limit=500"), "{:?}", f.asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_list_gives_only_differences() {
+    let gone = event(
+        "ERROR",
+        &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "code": 410, "reason": "Expired", "message": "too old"}),
+    );
+    let first = event("ADDED", &namespace("same", "1", 1))
+        + &event("ADDED", &namespace("changed", "2", 2))
+        + &event("ADDED", &namespace("vanished", "3", 3))
+        + &event("ADDED", &namespace("remade", "4", 4))
+        + &initial_end(5)
+        + &gone;
+    let second = event("ADDED", &namespace("same", "1", 1))
+        + &event("ADDED", &namespace("changed", "2", 12))
+        + &event("ADDED", &namespace("remade", "44", 14))
+        + &event("ADDED", &namespace("new", "5", 15))
+        + &initial_end(16);
+    let mut f = start(InformerConfig::default(), vec![ok(first), ok(second)]);
+    f.expect(&["+same 1", "+changed 2", "+vanished 3", "+remade 4", "synced"]).await;
+    f.expect(&["+changed 12", "-remade 4", "+remade 14", "+new 15", "-vanished 3"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_object_is_skipped_and_keeps_its_last_good_version() {
+    let bad = json!({"metadata": {"name": "a", "uid": "1", "resourceVersion": "6", "labels": 5}});
+    let first = event("ADDED", &bad)
+        + &event("ADDED", &namespace("b", "2", 6))
+        + &initial_end(7)
+        + &event("MODIFIED", &namespace("a", "1", 8))
+        + &event("MODIFIED", &json!({"metadata": {"name": "a", "uid": "1", "resourceVersion": "9", "labels": 5}}))
+        + &event("MODIFIED", &namespace("b", "2", 10));
+    let mut f = start(InformerConfig::default(), vec![ok(first)]);
+    f.expect(&["+b 6", "synced", "+a 8", "+b 10"]).await;
+    assert_eq!(f.health.skipped(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forbidden_and_unavailable_are_retried_until_they_are_not() {
+    let script = vec![
+        status(403, "Forbidden", "namespaces is forbidden: User \"x\" cannot watch resource"),
+        status(403, "Forbidden", "namespaces is forbidden: User \"x\" cannot watch resource"),
+        status(503, "ServiceUnavailable", "apiserver is starting"),
+        ok(event("ADDED", &namespace("a", "1", 5)) + &initial_end(7)),
+    ];
+    let mut f = start(InformerConfig::default(), script);
+    f.expect(&["+a 5", "synced"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_may_be_missing_counts_as_empty() {
+    let script = vec![
+        status(404, "NotFound", "the server could not find the requested resource"),
+        ok(event("ADDED", &namespace("a", "1", 5)) + &initial_end(7)),
+    ];
+    let mut f = start(InformerConfig { optional: true, ..InformerConfig::default() }, script);
+    f.expect(&["synced", "+a 5"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_with_its_receiver() {
+    let (service, _handle): (_, Handle) = mock::pair();
+    let (tx, rx) = mpsc::channel::<Change<Namespace>>(1);
+    let health = InformerHealth::default();
+    let client = kube::Client::new(service, "default");
+    let task = tokio::spawn(run::<NamespaceWire, _>(
+        client,
+        InformerConfig::default(),
+        &health,
+        tx,
+        |c| c,
+        shared_interners(),
+    ));
+    drop(rx);
+    task.await.unwrap();
+}
+
+#[test]
+fn backoff_grows_and_is_bounded() {
+    let mut backoff = Backoff::default();
+    let delays: Vec<_> = (0..12).map(|_| backoff.next()).collect();
+    assert!(delays[0] >= FIRST && delays[0] <= FIRST * 5 / 4);
+    assert!(delays.iter().all(|d| *d <= Duration::from_millis(6250)));
+    backoff.reset();
+    assert!(backoff.next() <= FIRST * 5 / 4);
+}
+
+const FIRST: Duration = Duration::from_millis(200);

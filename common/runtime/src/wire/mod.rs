@@ -1,0 +1,325 @@
+//! API objects as they come over the wire or from a snapshot file, trimmed to what is read, and their conversion into
+//! core rows.
+//!
+//! The structs have no `Serialize`, so that they can never be written back, and they decode whatever JSON they are
+//! given: a field of the wrong type is a fault of that object alone, never of the page or stream it came in. An object
+//! with a fault is skipped by whoever reads it, with a warning that names it.
+
+mod de;
+mod endpoint_slice;
+mod endpoints;
+mod interners;
+mod lease;
+mod memory_profile;
+mod meta;
+mod namespace;
+mod node;
+mod node_headroom;
+mod pod;
+mod pod_spec;
+mod priority_class;
+mod replica_set;
+mod replication_controller;
+mod scheduling;
+mod service;
+pub mod time;
+
+use std::{borrow::Cow, fmt::Debug, sync::Arc};
+
+use headroom_core::{
+    Str,
+    object::{self, Kind, Meta, ObjectKey},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::DynamicResourceScope;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use thiserror::Error;
+
+use self::{
+    de::{Obj, Text},
+    meta::WireMeta,
+};
+pub use self::{
+    interners::{Interners, SharedInterners, shared_interners},
+    memory_profile::{MemoryProfileRow, ProfileEntry},
+    node_headroom::NodeHeadroomRow,
+    replica_set::ReplicaSetRow,
+};
+
+/// An object that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{kind} {key}: {reason}")]
+pub struct ConvertError {
+    /// Kind of the object.
+    pub kind: &'static str,
+    /// Its namespace and name, as far as known.
+    pub key: ObjectKey,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What every row can say of itself.
+pub trait Row {
+    /// Namespace and name.
+    fn key(&self) -> &ObjectKey;
+    /// UID.
+    fn uid(&self) -> &Str;
+    /// `resourceVersion`, 0 when it is not a number.
+    fn resource_version(&self) -> u64;
+}
+
+/// An object on the wire that becomes a row.
+pub trait WireObject: kube::Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static {
+    /// The row.
+    type Row: Row + Debug + Send + Sync + 'static;
+    /// Kind, with what its URL needs.
+    const KIND: Kind;
+
+    /// Namespace and name, also of an object that cannot be converted.
+    fn object_key(&self) -> ObjectKey;
+
+    /// The UID, also of an object that cannot be converted.
+    fn object_uid(&self) -> Str;
+
+    /// The row.
+    ///
+    /// # Errors
+    /// [`ConvertError`] when a field is malformed in a way that must not be guessed over.
+    fn convert(self, interners: &mut Interners) -> Result<Self::Row, ConvertError>;
+}
+
+/// What the body of a kind has to provide; [`Wire`] does the rest.
+pub trait Body: DeserializeOwned + Default + Clone + Debug + Send + 'static {
+    /// The row.
+    type Row: Row + Debug + Send + Sync + 'static;
+    /// Kind, with what its URL needs.
+    const KIND: Kind;
+    /// Whether all annotations are kept.
+    const ALL_ANNOTATIONS: bool = false;
+
+    /// Takes the metadata out.
+    fn take_meta(&mut self) -> WireMeta;
+
+    /// The row. `Err` is the reason why there is none.
+    fn into_row(self, meta: Meta, interners: &mut Interners) -> Result<Self::Row, String>;
+}
+
+/// An object of the kind whose body is `B`.
+#[derive(Debug, Clone)]
+pub struct Wire<B: Body> {
+    /// What kube's watcher reads: the resourceVersion only.
+    metadata: ObjectMeta,
+    meta: WireMeta,
+    body: B,
+    fault: Option<String>,
+}
+
+impl<'de, B: Body> Deserialize<'de> for Wire<B> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (decoded, fault) = de::with_faults(|| Obj::<B>::deserialize(deserializer));
+        let mut body = decoded?.0;
+        let meta = body.take_meta();
+        let metadata =
+            ObjectMeta { resource_version: Some(meta.resource_version.to_string()), ..ObjectMeta::default() };
+        Ok(Self { metadata, meta, body, fault })
+    }
+}
+
+impl<B: Body> kube::Resource for Wire<B> {
+    type DynamicType = ();
+    // One type serves both namespaced and cluster-wide APIs; `Kind` knows which is right.
+    type Scope = DynamicResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        B::KIND.kind.into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        B::KIND.group.into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        B::KIND.version.into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        B::KIND.plural.into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl<B: Body> WireObject for Wire<B> {
+    type Row = B::Row;
+    const KIND: Kind = B::KIND;
+
+    fn object_key(&self) -> ObjectKey {
+        ObjectKey { namespace: self.meta.namespace.0.clone(), name: self.meta.name.0.clone() }
+    }
+
+    fn object_uid(&self) -> Str {
+        self.meta.uid.0.clone()
+    }
+
+    fn convert(self, interners: &mut Interners) -> Result<Self::Row, ConvertError> {
+        let error = |key, reason| ConvertError { kind: B::KIND.kind, key, reason };
+        let key = self.object_key();
+        if let Some(fault) = self.fault {
+            return Err(error(key, fault));
+        }
+        if key.name.is_empty() {
+            return Err(error(key, "it has no name".to_owned()));
+        }
+        let meta = self.meta.into_meta(interners, B::ALL_ANNOTATIONS);
+        self.body.into_row(meta, interners).map_err(|reason| error(key, reason))
+    }
+}
+
+macro_rules! wires {
+    ($($(#[$doc:meta])* $name:ident = $body:ty;)*) => { $($(#[$doc])* pub type $name = Wire<$body>;)* };
+}
+
+wires! {
+    /// `v1` Pod.
+    PodWire = pod::PodBody;
+    /// `v1` Node.
+    NodeWire = node::NodeBody;
+    /// `v1` Namespace.
+    NamespaceWire = namespace::NamespaceBody;
+    /// `v1` Service.
+    ServiceWire = service::ServiceBody;
+    /// `v1` Endpoints.
+    EndpointsWire = endpoints::EndpointsBody;
+    /// `discovery.k8s.io/v1` EndpointSlice.
+    EndpointSliceWire = endpoint_slice::EndpointSliceBody;
+    /// `v1` ReplicationController.
+    ReplicationControllerWire = replication_controller::ReplicationControllerBody;
+    /// `coordination.k8s.io/v1` Lease.
+    LeaseWire = lease::LeaseBody;
+    /// `scheduling.k8s.io/v1` PriorityClass.
+    PriorityClassWire = priority_class::PriorityClassBody;
+    /// `apps/v1` ReplicaSet: metadata with its owners.
+    ReplicaSetWire = replica_set::ReplicaSetBody;
+    /// `headroom.dev/v1alpha1` NodeHeadroom.
+    NodeHeadroomWire = node_headroom::NodeHeadroomBody;
+    /// `headroom.dev/v1alpha1` MemoryProfile.
+    MemoryProfileWire = memory_profile::MemoryProfileBody;
+}
+
+macro_rules! rows {
+    ($($row:ty),* $(,)?) => {
+        $(impl Row for $row {
+            fn key(&self) -> &ObjectKey {
+                &self.meta.key
+            }
+            fn uid(&self) -> &Str {
+                &self.meta.uid
+            }
+            fn resource_version(&self) -> u64 {
+                self.meta.resource_version
+            }
+        })*
+    };
+}
+
+rows!(
+    object::Pod,
+    object::Node,
+    object::Namespace,
+    object::Service,
+    object::Endpoints,
+    object::EndpointSlice,
+    object::ReplicationController,
+    object::Lease,
+    object::PriorityClass,
+    ReplicaSetRow,
+    NodeHeadroomRow,
+    MemoryProfileRow,
+);
+
+/// A row of any kind, for readers of snapshot files.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names are the kinds")]
+pub enum AnyRow {
+    Pod(Arc<object::Pod>),
+    Node(Arc<object::Node>),
+    Namespace(Arc<object::Namespace>),
+    Service(Arc<object::Service>),
+    Endpoints(Arc<object::Endpoints>),
+    EndpointSlice(Arc<object::EndpointSlice>),
+    ReplicationController(Arc<object::ReplicationController>),
+    Lease(Arc<object::Lease>),
+    PriorityClass(Arc<object::PriorityClass>),
+    ReplicaSet(Arc<ReplicaSetRow>),
+    NodeHeadroom(Arc<NodeHeadroomRow>),
+    MemoryProfile(Arc<MemoryProfileRow>),
+}
+
+/// One object of a snapshot file. `kind` is its own `kind` field.
+///
+/// Kinds that nothing here reads are `Ok(None)`.
+///
+/// # Errors
+/// [`ConvertError`] when the object is malformed.
+pub fn from_json(
+    kind: &str,
+    object: serde_json::Value,
+    interners: &mut Interners,
+) -> Result<Option<AnyRow>, ConvertError> {
+    macro_rules! dispatch {
+        ($($name:literal => $wire:ident $variant:ident,)*) => {
+            match kind {
+                $($name => decode::<$wire>(object, interners).map(|row| Some(AnyRow::$variant(Arc::new(row)))),)*
+                _ => Ok(None),
+            }
+        };
+    }
+    dispatch! {
+        "Pod" => PodWire Pod,
+        "Node" => NodeWire Node,
+        "Namespace" => NamespaceWire Namespace,
+        "Service" => ServiceWire Service,
+        "Endpoints" => EndpointsWire Endpoints,
+        "EndpointSlice" => EndpointSliceWire EndpointSlice,
+        "ReplicationController" => ReplicationControllerWire ReplicationController,
+        "Lease" => LeaseWire Lease,
+        "PriorityClass" => PriorityClassWire PriorityClass,
+        "ReplicaSet" => ReplicaSetWire ReplicaSet,
+        "NodeHeadroom" => NodeHeadroomWire NodeHeadroom,
+        "MemoryProfile" => MemoryProfileWire MemoryProfile,
+    }
+}
+
+fn decode<W: WireObject>(object: serde_json::Value, interners: &mut Interners) -> Result<W::Row, ConvertError> {
+    let wire: W = serde_json::from_value(object).map_err(|e| ConvertError {
+        kind: W::KIND.kind,
+        key: ObjectKey::default(),
+        reason: e.to_string(),
+    })?;
+    wire.convert(interners)
+}
+
+/// A port of the API, 0 when it is absent or out of range.
+fn port(number: Option<i64>) -> u16 {
+    number.and_then(|n| u16::try_from(n).ok()).unwrap_or(0)
+}
+
+/// As `i32`, cut at its ends.
+fn narrow(number: Option<i64>) -> i32 {
+    let n = number.unwrap_or(0);
+    i32::try_from(n).unwrap_or(if n < 0 { i32::MIN } else { i32::MAX })
+}
+
+/// Absent when empty.
+fn optional(text: &Text, interners: &mut Interners) -> Option<Str> {
+    (!text.is_empty()).then(|| interners.str(text))
+}
+
+#[cfg(test)]
+mod tests;

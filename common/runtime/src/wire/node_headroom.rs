@@ -1,0 +1,180 @@
+//! NodeHeadrooms, as the memory model's samples.
+
+use headroom_core::{
+    Str, Timestamp,
+    memory::{PodUsage, PressureState, Psi, Sample, SwapBehavior},
+    object::{Kind, Meta, ObjectKey},
+};
+use serde::Deserialize;
+
+use super::{
+    Body,
+    de::{Flag, Int, List, Moment, Num, Obj, Opt, Text},
+    interners::Interners,
+    meta::WireMeta,
+};
+
+/// What a NodeHeadroom says. Numbers that are not known are absent.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct NodeHeadroomRow {
+    /// Metadata; the name is the node's.
+    pub meta: Meta,
+    /// The sample; absent when there never was one.
+    pub sample: Option<Sample>,
+    /// Capacity of RAM in bytes.
+    pub capacity: Option<i64>,
+    /// Hard eviction threshold in bytes.
+    pub eviction_hard: Option<i64>,
+    /// Working set of no pod, in bytes.
+    pub system_overhead: Option<i64>,
+    /// What the kubelet does with swap; absent when not known.
+    pub swap_behavior: Option<SwapBehavior>,
+    /// Capacity of swap in bytes.
+    pub swap_capacity: Option<i64>,
+    /// Whether control-plane protection applies.
+    pub protected: bool,
+    /// Every pod of the sample, sorted by UID: key, UID, use.
+    pub pods: Box<[(ObjectKey, Str, PodUsage)]>,
+}
+
+impl NodeHeadroomRow {
+    /// What the sample says of the pod with this UID.
+    #[must_use]
+    pub fn usage(&self, uid: &str) -> Option<&PodUsage> {
+        self.pods.binary_search_by(|(_, u, _)| u.as_str().cmp(uid)).ok().map(|i| &self.pods[i].2)
+    }
+}
+
+/// The kind on the wire, trimmed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeHeadroomBody {
+    metadata: Obj<WireMeta>,
+    status: Obj<WireStatus>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireStatus {
+    observed_at: Moment,
+    state: Text,
+    state_since: Moment,
+    protected: Flag,
+    memory: Obj<WireMemory>,
+    swap: Obj<WireSwap>,
+    pods: List<Obj<WirePod>>,
+    interval_seconds: Int,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireMemory {
+    capacity_bytes: Int,
+    working_set_bytes: Int,
+    eviction_hard_bytes: Int,
+    system_overhead_bytes: Int,
+    major_faults_per_second: Num,
+    pressure: Opt<WirePressure>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct WirePressure {
+    some: Opt<WireAverages>,
+    full: Opt<WireAverages>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct WireAverages {
+    avg10: Num,
+    avg60: Num,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireSwap {
+    behavior: Text,
+    capacity_bytes: Int,
+    used_bytes: Int,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WirePod {
+    namespace: Text,
+    name: Text,
+    uid: Text,
+    working_set_bytes: Int,
+    swap_used_bytes: Int,
+    swap_available_bytes: Int,
+}
+
+impl WirePressure {
+    fn into_psi(self) -> Option<Psi> {
+        let some = self.some.0?;
+        let full = self.full.0.unwrap_or_default();
+        Some(Psi {
+            some10: some.avg10.0.unwrap_or(0.0),
+            some60: some.avg60.0?,
+            full10: full.avg10.0.unwrap_or(0.0),
+            full60: full.avg60.0.unwrap_or(0.0),
+        })
+    }
+}
+
+impl WireStatus {
+    fn sample(&self, at: Timestamp) -> Sample {
+        Sample {
+            at,
+            working_set: self.memory.working_set_bytes.0,
+            swap_used: self.swap.used_bytes.0,
+            psi: self.memory.pressure.0.clone().and_then(WirePressure::into_psi),
+            major_faults: self.memory.major_faults_per_second.0,
+            state: PressureState::parse(&self.state).unwrap_or_default(),
+            state_since: self.state_since.0,
+            interval_seconds: self.interval_seconds.0,
+        }
+    }
+}
+
+impl Body for NodeHeadroomBody {
+    type Row = NodeHeadroomRow;
+    const KIND: Kind = Kind::NODE_HEADROOM;
+
+    fn take_meta(&mut self) -> WireMeta {
+        std::mem::take(&mut self.metadata.0)
+    }
+
+    fn into_row(self, meta: Meta, interners: &mut Interners) -> Result<NodeHeadroomRow, String> {
+        let status = self.status.0;
+        let sample = status.observed_at.0.map(|at| status.sample(at));
+        let mut pods: Vec<_> = status
+            .pods
+            .0
+            .into_iter()
+            .map(|Obj(p)| {
+                let usage = PodUsage {
+                    working_set: p.working_set_bytes.0.unwrap_or(0),
+                    swap: p.swap_used_bytes.0,
+                    swap_available: p.swap_available_bytes.0,
+                };
+                // Interned: each sample repeats them.
+                let key = ObjectKey { namespace: interners.str(&p.namespace), name: interners.str(&p.name) };
+                (key, interners.str(&p.uid), usage)
+            })
+            .collect();
+        pods.sort_by(|a, b| a.1.cmp(&b.1));
+        Ok(NodeHeadroomRow {
+            meta,
+            sample,
+            capacity: status.memory.capacity_bytes.0,
+            eviction_hard: status.memory.eviction_hard_bytes.0,
+            system_overhead: status.memory.system_overhead_bytes.0,
+            swap_behavior: SwapBehavior::parse(&status.swap.behavior),
+            swap_capacity: status.swap.capacity_bytes.0,
+            protected: status.protected.set(),
+            pods: pods.into(),
+        })
+    }
+}

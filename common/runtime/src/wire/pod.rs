@@ -1,0 +1,167 @@
+//! Pods.
+
+use headroom_core::{
+    Str,
+    object::{ContainerStatus, Kind, Meta, Phase, Pod, PodCondition, PodStatus, Status},
+};
+use serde::Deserialize;
+
+use super::{
+    Body,
+    de::{Flag, Int, List, Moment, Obj, Opt, Text},
+    interners::Interners,
+    meta::WireMeta,
+    narrow, optional,
+    pod_spec::WirePodSpec,
+};
+
+/// The kind on the wire, trimmed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct PodBody {
+    metadata: Obj<WireMeta>,
+    spec: Obj<WirePodSpec>,
+    status: Obj<WirePodStatus>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WirePodStatus {
+    phase: Text,
+    reason: Text,
+    #[serde(rename = "hostIP")]
+    host_ip: Text,
+    #[serde(rename = "podIP")]
+    pod_ip: Text,
+    #[serde(rename = "podIPs")]
+    pod_ips: List<Obj<WirePodIp>>,
+    conditions: List<Obj<WireCondition>>,
+    nominated_node_name: Text,
+    start_time: Moment,
+    container_statuses: List<Obj<WireContainerStatus>>,
+    init_container_statuses: List<Obj<WireContainerStatus>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct WirePodIp {
+    ip: Text,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireCondition {
+    #[serde(rename = "type")]
+    kind: Text,
+    status: Text,
+    reason: Text,
+    message: Text,
+    last_transition_time: Moment,
+    observed_generation: Int,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireContainerStatus {
+    name: Text,
+    ready: Flag,
+    restart_count: Int,
+    state: Obj<WireState>,
+    last_state: Obj<WireState>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct WireState {
+    running: Opt<WireRunning>,
+    terminated: Opt<WireTerminated>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireRunning {
+    started_at: Moment,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireTerminated {
+    reason: Text,
+    finished_at: Moment,
+}
+
+impl Body for PodBody {
+    type Row = Pod;
+    const KIND: Kind = Kind::POD;
+
+    fn take_meta(&mut self) -> WireMeta {
+        std::mem::take(&mut self.metadata.0)
+    }
+
+    fn into_row(self, meta: Meta, interners: &mut Interners) -> Result<Pod, String> {
+        let spec = self.spec.0;
+        let node_name = optional(&spec.node_name, interners);
+        // Host names differ from pod to pod in a StatefulSet, subdomains do not.
+        let (hostname, subdomain) = (spec.hostname.0.clone(), interners.str(&spec.subdomain));
+        let spec = spec.into_spec(interners);
+        let sidecars: Vec<Str> =
+            spec.init_containers.iter().filter(|c| c.restartable).map(|c| c.name.clone()).collect();
+        let status = self.status.0.into_status(&sidecars, interners);
+        Ok(Pod { meta, spec: interners.pod_spec(spec), node_name, hostname, subdomain, status })
+    }
+}
+
+impl WirePodStatus {
+    fn into_status(self, sidecars: &[Str], interners: &mut Interners) -> PodStatus {
+        let mut ips: Vec<Str> = self.pod_ips.0.into_iter().map(|ip| ip.0.ip.0).filter(|ip| !ip.is_empty()).collect();
+        if ips.is_empty() && !self.pod_ip.is_empty() {
+            ips.push(self.pod_ip.0);
+        }
+        let conditions = self
+            .conditions
+            .0
+            .into_iter()
+            .map(|Obj(c)| PodCondition {
+                status: Status::parse(&c.status),
+                reason: interners.str(&c.reason),
+                // The scheduler compares its own condition with what it would write; nobody reads other messages.
+                message: if c.kind == *"PodScheduled" { interners.str(&c.message) } else { Str::default() },
+                kind: interners.str(&c.kind),
+                last_transition: c.last_transition_time.0,
+                observed_generation: c.observed_generation.0.unwrap_or(0),
+            })
+            .collect();
+        let restarted = self
+            .init_container_statuses
+            .0
+            .into_iter()
+            .filter(|s| sidecars.iter().any(|name| *name == *s.name.as_str()));
+        let containers =
+            self.container_statuses.0.into_iter().chain(restarted).map(|Obj(s)| s.into_row(interners)).collect();
+        PodStatus {
+            phase: Phase::parse(&self.phase),
+            reason: interners.str(&self.reason),
+            ips: ips.into(),
+            host_ip: interners.str(&self.host_ip),
+            conditions,
+            nominated_node_name: optional(&self.nominated_node_name, interners),
+            start_time: self.start_time.0,
+            containers,
+        }
+    }
+}
+
+impl WireContainerStatus {
+    fn into_row(self, interners: &mut Interners) -> ContainerStatus {
+        let killed = |state: &WireState| {
+            state.terminated.0.as_ref().filter(|t| t.reason == *"OOMKilled").and_then(|t| t.finished_at.0)
+        };
+        ContainerStatus {
+            name: interners.str(&self.name),
+            ready: self.ready.set(),
+            restart_count: narrow(self.restart_count.0),
+            oom_killed_at: killed(&self.state).or_else(|| killed(&self.last_state)),
+            started_at: self.state.0.running.0.and_then(|r| r.started_at.0),
+        }
+    }
+}
