@@ -278,6 +278,6 @@ async fn a_killed_test_leaves_no_process() {
 }
 
 #[tokio::test]
-async fn an_interrupted_test_leaves_no_process() {
-    kill_victim("INT").await;
+async fn a_terminated_test_leaves_no_process() {
+    kill_victim("TERM").await;
 }

@@ -131,12 +131,6 @@ const DISK: &[&str] = &["no space left on device", "disk quota exceeded", "file 
 const TOO_OLD: &[&str] = &["requires go >=", "requires go1.", "gotoolchain=local"];
 const CHECKSUM: &[&str] = &["checksum mismatch", "security error", "missing go.sum entry", "sumdb", "sum.golang.org"];
 const REFUSED: &[&str] = &[
-    "403 forbidden",
-    "404 not found",
-    "410 gone",
-    "401 unauthorized",
-    "407 proxy authentication",
-    "451 unavailable",
     "unknown revision",
     "module lookup disabled",
     "cannot find module providing package",
@@ -159,10 +153,6 @@ const NETWORK: &[&str] = &[
     "context deadline exceeded",
     "client.timeout",
     "temporary failure in name resolution",
-    "500 internal server error",
-    "502 bad gateway",
-    "503 service unavailable",
-    "504 gateway",
 ];
 const KILLED: &[&str] = &["signal: killed", "cannot allocate memory", "out of memory"];
 
@@ -180,13 +170,14 @@ pub(crate) fn classify(binary: &str, output: &str, by_signal: bool, log: &Path, 
         return BuildError::GoTooOld { found };
     }
     // A checksum database that cannot be reached is a matter of the network, not of the module.
-    if let (Some(detail), None) = (find(output, CHECKSUM), find(output, NETWORK)) {
+    let network = find(output, NETWORK).or_else(|| find_status(output, 500..600));
+    if let (Some(detail), None) = (find(output, CHECKSUM), &network) {
         return BuildError::Checksum { binary, detail, log };
     }
-    if let Some(detail) = find(output, REFUSED) {
+    if let Some(detail) = find(output, REFUSED).or_else(|| find_status(output, 400..500)) {
         return BuildError::ModuleRefused { binary, detail, log };
     }
-    if let Some(detail) = find(output, NETWORK) {
+    if let Some(detail) = network {
         return BuildError::Network { binary, detail };
     }
     if let Some(detail) = find(output, KILLED) {
@@ -196,17 +187,28 @@ pub(crate) fn classify(binary: &str, output: &str, by_signal: bool, log: &Path, 
     if by_signal { BuildError::Killed { binary, detail, log } } else { BuildError::Broken { binary, detail, log } }
 }
 
-/// The last line that holds one of `needles`, shortened. Lines that only tell of a download are not looked at.
+/// The last line that holds one of `needles`, shortened.
 fn find(output: &str, needles: &[&str]) -> Option<String> {
-    output
-        .lines()
-        .rev()
-        .filter(|line| !line.starts_with("go: downloading "))
-        .find(|line| {
-            let lower = line.to_lowercase();
-            needles.iter().any(|needle| lower.contains(needle))
+    find_line(output, |line| {
+        let lower = line.to_lowercase();
+        needles.iter().any(|needle| lower.contains(needle))
+    })
+}
+
+/// The last line that tells of an HTTP answer with a status in `range`, as in `reading https://…: 404 Not Found`.
+fn find_status(output: &str, range: std::ops::Range<u16>) -> Option<String> {
+    find_line(output, |line| {
+        line.split_once("://").is_some_and(|(_, rest)| {
+            rest.split(": ")
+                .filter_map(|part| part.get(..3))
+                .any(|part| part.parse().is_ok_and(|code| range.contains(&code)))
         })
-        .map(shorten)
+    })
+}
+
+/// The last line that `wanted` accepts; lines that only tell of a download are not looked at.
+fn find_line(output: &str, wanted: impl Fn(&str) -> bool) -> Option<String> {
+    output.lines().rev().filter(|line| !line.starts_with("go: downloading ")).find(|line| wanted(line)).map(shorten)
 }
 
 /// The last line that is not empty.
@@ -214,10 +216,11 @@ pub(crate) fn last_line(output: &str) -> String {
     output.lines().rev().map(str::trim).find(|line| !line.is_empty()).map_or_else(|| "no output".to_owned(), shorten)
 }
 
+/// Go puts the cause at the end of a line, so the end is kept.
 fn shorten(line: &str) -> String {
     let line = line.trim();
-    match line.char_indices().nth(EXCERPT) {
-        Some((end, _)) => format!("{}…", &line[..end]),
+    match line.char_indices().rev().nth(EXCERPT) {
+        Some((start, _)) => format!("…{}", &line[start..]),
         None => line.to_owned(),
     }
 }
@@ -257,6 +260,8 @@ mod tests {
             "go: downloading k8s.io/x v1.0.0\ngo: k8s.io/kubernetes@v1.36.6: reading https://proxy.example/k8s.io/kubernetes/@v/v1.36.6.zip: 403 Forbidden\n",
         );
         assert!(matches!(&got, BuildError::ModuleRefused { detail, .. } if detail.contains("v1.36.6")), "{got}");
+        let got = of("go.etcd.io/x@v3: reading http://127.0.0.1:189/x/@v/v3.zip: 404 File not found");
+        assert!(matches!(got, BuildError::ModuleRefused { .. }), "{got}");
         let got = of("go: github.com/a/b@v1.0.0: module lookup disabled by GOPROXY=off");
         assert!(matches!(got, BuildError::ModuleRefused { .. }), "{got}");
     }
@@ -302,7 +307,7 @@ mod tests {
     fn every_error_is_one_line_even_for_hostile_output() {
         let long = format!("{}é: no space left on device", "x".repeat(5000));
         let text = of(&long).to_string();
-        assert!(!text.contains('\n') && text.len() < 1000, "{text}");
+        assert!(!text.contains('\n') && text.len() < 1000 && text.contains("no space left"), "{text}");
         assert!(!BuildError::GoMissing.to_string().contains('\n'));
     }
 
