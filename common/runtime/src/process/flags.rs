@@ -1,0 +1,159 @@
+//! Flags that both processes have, with upstream's names and defaults, and the one line that a wrong flag gets.
+
+use std::{ffi::OsString, net::IpAddr, path::PathBuf};
+
+use clap::{ArgAction, Args, Parser, error::ErrorKind};
+
+use super::{duration::GoDuration, logging::LogFormat};
+
+/// How to reach the API server.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "API server")]
+pub struct ConnectionFlags {
+    /// Kubeconfig file; without it and without --master: the pod's ServiceAccount
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// URL of the API server, overrides the kubeconfig's
+    #[arg(long, value_name = "URL")]
+    pub master: Option<String>,
+}
+
+/// Leader election. Unset flags leave the configuration file's values, or the defaults.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Leader election")]
+pub struct LeaderFlags {
+    /// Decide only while holding the lease [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    pub leader_elect: Option<bool>,
+    /// How long the others wait before they take over [default: 15s]
+    #[arg(long, value_name = "DURATION")]
+    pub leader_elect_lease_duration: Option<GoDuration>,
+    /// How long the leader tries to renew before it gives up [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    pub leader_elect_renew_deadline: Option<GoDuration>,
+    /// Wait between tries [default: 2s]
+    #[arg(long, value_name = "DURATION")]
+    pub leader_elect_retry_period: Option<GoDuration>,
+    /// Kind of the lock; leases is the only one
+    #[arg(long, value_name = "KIND")]
+    pub leader_elect_resource_lock: Option<String>,
+    /// Name of the Lease
+    #[arg(long, value_name = "NAME")]
+    pub leader_elect_resource_name: Option<String>,
+    /// Namespace of the Lease [default: kube-system]
+    #[arg(long, value_name = "NAMESPACE")]
+    pub leader_elect_resource_namespace: Option<String>,
+}
+
+/// Health, metrics and configuration over HTTPS.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Serving")]
+pub struct ServingFlags {
+    /// Address to listen on
+    #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
+    pub bind_address: IpAddr,
+    /// Port for HTTPS; 0 serves nothing [default: 10259 for the scheduler, 10257 for the controllers]
+    #[arg(long, value_name = "PORT")]
+    pub secure_port: Option<u16>,
+    /// Serving certificate (PEM); a self-signed one in memory if not given
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub tls_private_key_file: Option<PathBuf>,
+    /// Kubeconfig for TokenReviews; the ordinary connection if not given
+    #[arg(long, value_name = "FILE")]
+    pub authentication_kubeconfig: Option<PathBuf>,
+    /// Kubeconfig for SubjectAccessReviews; the ordinary connection if not given
+    #[arg(long, value_name = "FILE")]
+    pub authorization_kubeconfig: Option<PathBuf>,
+}
+
+/// Logs.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Logs")]
+pub struct LogFlags {
+    /// Verbosity: 0 and 1 info, 2 and 3 with decisions, 4 and more with everything
+    #[arg(short = 'v', long = "v", value_name = "LEVEL", default_value_t = 0)]
+    pub verbosity: u8,
+    /// text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// Parses the command line. A wrong flag gives one line that says what, where and what to do; asking for help or the
+/// version is not an error.
+///
+/// # Errors
+/// `Err(Ok(text))` is what `--help` or `--version` print on stdout (exit 0); `Err(Err(line))` is the line for stderr
+/// (exit 1).
+pub fn parse_or_explain<P: Parser>(
+    args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<P, Result<String, String>> {
+    P::try_parse_from(args).map_err(|e| match e.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(e.render().to_string()),
+        _ => Err(one_line(&e.render().to_string())),
+    })
+}
+
+/// Clap explains over several lines; keep what is wrong and the tip, drop usage.
+fn one_line(rendered: &str) -> String {
+    let kept: Vec<&str> = rendered
+        .lines()
+        .map(str::trim)
+        .take_while(|l| !l.starts_with("Usage:"))
+        .filter(|l| !l.is_empty() && !l.starts_with("For more information"))
+        .map(|l| l.strip_prefix("error: ").unwrap_or(l))
+        .collect();
+    format!("{} (see --help)", kept.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    #[command(name = "test", version)]
+    struct Flags {
+        #[command(flatten)]
+        leader: LeaderFlags,
+        #[command(flatten)]
+        serving: ServingFlags,
+        #[command(flatten)]
+        log: LogFlags,
+        #[command(flatten)]
+        connection: ConnectionFlags,
+    }
+
+    fn parse(args: &[&str]) -> Result<Flags, Result<String, String>> {
+        parse_or_explain(std::iter::once("test").chain(args.iter().copied()))
+    }
+
+    #[test]
+    fn booleans_as_upstream() {
+        assert_eq!(parse(&[]).unwrap().leader.leader_elect, None);
+        assert_eq!(parse(&["--leader-elect"]).unwrap().leader.leader_elect, Some(true));
+        assert_eq!(parse(&["--leader-elect=false", "-v", "4"]).unwrap().leader.leader_elect, Some(false));
+        assert_eq!(parse(&["--v=2"]).unwrap().log.verbosity, 2);
+    }
+
+    #[test]
+    fn a_wrong_flag_gets_one_line() {
+        for (args, wanted) in [
+            (&["--leader-elekt=true"][..], "--leader-elekt"),
+            (&["--secure-port=abc"][..], "--secure-port"),
+            (&["--leader-elect-lease-duration=15"][..], "is not a duration"),
+            (&["--tls-cert-file=x"][..], "--tls-private-key-file"),
+            (&["surplus"][..], "surplus"),
+        ] {
+            let line = parse(args).unwrap_err().unwrap_err();
+            assert!(line.contains(wanted) && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_not_errors() {
+        assert!(parse(&["--help"]).unwrap_err().unwrap().contains("--secure-port"));
+        assert!(parse(&["--version"]).unwrap_err().is_ok());
+    }
+}

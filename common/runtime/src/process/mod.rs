@@ -1,0 +1,13 @@
+//! How both processes start and stop: flags that they share, durations in Go's syntax, logs, signals, exit codes.
+
+mod duration;
+mod flags;
+mod logging;
+mod signals;
+
+pub use self::{
+    duration::{DurationError, GoDuration},
+    flags::{ConnectionFlags, LeaderFlags, LogFlags, ServingFlags, parse_or_explain},
+    logging::{LogFormat, init_logging},
+    signals::stop_requested,
+};
