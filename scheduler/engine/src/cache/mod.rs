@@ -1,0 +1,397 @@
+//! The cluster as the scheduler sees it: nodes, their pods, assumed ones included (`pkg/scheduler/backend/cache`;
+//! reference 1.11).
+//!
+//! Deciding happens on the same thread as updating, so there is no snapshot: plugins borrow the rows. Every row has a
+//! generation that changes with whatever could change a verdict on it; that is what lets classes of pods keep columns.
+
+mod memory;
+mod node_info;
+mod ports;
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use headroom_core::{
+    Str,
+    object::{Namespace, Node, Pod},
+};
+
+pub use self::{
+    memory::NodeMemoryInfo,
+    node_info::NodeInfo,
+    ports::{UsedPorts, ports_conflict},
+};
+use crate::framework::{PodInfo, SpecCache};
+
+/// Place of a node in the cache. Stays the same as long as the node exists or pods name it; is then used again.
+pub type Slot = u32;
+
+/// A pod on a node.
+#[derive(Debug, Clone)]
+pub struct CachedPod {
+    /// The pod.
+    pub info: PodInfo,
+    /// Where.
+    pub slot: Slot,
+    /// Whether it is only assumed: decided, not yet seen as bound.
+    pub assumed: bool,
+}
+
+/// What [`Cache::set_pod`] found.
+#[derive(Debug, Clone)]
+pub struct PodChange {
+    /// The pod as it was known on a node, if it was.
+    pub old: Option<PodInfo>,
+    /// It was assumed on this node: now it is confirmed. Or on another one.
+    pub was_assumed: bool,
+    /// The node on which it was before, when that is another one.
+    pub moved_from: Option<Str>,
+}
+
+/// Nodes, pods on nodes, namespaces.
+#[derive(Debug, Default)]
+pub struct Cache {
+    rows: Vec<NodeInfo>,
+    /// By slot; 0 where no node exists.
+    generations: Vec<u64>,
+    last_generation: u64,
+    free: Vec<Slot>,
+    by_name: HashMap<Str, Slot>,
+    nodes: usize,
+    pods: HashMap<Str, CachedPod>,
+    assumed: usize,
+    namespaces: HashMap<Str, Arc<Namespace>>,
+    specs: SpecCache,
+    /// Counts every time a slot came to stand for another node.
+    slot_epoch: u64,
+}
+
+impl Cache {
+    /// The pod with what follows from its spec, shared with all pods of an equal one.
+    pub fn info(&mut self, pod: Arc<Pod>, before: Option<&PodInfo>) -> PodInfo {
+        self.specs.info(pod, before)
+    }
+
+    fn touch(&mut self, slot: Slot) {
+        let at = slot as usize;
+        if self.rows.get(at).is_some_and(|row| row.exists) {
+            self.last_generation += 1;
+            self.generations[at] = self.last_generation;
+        }
+    }
+
+    fn slot_for(&mut self, name: &Str) -> Slot {
+        if let Some(slot) = self.by_name.get(name) {
+            return *slot;
+        }
+        self.slot_epoch += 1;
+        let fresh = NodeInfo::unknown(name.clone());
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.rows[slot as usize] = fresh;
+                slot
+            }
+            None => {
+                self.rows.push(fresh);
+                self.generations.push(0);
+                (self.rows.len() - 1) as Slot
+            }
+        };
+        self.by_name.insert(name.clone(), slot);
+        slot
+    }
+
+    fn release_if_unused(&mut self, slot: Slot) {
+        let row = &self.rows[slot as usize];
+        if !row.exists && row.pods.is_empty() && self.by_name.remove(&row.name).is_some() {
+            self.free.push(slot);
+        }
+    }
+
+    /// A node came or changed. Answers what was known of it before.
+    pub fn set_node(&mut self, node: Arc<Node>) -> Option<Arc<Node>> {
+        let slot = self.slot_for(node.name());
+        let row = &mut self.rows[slot as usize];
+        let existed = std::mem::replace(&mut row.exists, true);
+        let old = std::mem::replace(&mut row.node, node);
+        self.nodes += usize::from(!existed);
+        self.touch(slot);
+        existed.then_some(old)
+    }
+
+    /// A node went. Its pods stay known until they are gone themselves.
+    pub fn remove_node(&mut self, name: &str) -> Option<Arc<Node>> {
+        let slot = *self.by_name.get(name)?;
+        let row = &mut self.rows[slot as usize];
+        if !std::mem::replace(&mut row.exists, false) {
+            return None;
+        }
+        let old = std::mem::replace(&mut row.node, Arc::new(Node::default()));
+        self.generations[slot as usize] = 0;
+        self.nodes -= 1;
+        self.release_if_unused(slot);
+        Some(old)
+    }
+
+    fn put(&mut self, info: PodInfo, slot: Slot, assumed: bool) {
+        self.rows[slot as usize].add(info.clone());
+        self.assumed += usize::from(assumed);
+        self.pods.insert(info.uid().clone(), CachedPod { info, slot, assumed });
+        self.touch(slot);
+    }
+
+    fn take(&mut self, uid: &str) -> Option<CachedPod> {
+        let known = self.pods.remove(uid)?;
+        self.rows[known.slot as usize].remove(uid);
+        self.assumed -= usize::from(known.assumed);
+        self.touch(known.slot);
+        self.release_if_unused(known.slot);
+        Some(known)
+    }
+
+    /// A pod is bound to the node of this name: new, changed, or now confirmed.
+    pub fn set_pod(&mut self, info: PodInfo, node: &Str) -> PodChange {
+        if let Some(known) = self.pods.get_mut(info.uid()) {
+            let slot = known.slot as usize;
+            // The common case: the kubelet reported something that no sum depends on.
+            if self.rows[slot].name == *node && !known.assumed && Arc::ptr_eq(&known.info.spec, &info.spec) {
+                let old = std::mem::replace(&mut known.info, info.clone());
+                let row = &mut self.rows[slot];
+                if let Some(p) = row.pods.iter_mut().find(|p| p.uid() == info.uid()) {
+                    *p = info;
+                }
+                return PodChange { old: Some(old), was_assumed: false, moved_from: None };
+            }
+        }
+        let known = self.take(info.uid());
+        let moved_from =
+            known.as_ref().map(|k| self.rows[k.slot as usize].name.clone()).filter(|before| before != node);
+        let slot = self.slot_for(node);
+        self.put(info, slot, false);
+        PodChange { was_assumed: known.as_ref().is_some_and(|k| k.assumed), old: known.map(|k| k.info), moved_from }
+    }
+
+    /// A pod is gone or has ended. Answers it, and the name of its node, when it was on one.
+    pub fn remove_pod(&mut self, uid: &str) -> Option<(CachedPod, Str)> {
+        let name = self.rows[self.pods.get(uid)?.slot as usize].name.clone();
+        self.take(uid).map(|known| (known, name))
+    }
+
+    /// A decision was made: the pod counts on the node from now on. False when it is on a node already.
+    pub fn assume(&mut self, info: PodInfo, slot: Slot) -> bool {
+        if self.pods.contains_key(info.uid()) || self.rows.get(slot as usize).is_none() {
+            return false;
+        }
+        self.put(info, slot, true);
+        true
+    }
+
+    /// It came to nothing. Only assumed pods are forgotten.
+    pub fn forget(&mut self, uid: &str) -> Option<CachedPod> {
+        if !self.pods.get(uid)?.assumed {
+            return None;
+        }
+        self.take(uid)
+    }
+
+    /// A namespace came or changed. Answers what was known of it before.
+    pub fn set_namespace(&mut self, namespace: Arc<Namespace>) -> Option<Arc<Namespace>> {
+        self.namespaces.insert(namespace.meta.key.name.clone(), namespace)
+    }
+
+    /// A namespace went.
+    pub fn remove_namespace(&mut self, name: &str) -> Option<Arc<Namespace>> {
+        self.namespaces.remove(name)
+    }
+
+    /// A namespace.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
+        self.namespaces.get(name)
+    }
+
+    /// The pod on a node with this UID.
+    #[must_use]
+    pub fn pod(&self, uid: &str) -> Option<&CachedPod> {
+        self.pods.get(uid)
+    }
+
+    /// All pods on nodes, in no particular order.
+    pub fn pods(&self) -> impl ExactSizeIterator<Item = &CachedPod> {
+        self.pods.values()
+    }
+
+    /// How many pods are only assumed.
+    #[must_use]
+    pub const fn assumed_count(&self) -> usize {
+        self.assumed
+    }
+
+    /// How many nodes exist.
+    #[must_use]
+    pub const fn node_count(&self) -> usize {
+        self.nodes
+    }
+
+    /// How many slots there are, used or not: the length of columns.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Generations by slot; 0 where no node exists.
+    #[must_use]
+    pub fn generations(&self) -> &[u64] {
+        &self.generations
+    }
+
+    /// Changes when a slot comes to stand for another node.
+    #[must_use]
+    pub const fn slot_epoch(&self) -> u64 {
+        self.slot_epoch
+    }
+
+    /// The node in a slot.
+    #[must_use]
+    pub fn row(&self, slot: Slot) -> Option<&NodeInfo> {
+        self.rows.get(slot as usize).filter(|row| row.exists)
+    }
+
+    /// The row in a slot, whether or not its node exists.
+    #[must_use]
+    pub fn any_row(&self, slot: Slot) -> Option<&NodeInfo> {
+        self.rows.get(slot as usize)
+    }
+
+    /// The node of this name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&NodeInfo> {
+        self.by_name.get(name).and_then(|slot| self.row(*slot))
+    }
+
+    /// The slot of the node of this name.
+    #[must_use]
+    pub fn slot(&self, name: &str) -> Option<Slot> {
+        self.by_name.get(name).copied().filter(|slot| self.rows[*slot as usize].exists)
+    }
+
+    /// All nodes with their slots, by slot.
+    pub fn nodes(&self) -> impl Iterator<Item = (Slot, &NodeInfo)> {
+        self.rows.iter().enumerate().filter(|(_, row)| row.exists).map(|(at, row)| (at as Slot, row))
+    }
+
+    /// A cache made from scratch with the same nodes and pods: what incremental updating must come to.
+    #[must_use]
+    pub fn recomputed(&self) -> Self {
+        let mut fresh = Self::default();
+        for row in self.rows.iter().filter(|r| r.exists) {
+            fresh.set_node(row.node.clone());
+        }
+        for pod in self.pods.values() {
+            let slot = fresh.slot_for(&self.rows[pod.slot as usize].name);
+            fresh.put(PodInfo::new(pod.info.pod.clone()), slot, pod.assumed);
+        }
+        fresh
+    }
+
+    /// The first difference from another cache, in words; absent when they hold the same.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        if (self.nodes, self.pods.len(), self.assumed) != (other.nodes, other.pods.len(), other.assumed) {
+            return Some(format!(
+                "{} nodes, {} pods, {} assumed here; {} nodes, {} pods, {} assumed there",
+                self.nodes,
+                self.pods.len(),
+                self.assumed,
+                other.nodes,
+                other.pods.len(),
+                other.assumed
+            ));
+        }
+        for (name, slot) in &self.by_name {
+            let mine = &self.rows[*slot as usize];
+            match other.by_name.get(name).map(|s| &other.rows[*s as usize]) {
+                Some(theirs) if mine.same_as(theirs) => {}
+                Some(theirs) => return Some(format!("{name}: {mine:?} here, {theirs:?} there")),
+                None => return Some(format!("{name} is here only")),
+            }
+        }
+        (self.by_name.len() != other.by_name.len()).then(|| "there are more nodes there".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headroom_core::testing::{node, pod};
+
+    use super::*;
+
+    fn info(name: &str) -> PodInfo {
+        PodInfo::new(pod(name).requests("1", "1Gi").arc())
+    }
+
+    #[test]
+    fn assume_confirm_forget() {
+        let mut c = Cache::default();
+        c.set_node(node("a").arc());
+        let slot = c.slot("a").unwrap();
+        assert!(c.assume(info("p"), slot) && !c.assume(info("p"), slot));
+        assert_eq!((c.assumed_count(), c.node("a").unwrap().requested.milli_cpu), (1, 1000));
+        let change = c.set_pod(info("p"), &"a".into());
+        assert!(change.was_assumed && change.moved_from.is_none());
+        assert_eq!(c.assumed_count(), 0);
+        assert!(c.forget("uid-p").is_none(), "confirmed pods are not forgotten");
+        assert!(c.remove_pod("uid-p").is_some());
+        assert_eq!(c.node("a").unwrap().requested.milli_cpu, 0);
+    }
+
+    #[test]
+    fn confirmed_elsewhere_moves() {
+        let mut c = Cache::default();
+        c.set_node(node("a").arc());
+        c.set_node(node("b").arc());
+        c.assume(info("p"), c.slot("a").unwrap());
+        let change = c.set_pod(info("p"), &"b".into());
+        assert_eq!(change.moved_from.as_deref(), Some("a"));
+        assert_eq!((c.node("a").unwrap().pods.len(), c.node("b").unwrap().pods.len()), (0, 1));
+    }
+
+    #[test]
+    fn pods_of_unknown_nodes_are_kept_and_counted_when_it_comes() {
+        let mut c = Cache::default();
+        c.set_pod(info("p"), &"late".into());
+        assert_eq!((c.node_count(), c.slots()), (0, 1));
+        assert!(c.node("late").is_none());
+        c.set_node(node("late").arc());
+        assert_eq!(c.node("late").unwrap().requested.milli_cpu, 1000);
+        c.remove_node("late");
+        assert!(c.node("late").is_none());
+        c.set_node(node("late").arc());
+        assert_eq!(c.node("late").unwrap().pods.len(), 1, "pods stay while their node is away");
+        c.remove_node("late");
+        c.remove_pod("uid-p");
+        c.set_node(node("other").arc());
+        assert_eq!(c.slots(), 1, "the slot is used again");
+    }
+
+    #[test]
+    fn generations_change_with_what_matters() {
+        let mut c = Cache::default();
+        c.set_node(node("a").arc());
+        let at = |c: &Cache| c.generations()[0];
+        let first = at(&c);
+        c.set_pod(info("p"), &"a".into());
+        let second = at(&c);
+        assert!(second > first);
+        // A status update with the same spec changes no sum.
+        let mut specs = SpecCache::default();
+        let p = pod("q").arc();
+        let one = specs.info(p.clone(), None);
+        c.set_pod(one.clone(), &"a".into());
+        let third = at(&c);
+        c.set_pod(specs.info(p, Some(&one)), &"a".into());
+        assert_eq!(at(&c), third);
+        c.remove_node("a");
+        assert_eq!(at(&c), 0);
+    }
+}

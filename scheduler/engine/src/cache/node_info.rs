@@ -1,0 +1,155 @@
+//! A node with its pods and their sums (`framework.NodeInfo`; reference 1.11).
+
+use std::sync::Arc;
+
+use headroom_core::{Str, object::Node, resource::Resources};
+
+use super::{memory::NodeMemoryInfo, ports::UsedPorts};
+use crate::framework::PodInfo;
+
+/// A node, its pods, and what is summed over them.
+#[derive(Debug, Clone)]
+pub struct NodeInfo {
+    /// Name.
+    pub name: Str,
+    /// The node; one without anything while only pods are known that name it.
+    pub node: Arc<Node>,
+    /// Whether the node exists.
+    pub exists: bool,
+    /// Pods that are bound or assumed here and have not ended, in no particular order.
+    pub pods: Vec<PodInfo>,
+    /// Sum of the pods' requests.
+    pub requested: Resources,
+    /// The same for scoring, CPU in thousandths (requests that are not set count 100m).
+    pub non_zero_milli_cpu: i64,
+    /// The same for scoring, memory in bytes (requests that are not set count 200Mi).
+    pub non_zero_memory: i64,
+    /// Host ports in use.
+    pub ports: UsedPorts,
+    /// What `MemoryHeadroom` knows of it; absent when nothing does.
+    pub memory: Option<Box<NodeMemoryInfo>>,
+    /// Hash of the name, for breaking ties.
+    pub(crate) name_hash: u64,
+}
+
+/// Sums beyond this may have been cut off: what is taken away from them must be summed anew.
+const NEARLY_SATURATED: i64 = i64::MAX / 4;
+
+impl NodeInfo {
+    /// A node that is known by name only.
+    #[must_use]
+    pub fn unknown(name: Str) -> Self {
+        Self {
+            name_hash: crate::cycle::hash_text(&name),
+            node: Arc::new(Node::default()),
+            name,
+            exists: false,
+            pods: Vec::new(),
+            requested: Resources::default(),
+            non_zero_milli_cpu: 0,
+            non_zero_memory: 0,
+            ports: UsedPorts::default(),
+            memory: None,
+        }
+    }
+
+    /// A node without pods.
+    #[must_use]
+    pub fn new(node: Arc<Node>) -> Self {
+        Self { exists: true, node: node.clone(), ..Self::unknown(node.name().clone()) }
+    }
+
+    /// Puts a pod on it.
+    pub fn add(&mut self, pod: PodInfo) {
+        self.count(&pod);
+        self.pods.push(pod);
+    }
+
+    fn count(&mut self, pod: &PodInfo) {
+        self.requested.add(&pod.spec.requests);
+        self.non_zero_milli_cpu = self.non_zero_milli_cpu.saturating_add(pod.spec.non_zero_milli_cpu);
+        self.non_zero_memory = self.non_zero_memory.saturating_add(pod.spec.non_zero_memory);
+        self.ports.add(&pod.spec.ports);
+    }
+
+    /// Takes a pod off it; answers it when it was there.
+    pub fn remove(&mut self, uid: &str) -> Option<PodInfo> {
+        let at = self.pods.iter().position(|p| p.uid() == uid)?;
+        let pod = self.pods.swap_remove(at);
+        self.ports.remove(&pod.spec.ports);
+        if self.may_be_saturated() {
+            self.requested = Resources::default();
+            (self.non_zero_milli_cpu, self.non_zero_memory) = (0, 0);
+            let ports = std::mem::take(&mut self.ports);
+            for rest in std::mem::take(&mut self.pods) {
+                self.add(rest);
+            }
+            self.ports = ports;
+        } else {
+            self.requested.sub(&pod.spec.requests);
+            self.non_zero_milli_cpu -= pod.spec.non_zero_milli_cpu;
+            self.non_zero_memory -= pod.spec.non_zero_memory;
+        }
+        // Names of resources come from users: what is back to zero is not kept.
+        self.requested.scalars.retain(|(_, amount)| *amount != 0);
+        Some(pod)
+    }
+
+    fn may_be_saturated(&self) -> bool {
+        let r = &self.requested;
+        [r.milli_cpu, r.memory, r.ephemeral_storage, self.non_zero_milli_cpu, self.non_zero_memory]
+            .into_iter()
+            .chain(r.scalars.iter().map(|(_, amount)| *amount))
+            .any(|amount| amount > NEARLY_SATURATED)
+    }
+
+    /// Whether both hold the same, whatever the order of the pods.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let sorted = |info: &Self| {
+            let mut uids: Vec<_> = info.pods.iter().map(|p| p.uid().clone()).collect();
+            uids.sort();
+            uids
+        };
+        let amounts = |r: &Resources| {
+            let mut r = r.clone();
+            r.scalars.retain(|(_, amount)| *amount != 0);
+            r
+        };
+        self.name == other.name
+            && self.exists == other.exists
+            && sorted(self) == sorted(other)
+            && amounts(&self.requested) == amounts(&other.requested)
+            && self.non_zero_milli_cpu == other.non_zero_milli_cpu
+            && self.non_zero_memory == other.non_zero_memory
+            && self.ports.same_as(&other.ports)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headroom_core::testing::{node, pod};
+
+    use super::*;
+
+    #[test]
+    fn sums_follow_the_pods() {
+        let mut info = NodeInfo::new(node("n").arc());
+        info.add(PodInfo::new(pod("a").requests("100m", "1Gi").arc()));
+        info.add(PodInfo::new(pod("b").arc()));
+        assert_eq!((info.requested.milli_cpu, info.non_zero_milli_cpu, info.pods.len()), (100, 200, 2));
+        assert!(info.remove("uid-a").is_some() && info.remove("uid-a").is_none());
+        assert_eq!((info.requested.memory, info.non_zero_memory), (0, 200 << 20));
+    }
+
+    #[test]
+    fn absurd_requests_do_not_corrupt_the_sums() {
+        let mut info = NodeInfo::new(node("n").arc());
+        info.add(PodInfo::new(pod("a").requests("8E", "8E").arc()));
+        info.add(PodInfo::new(pod("b").requests("8E", "8E").arc()));
+        info.add(PodInfo::new(pod("c").requests("1", "1Gi").arc()));
+        info.remove("uid-a");
+        info.remove("uid-b");
+        assert_eq!((info.requested.milli_cpu, info.requested.memory), (1000, 1 << 30));
+    }
+}

@@ -1,0 +1,155 @@
+//! Changes of the cluster: cache, queue, nominations (`pkg/scheduler/eventhandlers.go`).
+
+use std::sync::Arc;
+
+use headroom_core::{
+    Now, Str,
+    intent::Intent,
+    object::{Namespace, Node, Pod},
+};
+
+use super::{Engine, Mode, Report, queue_and_cx};
+use crate::framework::{
+    Actions, Change, ClusterEvent, EventResource, PodInfo,
+    events::{node_update_actions, pod_update_actions},
+};
+
+/// Most pods kept in quarantine; beyond it the oldest knowledge is forgotten.
+pub(super) const MAX_QUARANTINED: usize = 256;
+
+impl Engine {
+    pub(super) fn happened(&mut self, resource: EventResource, action: Actions, change: &Change, now: Now) {
+        let (queue, cx) = queue_and_cx!(self, now);
+        queue.on_event(ClusterEvent::new(resource, action), change, None, &cx);
+    }
+
+    pub(super) fn pod_applied(&mut self, pod: Arc<Pod>, now: Now, out: &mut Vec<Intent>) {
+        let uid = pod.meta.uid.clone();
+        if pod.is_terminal() {
+            self.pod_gone(&uid, now, out);
+            return;
+        }
+        match pod.node_name.clone().filter(|n| !n.is_empty()) {
+            Some(node) => self.assigned_pod(pod, &node, now, out),
+            None => self.waiting_pod(pod, now),
+        }
+    }
+
+    fn assigned_pod(&mut self, pod: Arc<Pod>, node: &Str, now: Now, out: &mut Vec<Intent>) {
+        let uid = pod.meta.uid.clone();
+        let known = self.cache.pod(&uid).map(|c| c.info.clone());
+        let info = self.cache.info(pod, known.as_ref());
+        let first_seen = known.is_none() && self.queue.get(&uid).is_none();
+        if self.mode == Mode::Shadow {
+            self.shadow_bound(&info, node, first_seen);
+        } else {
+            self.confirm_binding(&info, node, now, out);
+        }
+        self.nominated.remove(&uid);
+        let (queue, cx) = queue_and_cx!(self, now);
+        queue.remove(&uid, &cx);
+        let change = self.cache.set_pod(info.clone(), node);
+        let (actions, was) = match change.old {
+            // An assumed pod counted already; its confirmation is upstream's AssignedPodAdd all the same.
+            Some(old) if !change.was_assumed => (pod_update_actions(&old, &info), Some(old)),
+            _ => (vec![Actions::ADD], None),
+        };
+        let what = Change::Pod { old: was, new: Some(info) };
+        for action in actions {
+            self.happened(EventResource::AssignedPod, action, &what, now);
+        }
+    }
+
+    fn waiting_pod(&mut self, pod: Arc<Pod>, now: Now) {
+        let uid = pod.meta.uid.clone();
+        if self.quarantined.contains(&uid) || self.shadow.has_looked_at(&uid) {
+            return;
+        }
+        // A version from before our binding: what we know is newer. A binding in progress keeps the newest version.
+        if self.cache.pod(&uid).is_some_and(|c| !c.assumed) {
+            return;
+        }
+        let Some(profile) = self.profiles.find(&pod.spec.scheduler_name) else { return };
+        let before = self.queue.get(&uid).map(|e| e.info.clone());
+        // Deleting pods are not taken up; those that wait stay until they are gone (and are skipped when popped).
+        if before.is_none() && (pod.meta.is_terminating() || self.cache.pod(&uid).is_some()) {
+            return;
+        }
+        let was_nominated = before.as_ref().and_then(|b| b.pod.status.nominated_node_name.clone());
+        let info = self.cache.info(pod, before.as_ref());
+        let is_nominated = info.pod.status.nominated_node_name.clone();
+        if self.cache.pod(&uid).is_none() {
+            self.nominated.set(&info, is_nominated.as_ref());
+        }
+        let (queue, cx) = queue_and_cx!(self, now);
+        match before {
+            Some(_) => queue.update(info.clone(), &cx),
+            None => queue.add(info.clone(), profile, &cx),
+        }
+        // The place that was held for it is free for pods of at most its priority.
+        if was_nominated.is_some() && was_nominated != is_nominated {
+            self.happened(EventResource::AssignedPod, Actions::DELETE, &Change::Pod { old: before, new: None }, now);
+        }
+    }
+
+    /// A pod was deleted, or has ended.
+    pub(super) fn pod_gone(&mut self, uid: &Str, now: Now, out: &mut Vec<Intent>) {
+        self.quarantined.remove(uid);
+        self.shadow.forget(uid);
+        let nominated = self.nominated.remove(uid).is_some();
+        let (queue, cx) = queue_and_cx!(self, now);
+        let waiting = queue.remove(uid, &cx);
+        self.drop_binding(uid, now, out);
+        let freed: Option<PodInfo> = match self.cache.remove_pod(uid) {
+            Some((cached, _)) => Some(cached.info),
+            None if nominated => waiting.map(|w| w.info),
+            None => None,
+        };
+        if let Some(old) = freed {
+            self.happened(EventResource::AssignedPod, Actions::DELETE, &Change::Pod { old: Some(old), new: None }, now);
+        }
+    }
+
+    pub(super) fn node_applied(&mut self, node: Arc<Node>, now: Now) {
+        let old = self.cache.set_node(node.clone());
+        let actions = old.as_ref().map_or_else(|| vec![Actions::ADD], |old| node_update_actions(old, &node));
+        let change = Change::Node { old, new: Some(node) };
+        for action in actions {
+            self.happened(EventResource::Node, action, &change, now);
+        }
+    }
+
+    pub(super) fn node_deleted(&mut self, name: &str, now: Now) {
+        if let Some(old) = self.cache.remove_node(name) {
+            let change = Change::Node { old: Some(old), new: None };
+            self.happened(EventResource::Node, Actions::DELETE, &change, now);
+        }
+    }
+
+    pub(super) fn namespace_applied(&mut self, namespace: Arc<Namespace>, now: Now) {
+        let old = self.cache.set_namespace(namespace.clone());
+        if old.is_none_or(|old| old.meta.labels != namespace.meta.labels) {
+            let change = Change::Namespace { new: Some(namespace) };
+            self.happened(EventResource::Namespace, Actions::UPDATE_OTHER, &change, now);
+        }
+    }
+
+    pub(super) fn namespace_deleted(&mut self, name: &str, now: Now) {
+        if self.cache.remove_namespace(name).is_some() {
+            self.happened(EventResource::Namespace, Actions::DELETE, &Change::Namespace { new: None }, now);
+        }
+    }
+
+    /// Time passed.
+    pub(super) fn tick(&mut self, now: Now, out: &mut Vec<Intent>) {
+        let (queue, cx) = queue_and_cx!(self, now);
+        queue.flush(&cx);
+        self.binding_deadlines(now, out);
+    }
+
+    pub(super) fn foreign_binding(&mut self, info: &PodInfo, node: &Str, ours: Option<Str>, now: Now) {
+        self.counters.foreign_bindings += 1;
+        let pod = info.pod.meta.key.clone();
+        self.report(Report::ForeignBinding { pod, node: node.clone(), ours, at: now.wall });
+    }
+}

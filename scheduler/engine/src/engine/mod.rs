@@ -1,0 +1,242 @@
+//! The engine: fed with changes, outcomes and the time, it answers with intents (DESIGN.md parts 4, 5, 13).
+//!
+//! It is pure and synchronous. The shell calls [`Engine::handle`] for everything that happens, and
+//! [`Engine::schedule_one`] while it has credits for intents; it drains [`Engine::take_reports`] for metrics and calls
+//! `handle(Input::Tick)` when [`Engine::next_deadline`] has come.
+
+mod binding;
+mod failure;
+mod inputs;
+mod recover;
+mod report;
+mod schedule;
+mod shadow;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use hashbrown::{HashMap, HashSet};
+use headroom_core::{
+    Mono, Now, Str,
+    intent::{Intent, IntentId, Op, Outcome},
+    object::{Namespace, Node, ObjectKey, Pod},
+};
+
+use self::{binding::Binding, shadow::Shadow};
+pub use self::{
+    report::{Decision, DecisionResult, Report, ShadowDecision, ShadowOutcome},
+    stats::{EngineStats, MAX_REPORTS},
+};
+use crate::{
+    cache::Cache,
+    config::{ConfigError, Configuration},
+    cycle::{Nominated, TieBreaker},
+    framework::{Probe, Profiles, Registry},
+    queue::Queue,
+};
+
+/// What the engine may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Serves the default scheduler's pods.
+    Primary,
+    /// Serves pods of its own scheduler name.
+    Secondary,
+    /// Decides, writes nothing, and compares with who binds.
+    Shadow,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A pod came or changed.
+    PodApplied(Arc<Pod>),
+    /// A pod went.
+    PodDeleted {
+        /// Its name.
+        key: ObjectKey,
+        /// Its UID.
+        uid: Str,
+    },
+    /// A node came or changed.
+    NodeApplied(Arc<Node>),
+    /// A node went.
+    NodeDeleted {
+        /// Its name.
+        name: Str,
+    },
+    /// A namespace came or changed.
+    NamespaceApplied(Arc<Namespace>),
+    /// A namespace went.
+    NamespaceDeleted {
+        /// Its name.
+        name: Str,
+    },
+    /// What became of an intent.
+    Outcome(Outcome),
+    /// Time passed.
+    Tick,
+}
+
+/// What an outcome is for.
+#[derive(Debug, Clone)]
+enum Owner {
+    /// A binding in progress, by UID of the pod.
+    Binding(Str),
+    /// A status patch, by UID of the pod.
+    Status(Str),
+}
+
+/// The scheduling engine.
+#[derive(Debug)]
+pub struct Engine {
+    mode: Mode,
+    seed: u64,
+    profiles: Profiles,
+    cache: Cache,
+    queue: Queue,
+    nominated: Nominated,
+    bindings: HashMap<Str, Binding>,
+    /// When bindings need attention by themselves.
+    deadlines: BTreeSet<(Mono, Str)>,
+    owners: HashMap<IntentId, Owner>,
+    last_intent: u64,
+    shadow: Shadow,
+    /// Pods that made the engine panic, by UID.
+    quarantined: HashSet<Str>,
+    /// The pod that is being decided.
+    current: Option<Str>,
+    reports: Vec<Report>,
+    counters: stats::Counters,
+    /// Whether pods form classes. Off in tests that want the plain path.
+    classes_enabled: bool,
+}
+
+impl Engine {
+    /// An engine for this configuration. `seed` breaks ties: the same seed, inputs and times give the same decisions.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the profiles cannot be made with the plugins of `registry`.
+    #[allow(clippy::needless_pass_by_value, reason = "both belong to the engine from now on")]
+    pub fn new(config: Configuration, registry: Registry, seed: u64, mode: Mode) -> Result<Self, ConfigError> {
+        let profiles = config.build(&registry)?;
+        let queue = Queue::new(&profiles, config.pod_initial_backoff, config.pod_max_backoff);
+        Ok(Self {
+            mode,
+            seed,
+            cache: Cache::default(),
+            queue,
+            nominated: Nominated::default(),
+            bindings: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            owners: HashMap::new(),
+            last_intent: 0,
+            shadow: Shadow::default(),
+            quarantined: HashSet::new(),
+            current: None,
+            reports: Vec::new(),
+            counters: stats::Counters::default(),
+            classes_enabled: true,
+            profiles,
+        })
+    }
+
+    /// The profiles.
+    #[must_use]
+    pub const fn profiles(&self) -> &Profiles {
+        &self.profiles
+    }
+
+    /// The cluster as the engine sees it.
+    #[must_use]
+    pub const fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// The queue.
+    #[must_use]
+    pub const fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Turns the sharing of work between pods of one class off or on: the decisions are the same.
+    pub const fn set_classes_enabled(&mut self, enabled: bool) {
+        self.classes_enabled = enabled;
+    }
+
+    /// Something happened. Intents that follow are added to `out`.
+    pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Intent>) {
+        match input {
+            Input::PodApplied(pod) => self.pod_applied(pod, now, out),
+            Input::PodDeleted { key: _, uid } => self.pod_gone(&uid, now, out),
+            Input::NodeApplied(node) => self.node_applied(node, now),
+            Input::NodeDeleted { name } => self.node_deleted(&name, now),
+            Input::NamespaceApplied(namespace) => self.namespace_applied(namespace, now),
+            Input::NamespaceDeleted { name } => self.namespace_deleted(&name, now),
+            Input::Outcome(outcome) => self.outcome(&outcome, now, out),
+            Input::Tick => self.tick(now, out),
+        }
+    }
+
+    /// When [`Input::Tick`] is wanted next; absent when nothing happens by itself.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Mono> {
+        let binding = self.deadlines.first().map(|(at, _)| *at);
+        [self.queue.next_deadline(), binding].into_iter().flatten().min()
+    }
+
+    /// Whether a pod waits to be tried.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.queue.has_next()
+    }
+
+    /// Pops at most one pod and decides it. `None` when none waits.
+    ///
+    /// At most a handful of intents are added to `out` per call: [`Engine::MAX_INTENTS_PER_DECISION`].
+    pub fn schedule_one(&mut self, now: Now, out: &mut Vec<Intent>, probe: &mut dyn Probe) -> Option<Decision> {
+        let decision = self.pop_and_decide(now, out, probe);
+        self.current = None;
+        decision
+    }
+
+    /// Credits that [`Engine::schedule_one`] needs with the in-tree plugins: an event, a status patch and a binding.
+    pub const MAX_INTENTS_PER_DECISION: usize = 4;
+
+    /// What happened since the last call: for metrics and logs.
+    pub fn take_reports(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.reports)
+    }
+
+    fn report(&mut self, report: Report) {
+        if self.reports.len() >= MAX_REPORTS {
+            self.counters.reports_dropped += 1;
+        } else {
+            self.reports.push(report);
+        }
+    }
+
+    fn tie_breaker(&self, uid: &str) -> TieBreaker {
+        TieBreaker::new(self.seed, uid)
+    }
+
+    fn emit(&mut self, op: Op, owner: Option<Owner>, out: &mut Vec<Intent>) -> IntentId {
+        self.last_intent += 1;
+        let id = IntentId(self.last_intent);
+        if let Some(owner) = owner {
+            self.owners.insert(id, owner);
+        }
+        out.push(Intent { id, op });
+        id
+    }
+}
+
+/// The queue together with what it needs of the engine: borrows different fields.
+macro_rules! queue_and_cx {
+    ($engine:expr, $now:expr) => {
+        (&mut $engine.queue, $crate::queue::QueueCx { profiles: &$engine.profiles, cache: &$engine.cache, now: $now })
+    };
+}
+use queue_and_cx;

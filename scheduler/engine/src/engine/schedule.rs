@@ -1,0 +1,254 @@
+//! One pod: popped, decided, assumed, handed to its binding cycle (`pkg/scheduler/schedule_one.go`).
+
+use headroom_core::{
+    Now, Str,
+    intent::{EventRecord, EventType, Intent, Op},
+    object::ObjectReference,
+};
+
+use super::{Decision, DecisionResult, Engine, Mode, binding::Attempt, failure::Fault, queue_and_cx};
+use crate::{
+    cycle::{self, Choice, Failure, Verdict},
+    fit_error::{FitError, NO_NODES},
+    framework::{Code, Permit, PluginSet, PodInfo, Point, Probe, Rejection, Status, View},
+};
+
+/// Longest time that Permit may hold a pod.
+const MAX_PERMIT: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+
+pub(super) fn reference(info: &PodInfo) -> ObjectReference {
+    let meta = &info.pod.meta;
+    ObjectReference {
+        kind: "Pod".into(),
+        namespace: meta.key.namespace.clone(),
+        name: meta.key.name.clone(),
+        uid: meta.uid.clone(),
+    }
+}
+
+impl Engine {
+    pub(super) fn event(
+        &mut self,
+        info: &PodInfo,
+        kind: EventType,
+        reason: &'static str,
+        action: &'static str,
+        note: String,
+        now: Now,
+        out: &mut Vec<Intent>,
+    ) {
+        let record = EventRecord {
+            regarding_api_version: "v1",
+            regarding: reference(info),
+            related: None,
+            kind,
+            reason,
+            action,
+            note,
+            // Upstream reports in the name of the profile, which is the pod's scheduler name.
+            reporter: Some(info.pod.spec.scheduler_name.clone()),
+            at: now.wall,
+        };
+        self.emit(Op::Event(record), None, out);
+    }
+
+    pub(super) fn pop_and_decide(
+        &mut self,
+        now: Now,
+        out: &mut Vec<Intent>,
+        probe: &mut dyn Probe,
+    ) -> Option<Decision> {
+        let (queue, cx) = queue_and_cx!(self, now);
+        let entry = queue.pop(&cx)?;
+        let (info, profile) = (entry.info.clone(), entry.profile);
+        let (attempts, since) = (entry.attempts, entry.unschedulable_since);
+        let uid = info.uid().clone();
+        self.current = Some(uid.clone());
+        let decision = |this: &Self, result| {
+            let name = this.profiles.all.get(profile).map(|p| p.name.clone()).unwrap_or_default();
+            Some(Decision { pod: info.pod.meta.key.clone(), uid: uid.clone(), profile: name, attempts, result })
+        };
+        let deleting = info.pod.meta.is_terminating();
+        if deleting || self.cache.pod(&uid).is_some() {
+            if deleting && self.mode != Mode::Shadow {
+                let note = format!("skip schedule deleting pod: {}", info.pod.meta.key);
+                self.event(&info, EventType::Warning, "FailedScheduling", "Scheduling", note, now, out);
+            }
+            let (queue, cx) = queue_and_cx!(self, now);
+            queue.remove(&uid, &cx);
+            return decision(self, DecisionResult::Skipped);
+        }
+        let (verdict, class) = self.decide(&info, profile, since, now, probe);
+        if self.mode == Mode::Shadow {
+            let result = self.shadow_decided(&info, &verdict, now);
+            return decision(self, result);
+        }
+        let result = match verdict.result {
+            Ok(choice) => self.place(&info, profile, &choice, class, now, out, probe),
+            Err(failure) => {
+                let (message, nominated) =
+                    self.after_filter(&info, profile, since, &failure, &verdict.rejected, now, probe);
+                let fault = match failure {
+                    // Nothing rejected it, so that it backs off as after an error (upstream's ErrNoNodesAvailable).
+                    Failure::NoNodes => {
+                        Fault::unschedulable(NO_NODES.to_owned(), PluginSet::default(), PluginSet::default())
+                    }
+                    Failure::Fit(mut fit) => {
+                        fit.post_filter_message = message;
+                        Fault::unschedulable(fit.to_string(), fit.rejectors, fit.pending)
+                    }
+                    Failure::Error(message) => Fault::error(message),
+                };
+                let fault = Fault { nominated: nominated.unwrap_or(Some(None)), ..fault };
+                self.fail(&uid, &info, fault, now, out)
+            }
+        };
+        decision(self, result)
+    }
+
+    /// Which node. True when the columns of the pod's class were used.
+    fn decide(
+        &mut self,
+        info: &PodInfo,
+        profile: usize,
+        since: Option<headroom_core::Timestamp>,
+        now: Now,
+        probe: &mut dyn Probe,
+    ) -> (Verdict, bool) {
+        let ties = self.tie_breaker(info.uid());
+        let view = View { cache: &self.cache, now, unschedulable_since: since };
+        let Some(profile) = self.profiles.all.get(profile) else {
+            let message = format!("profile not found for scheduler name {:?}", info.pod.spec.scheduler_name.as_str());
+            return (Verdict { result: Err(Failure::Error(message)), rejected: Vec::new() }, false);
+        };
+        if let Some(choice) = cycle::try_nominated_node(profile, info, &view, &self.nominated, probe) {
+            return (Verdict { result: Ok(choice), rejected: Vec::new() }, false);
+        }
+        (cycle::decide(profile, info, &view, &self.nominated, ties, probe), false)
+    }
+
+    /// PostFilter, when there is any. Answers its message and the nomination.
+    #[allow(clippy::too_many_arguments, reason = "one step of the cycle")]
+    fn after_filter(
+        &mut self,
+        info: &PodInfo,
+        profile: usize,
+        since: Option<headroom_core::Timestamp>,
+        failure: &Failure,
+        rejected: &[(Str, Code)],
+        now: Now,
+        probe: &mut dyn Probe,
+    ) -> (String, Option<Option<Option<Str>>>) {
+        let view = View { cache: &self.cache, now, unschedulable_since: since };
+        match (failure, self.profiles.all.get_mut(profile)) {
+            (Failure::Fit(_), Some(profile)) if !profile.at(Point::PostFilter).is_empty() => {
+                let (message, nominated) = cycle::post_filter(profile, info, &view, rejected, probe);
+                (message, Some(nominated))
+            }
+            _ => (String::new(), None),
+        }
+    }
+
+    /// Assume, Reserve, Permit; then the binding cycle (reference 1.7).
+    #[allow(clippy::too_many_arguments, reason = "one step of the cycle")]
+    fn place(
+        &mut self,
+        info: &PodInfo,
+        profile_at: usize,
+        choice: &Choice,
+        class: bool,
+        now: Now,
+        out: &mut Vec<Intent>,
+        probe: &mut dyn Probe,
+    ) -> DecisionResult {
+        let uid = info.uid().clone();
+        let Some(node) = self.cache.row(choice.slot).map(|row| row.name.clone()) else {
+            return self.fail(&uid, info, Fault::error("the chosen node is gone".to_owned()), now, out);
+        };
+        self.cache.assume(info.clone(), choice.slot);
+        self.nominated.remove(&uid);
+        let mut waits = Vec::new();
+        let mut refused: Option<Rejection> = None;
+        if let Some(profile) = self.profiles.all.get_mut(profile_at) {
+            probe.enter(Point::Reserve);
+            for i in profile.at(Point::Reserve).to_vec() {
+                let status = profile.plugins[i].reserve(info, &node);
+                if !status.is_success() {
+                    refused = Some(Rejection {
+                        plugin: profile.ids[i],
+                        status: describe(status, "Reserve", profile.plugins[i].name()),
+                    });
+                    break;
+                }
+            }
+            probe.exit(Point::Reserve, refused.as_ref().map_or(Code::Success, |r| r.status.code()));
+            if refused.is_none() {
+                probe.enter(Point::Permit);
+                for i in profile.at(Point::Permit).to_vec() {
+                    match profile.plugins[i].permit(info, &node) {
+                        Permit::Allow => {}
+                        Permit::Wait(time) => {
+                            waits.push((profile.ids[i], now.mono + time.min(MAX_PERMIT), time.min(MAX_PERMIT)))
+                        }
+                        Permit::Reject(status) => {
+                            refused = Some(Rejection {
+                                plugin: profile.ids[i],
+                                status: describe(status, "Permit", profile.plugins[i].name()),
+                            });
+                            break;
+                        }
+                    }
+                }
+                let code = if waits.is_empty() { Code::Success } else { Code::Wait };
+                probe.exit(Point::Permit, refused.as_ref().map_or(code, |r| r.status.code()));
+            }
+        }
+        if let Some(rejection) = refused {
+            self.take_back(info, profile_at, &node);
+            let fault = rejected_at(&rejection);
+            return self.fail(&uid, info, fault, now, out);
+        }
+        let attempt = self.attempt(&uid, profile_at, now);
+        self.start_binding(info.clone(), node.clone(), attempt, waits, now, out);
+        DecisionResult::Assumed { node, total: choice.total, feasible: choice.feasible, ties: choice.ties, class }
+    }
+
+    fn attempt(&self, uid: &str, profile: usize, now: Now) -> Attempt {
+        let entry = self.queue.get(uid);
+        Attempt {
+            profile,
+            attempts: entry.map_or(0, |e| e.attempts),
+            first_active: entry.and_then(|e| e.first_active),
+            flushed: entry.is_some_and(|e| e.flushed),
+            started: now,
+        }
+    }
+
+    /// Unreserve in reverse order, and forget.
+    pub(super) fn take_back(&mut self, info: &PodInfo, profile: usize, node: &Str) {
+        if let Some(profile) = self.profiles.all.get_mut(profile) {
+            for i in profile.at(Point::Reserve).to_vec().into_iter().rev() {
+                profile.plugins[i].unreserve(info, node);
+            }
+        }
+        self.cache.forget(info.uid());
+    }
+}
+
+/// Failures of a plugin are told with its name; rejections speak for themselves.
+pub(super) fn describe(status: Status, point: &str, plugin: &str) -> Status {
+    if status.code().is_rejected() {
+        return status;
+    }
+    Status::error(format!("running {point} plugin {plugin:?}: {}", status.message()))
+}
+
+/// A rejection after the node was chosen reads as if the cluster had one node (reference 1.7).
+pub(super) fn rejected_at(rejection: &Rejection) -> Fault {
+    if !rejection.status.code().is_rejected() {
+        return Fault::error(rejection.status.message());
+    }
+    let mut fit = FitError::new(1);
+    fit.add(rejection);
+    Fault::unschedulable(fit.to_string(), fit.rejectors, fit.pending)
+}

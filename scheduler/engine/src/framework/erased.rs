@@ -1,0 +1,379 @@
+//! The one place where the types of plugins' states are erased (DESIGN.md 13).
+//!
+//! [`Erased`] wraps a [`Plugin`] into the object-safe [`DynPlugin`]. States and columns travel as boxes that only the
+//! adapter of the plugin that made them opens again; a box of the wrong type cannot happen, and is answered with an
+//! error status and not with a panic.
+
+use std::{any::Any, fmt::Debug};
+
+use headroom_core::Str;
+
+use super::{
+    events::{Change, Hint, Interest},
+    plugin::{
+        BindCx, MAX_NODE_SCORE, NodeRejection, Permit, Plugin, Points, PostFilter, PreFilter, PreFlight, PreScore,
+        QueueItem, Reads, Signature, Step, TieKey, View,
+    },
+    pod_info::PodInfo,
+    status::Status,
+};
+use crate::cache::NodeInfo;
+
+/// A state of a cycle, its type erased.
+pub(crate) trait AnyState: Any + Debug + Send {
+    fn clone_box(&self) -> Box<dyn AnyState>;
+}
+
+impl<T: Any + Clone + Debug + Send> AnyState for T {
+    fn clone_box(&self) -> Box<dyn AnyState> {
+        Box::new(self.clone())
+    }
+}
+
+/// An erased state.
+#[derive(Debug)]
+pub struct State(Box<dyn AnyState>);
+
+impl Clone for State {
+    fn clone(&self) -> Self {
+        Self((*self.0).clone_box())
+    }
+}
+
+impl State {
+    fn new<T: AnyState>(value: T) -> Self {
+        Self(Box::new(value))
+    }
+
+    fn get<T: 'static>(&self) -> Option<&T> {
+        (&*self.0 as &dyn Any).downcast_ref()
+    }
+
+    fn get_mut<T: 'static>(&mut self) -> Option<&mut T> {
+        (&mut *self.0 as &mut dyn Any).downcast_mut()
+    }
+}
+
+/// The scores of one plugin for all nodes: raw, their bounds, and normalised.
+trait AnyColumn: Any + Debug + Send {
+    fn resize(&mut self, rows: usize);
+    fn row_bytes(&self) -> usize;
+}
+
+#[derive(Debug)]
+struct TypedColumn<R, B> {
+    raw: Vec<R>,
+    bounds: B,
+}
+
+impl<R: Default + Copy + Debug + Send + 'static, B: Debug + Send + 'static> AnyColumn for TypedColumn<R, B> {
+    fn resize(&mut self, rows: usize) {
+        self.raw.resize(rows, R::default());
+    }
+
+    fn row_bytes(&self) -> usize {
+        size_of::<R>()
+    }
+}
+
+/// A column of scores.
+#[derive(Debug)]
+pub struct Column {
+    typed: Box<dyn AnyColumn>,
+    /// Normalised scores, 0 to 100; meaningless for rows that are not feasible.
+    normalized: Vec<u8>,
+}
+
+impl Column {
+    /// Changes the number of rows.
+    pub fn resize(&mut self, rows: usize) {
+        self.typed.resize(rows);
+        self.normalized.resize(rows, 0);
+    }
+
+    /// The normalised scores.
+    #[must_use]
+    pub fn normalized(&self) -> &[u8] {
+        &self.normalized
+    }
+
+    /// Bytes per row.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.typed.row_bytes() + 1
+    }
+}
+
+/// What [`DynPlugin::normalize`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Normalized {
+    /// Only the rows given have changed.
+    Rows,
+    /// All have.
+    All,
+}
+
+fn wrong_state(plugin: &str) -> Status {
+    Status::error(format!("plugin {plugin:?} was given a state that is not its own"))
+}
+
+/// A plugin with its types erased.
+pub trait DynPlugin: Send {
+    /// See [`Plugin::name`].
+    fn name(&self) -> &'static str;
+    /// See [`Plugin::points`].
+    fn points(&self) -> Points;
+    /// See [`Plugin::events`].
+    fn events(&self) -> Vec<Interest>;
+    /// See [`Plugin::hint`].
+    fn hint(&self, change: &Change, pod: &PodInfo, view: &View<'_>) -> Hint;
+    /// See [`Plugin::reads`].
+    fn reads(&self, pod: &PodInfo) -> Reads;
+    /// See [`Plugin::signature`].
+    fn signature(&self, pod: &PodInfo, view: &View<'_>, signature: &mut Signature);
+    /// See [`Plugin::epoch`].
+    fn epoch(&self, view: &View<'_>) -> u64;
+    /// See [`Plugin::pre_enqueue`].
+    fn pre_enqueue(&self, pod: &PodInfo) -> Status;
+    /// See [`Plugin::less`].
+    fn less(&self, a: &QueueItem<'_>, b: &QueueItem<'_>) -> bool;
+    /// The state for Filter of a plugin without PreFilter.
+    fn empty_filter_state(&self) -> State;
+    /// The state for Score of a plugin without PreScore.
+    fn empty_score_state(&self) -> State;
+    /// See [`Plugin::pre_filter`].
+    fn pre_filter(&self, pod: &PodInfo, view: &View<'_>) -> PreFilter<State>;
+    /// See [`Plugin::add_pod`].
+    fn add_pod(&self, state: &mut State, pod: &PodInfo, added: &PodInfo, node: &NodeInfo);
+    /// See [`Plugin::remove_pod`].
+    fn remove_pod(&self, state: &mut State, pod: &PodInfo, removed: &PodInfo, node: &NodeInfo);
+    /// See [`Plugin::filter`].
+    fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Status;
+    /// See [`Plugin::post_filter`].
+    fn post_filter(&mut self, pod: &PodInfo, view: &View<'_>, nodes: &[NodeRejection<'_>]) -> PostFilter;
+    /// See [`Plugin::pre_score`].
+    fn pre_score(&self, pod: &PodInfo, feasible: &[&NodeInfo], view: &View<'_>) -> PreScore<State>;
+    /// An empty column.
+    fn new_column(&self) -> Column;
+    /// Puts the raw score of a node into a row.
+    ///
+    /// # Errors
+    /// The plugin's status.
+    fn score(
+        &self,
+        state: &State,
+        column: &mut Column,
+        row: usize,
+        pod: &PodInfo,
+        node: &NodeInfo,
+    ) -> Result<(), Status>;
+    /// Normalises: rows for which `feasible` holds count. `changed` are the rows filled since the last call; with
+    /// `fresh` every row is.
+    ///
+    /// # Errors
+    /// A score left its range.
+    fn normalize(
+        &self,
+        column: &mut Column,
+        feasible: &[bool],
+        changed: &[u32],
+        fresh: bool,
+    ) -> Result<Normalized, Status>;
+    /// See [`Plugin::tie_key`].
+    fn tie_key(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> TieKey;
+    /// See [`Plugin::reserve`].
+    fn reserve(&mut self, pod: &PodInfo, node: &Str) -> Status;
+    /// See [`Plugin::unreserve`].
+    fn unreserve(&mut self, pod: &PodInfo, node: &Str);
+    /// See [`Plugin::permit`].
+    fn permit(&mut self, pod: &PodInfo, node: &Str) -> Permit;
+    /// See [`Plugin::pre_bind_pre_flight`].
+    fn pre_bind_pre_flight(&mut self, pod: &PodInfo, node: &Str) -> PreFlight;
+    /// See [`Plugin::pre_bind`].
+    fn pre_bind(&mut self, cx: &mut BindCx<'_>, pod: &PodInfo, node: &Str) -> Step;
+    /// See [`Plugin::bind`].
+    fn bind(&mut self, cx: &mut BindCx<'_>, pod: &PodInfo, node: &Str) -> Step;
+    /// See [`Plugin::post_bind`].
+    fn post_bind(&mut self, pod: &PodInfo, node: &Str);
+}
+
+/// The adapter.
+#[derive(Debug)]
+pub struct Erased<P>(pub P);
+
+impl<P: Plugin> Erased<P> {
+    /// A boxed, erased plugin.
+    pub fn boxed(plugin: P) -> Box<dyn DynPlugin> {
+        Box::new(Self(plugin))
+    }
+}
+
+impl<P: Plugin> DynPlugin for Erased<P> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+    fn points(&self) -> Points {
+        self.0.points()
+    }
+    fn events(&self) -> Vec<Interest> {
+        self.0.events()
+    }
+    fn hint(&self, change: &Change, pod: &PodInfo, view: &View<'_>) -> Hint {
+        self.0.hint(change, pod, view)
+    }
+    fn reads(&self, pod: &PodInfo) -> Reads {
+        self.0.reads(pod)
+    }
+    fn signature(&self, pod: &PodInfo, view: &View<'_>, signature: &mut Signature) {
+        self.0.signature(pod, view, signature);
+    }
+    fn epoch(&self, view: &View<'_>) -> u64 {
+        self.0.epoch(view)
+    }
+    fn pre_enqueue(&self, pod: &PodInfo) -> Status {
+        self.0.pre_enqueue(pod)
+    }
+    fn less(&self, a: &QueueItem<'_>, b: &QueueItem<'_>) -> bool {
+        self.0.less(a, b)
+    }
+    fn empty_filter_state(&self) -> State {
+        State::new(P::Filter::default())
+    }
+    fn empty_score_state(&self) -> State {
+        State::new(P::Score::default())
+    }
+
+    fn pre_filter(&self, pod: &PodInfo, view: &View<'_>) -> PreFilter<State> {
+        match self.0.pre_filter(pod, view) {
+            PreFilter::Continue(s) => PreFilter::Continue(State::new(s)),
+            PreFilter::Narrow(s, nodes) => PreFilter::Narrow(State::new(s), nodes),
+            PreFilter::Skip => PreFilter::Skip,
+            PreFilter::Reject(status) => PreFilter::Reject(status),
+        }
+    }
+
+    fn add_pod(&self, state: &mut State, pod: &PodInfo, added: &PodInfo, node: &NodeInfo) {
+        if let Some(state) = state.get_mut() {
+            self.0.add_pod(state, pod, added, node);
+        }
+    }
+
+    fn remove_pod(&self, state: &mut State, pod: &PodInfo, removed: &PodInfo, node: &NodeInfo) {
+        if let Some(state) = state.get_mut() {
+            self.0.remove_pod(state, pod, removed, node);
+        }
+    }
+
+    fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Status {
+        match state.get() {
+            Some(state) => self.0.filter(state, pod, node),
+            None => wrong_state(self.0.name()),
+        }
+    }
+
+    fn post_filter(&mut self, pod: &PodInfo, view: &View<'_>, nodes: &[NodeRejection<'_>]) -> PostFilter {
+        self.0.post_filter(pod, view, nodes)
+    }
+
+    fn pre_score(&self, pod: &PodInfo, feasible: &[&NodeInfo], view: &View<'_>) -> PreScore<State> {
+        match self.0.pre_score(pod, feasible, view) {
+            PreScore::Continue(s) => PreScore::Continue(State::new(s)),
+            PreScore::Skip => PreScore::Skip,
+            PreScore::Fail(status) => PreScore::Fail(status),
+        }
+    }
+
+    fn new_column(&self) -> Column {
+        let typed = TypedColumn::<P::Raw, P::Bounds> { raw: Vec::new(), bounds: P::Bounds::default() };
+        Column { typed: Box::new(typed), normalized: Vec::new() }
+    }
+
+    fn score(
+        &self,
+        state: &State,
+        column: &mut Column,
+        row: usize,
+        pod: &PodInfo,
+        node: &NodeInfo,
+    ) -> Result<(), Status> {
+        let typed = (&mut *column.typed as &mut dyn Any).downcast_mut::<TypedColumn<P::Raw, P::Bounds>>();
+        let (Some(state), Some(cell)) = (state.get(), typed.and_then(|t| t.raw.get_mut(row))) else {
+            return Err(wrong_state(self.0.name()));
+        };
+        *cell = self.0.score(state, pod, node)?;
+        Ok(())
+    }
+
+    fn normalize(
+        &self,
+        column: &mut Column,
+        feasible: &[bool],
+        changed: &[u32],
+        fresh: bool,
+    ) -> Result<Normalized, Status> {
+        let typed = (&mut *column.typed as &mut dyn Any).downcast_mut::<TypedColumn<P::Raw, P::Bounds>>();
+        let Some(typed) = typed else { return Err(wrong_state(self.0.name())) };
+        let mut bounds = P::Bounds::default();
+        if size_of::<P::Bounds>() != 0 {
+            for (raw, feasible) in typed.raw.iter().zip(feasible) {
+                if *feasible {
+                    self.0.bound(&mut bounds, raw);
+                }
+            }
+        }
+        let all = fresh || bounds != typed.bounds;
+        typed.bounds = bounds;
+        let mut put = |row: usize| {
+            let (Some(raw), Some(cell)) = (typed.raw.get(row), column.normalized.get_mut(row)) else { return Ok(()) };
+            let score = self.0.normalize(raw, &bounds);
+            match u8::try_from(score) {
+                Ok(score) if i64::from(score) <= MAX_NODE_SCORE => {
+                    *cell = score;
+                    Ok(())
+                }
+                _ => Err(Status::error(format!(
+                    "plugin {:?} returns an invalid score {score}, it should in the range of [0, {MAX_NODE_SCORE}] after normalizing",
+                    self.0.name()
+                ))),
+            }
+        };
+        if all {
+            for (row, feasible) in feasible.iter().enumerate() {
+                if *feasible {
+                    put(row)?;
+                }
+            }
+            return Ok(Normalized::All);
+        }
+        for row in changed {
+            if feasible.get(*row as usize).copied().unwrap_or(false) {
+                put(*row as usize)?;
+            }
+        }
+        Ok(Normalized::Rows)
+    }
+
+    fn tie_key(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> TieKey {
+        state.get().map_or_else(TieKey::default, |state| self.0.tie_key(state, pod, node))
+    }
+    fn reserve(&mut self, pod: &PodInfo, node: &Str) -> Status {
+        self.0.reserve(pod, node)
+    }
+    fn unreserve(&mut self, pod: &PodInfo, node: &Str) {
+        self.0.unreserve(pod, node);
+    }
+    fn permit(&mut self, pod: &PodInfo, node: &Str) -> Permit {
+        self.0.permit(pod, node)
+    }
+    fn pre_bind_pre_flight(&mut self, pod: &PodInfo, node: &Str) -> PreFlight {
+        self.0.pre_bind_pre_flight(pod, node)
+    }
+    fn pre_bind(&mut self, cx: &mut BindCx<'_>, pod: &PodInfo, node: &Str) -> Step {
+        self.0.pre_bind(cx, pod, node)
+    }
+    fn bind(&mut self, cx: &mut BindCx<'_>, pod: &PodInfo, node: &Str) -> Step {
+        self.0.bind(cx, pod, node)
+    }
+    fn post_bind(&mut self, pod: &PodInfo, node: &Str) {
+        self.0.post_bind(pod, node);
+    }
+}

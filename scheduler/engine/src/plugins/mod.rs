@@ -1,0 +1,36 @@
+//! The in-tree plugins, one folder each, and their order.
+
+pub mod default_binder;
+pub mod memory_headroom;
+pub mod node_affinity;
+pub mod node_name;
+pub mod node_ports;
+pub mod node_resources_balanced_allocation;
+pub mod node_resources_fit;
+pub mod node_unschedulable;
+pub mod priority_sort;
+pub mod scheduling_gates;
+pub mod taint_toleration;
+pub mod unsupported;
+
+use crate::framework::Registry;
+
+/// Registers them in upstream's default order and with its weights (reference 3.0). To add a plugin: a folder, and one
+/// line here.
+pub(crate) fn register(r: &mut Registry) {
+    r.plain("SchedulingGates", 0, || scheduling_gates::SchedulingGates);
+    r.plain("PrioritySort", 0, || priority_sort::PrioritySort);
+    r.plain("NodeUnschedulable", 0, || node_unschedulable::NodeUnschedulable);
+    r.plain("NodeName", 0, || node_name::NodeName);
+    r.plain("TaintToleration", 3, || taint_toleration::TaintToleration);
+    r.with_args("NodeAffinity", 2, node_affinity::NodeAffinity::from_args);
+    r.plain("NodePorts", 0, || node_ports::NodePorts);
+    r.with_args("NodeResourcesFit", 1, node_resources_fit::NodeResourcesFit::from_args);
+    r.with_args(
+        "NodeResourcesBalancedAllocation",
+        1,
+        node_resources_balanced_allocation::NodeResourcesBalancedAllocation::from_args,
+    );
+    r.with_args("MemoryHeadroom", 3, memory_headroom::MemoryHeadroom::from_args);
+    r.plain("DefaultBinder", 0, || default_binder::DefaultBinder);
+}

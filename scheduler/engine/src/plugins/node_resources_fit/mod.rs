@@ -1,0 +1,174 @@
+//! `NodeResourcesFit`: the node has what the pod requests; and three ways of preferring nodes by what is requested on
+//! them (upstream `plugins/noderesources/fit.go`; reference 3.7).
+
+mod args;
+mod score;
+
+use headroom_core::{object::Node, resource::Resources};
+use serde_json::Value;
+
+pub use self::args::ResourceSpec;
+use self::{args::Args, score::Scorer};
+use crate::{
+    cache::NodeInfo,
+    framework::{
+        Actions, ArgsError, Change, Code, EventResource, Hint, Interest, Plugin, PodInfo, Point, Points, PreFilter,
+        PreScore, Reason, Status, View,
+    },
+};
+
+/// The plugin.
+#[derive(Debug)]
+pub struct NodeResourcesFit {
+    args: Args,
+    scorer: Scorer,
+}
+
+impl NodeResourcesFit {
+    /// From `NodeResourcesFitArgs`.
+    ///
+    /// # Errors
+    /// Unknown fields, and everything that upstream's validation refuses.
+    pub fn from_args(args: Option<&Value>) -> Result<Self, ArgsError> {
+        let args = Args::decode(args)?;
+        let scorer = Scorer::new(&args.scoring_strategy);
+        Ok(Self { args, scorer })
+    }
+
+    fn ignores(&self, resource: &str) -> bool {
+        // Only extended resources can be ignored: those with a domain that is not Kubernetes' own.
+        let Some((domain, _)) = resource.split_once('/') else { return false };
+        if domain.ends_with("kubernetes.io") || resource.starts_with("requests.") {
+            return false;
+        }
+        self.args.ignored_resources.iter().any(|r| r == resource)
+            || self.args.ignored_resource_groups.iter().any(|g| g == domain)
+    }
+
+    /// What the node lacks: reasons, and whether it would lack it even if it were empty.
+    fn lacking(&self, wanted: &Resources, pods: usize, used: &Resources, node: &Node) -> (Vec<Reason>, bool) {
+        let has = &node.allocatable;
+        let mut reasons: Vec<Reason> = Vec::new();
+        let mut unresolvable = false;
+        if pods as i64 >= has.pods {
+            reasons.push("Too many pods".into());
+        }
+        if wanted.milli_cpu == 0 && wanted.memory == 0 && wanted.ephemeral_storage == 0 && wanted.scalars.is_empty() {
+            return (reasons, unresolvable);
+        }
+        for (reason, wanted, used, has) in [
+            ("Insufficient cpu", wanted.milli_cpu, used.milli_cpu, has.milli_cpu),
+            ("Insufficient memory", wanted.memory, used.memory, has.memory),
+            ("Insufficient ephemeral-storage", wanted.ephemeral_storage, used.ephemeral_storage, has.ephemeral_storage),
+        ] {
+            if wanted > 0 && wanted > has.saturating_sub(used) {
+                reasons.push(reason.into());
+                unresolvable |= wanted > has;
+            }
+        }
+        for (name, wanted) in &wanted.scalars {
+            if *wanted == 0 || self.ignores(name) {
+                continue;
+            }
+            let has = has.get(name);
+            if *wanted > has.saturating_sub(used.get(name)) {
+                reasons.push(format!("Insufficient {name}").into());
+                unresolvable |= *wanted > has;
+            }
+        }
+        (reasons, unresolvable)
+    }
+
+    fn fits_empty(&self, pod: &PodInfo, node: &Node) -> bool {
+        self.lacking(&pod.spec.requests, 0, &Resources::default(), node).0.is_empty()
+    }
+}
+
+/// Whether a resource that the pod asks for grew.
+fn wanted_grew(pod: &PodInfo, old: &Node, new: &Node) -> bool {
+    let wanted = &pod.spec.requests;
+    let grew = |name: &str| new.allocatable.get(name) > old.allocatable.get(name);
+    new.allocatable.pods > old.allocatable.pods
+        || (wanted.milli_cpu > 0 && grew("cpu"))
+        || (wanted.memory > 0 && grew("memory"))
+        || (wanted.ephemeral_storage > 0 && grew("ephemeral-storage"))
+        || wanted.scalars.iter().any(|(name, amount)| *amount > 0 && grew(name))
+}
+
+/// Whether the pod that left held something that `pod` asks for; every pod holds a place.
+fn freed_wanted(gone: &PodInfo, shrunk_to: Option<&PodInfo>, pod: &PodInfo) -> bool {
+    let Some(now) = shrunk_to else { return true };
+    let (was, is, wanted) = (&gone.spec.requests, &now.spec.requests, &pod.spec.requests);
+    (wanted.milli_cpu > 0 && was.milli_cpu > is.milli_cpu)
+        || (wanted.memory > 0 && was.memory > is.memory)
+        || (wanted.ephemeral_storage > 0 && was.ephemeral_storage > is.ephemeral_storage)
+        || wanted.scalars.iter().any(|(name, amount)| *amount > 0 && was.get(name) > is.get(name))
+}
+
+impl Plugin for NodeResourcesFit {
+    type Filter = ();
+    /// The pod's request of each resource that is scored.
+    type Score = Vec<i64>;
+    type Raw = i64;
+    type Bounds = ();
+
+    fn name(&self) -> &'static str {
+        "NodeResourcesFit"
+    }
+
+    fn points(&self) -> Points {
+        Points::of(&[Point::PreFilter, Point::Filter, Point::PreScore, Point::Score])
+    }
+
+    fn events(&self) -> Vec<Interest> {
+        vec![
+            Interest::hinted(EventResource::Pod, Actions::DELETE.or(Actions::UPDATE_POD_SCALE_DOWN)),
+            Interest::hinted(EventResource::Node, Actions::ADD.or(Actions::UPDATE_NODE_ALLOCATABLE)),
+        ]
+    }
+
+    fn hint(&self, change: &Change, pod: &PodInfo, _: &View<'_>) -> Hint {
+        let queue = match change {
+            Change::Node { old, new: Some(new) } => {
+                self.fits_empty(pod, new) && old.as_ref().is_none_or(|old| wanted_grew(pod, old, new))
+            }
+            Change::Pod { old: Some(old), new: None } => freed_wanted(old, None, pod),
+            Change::Pod { old: Some(old), new: Some(new) } => {
+                // The pod itself asks for less, or one on a node gave something back.
+                new.uid() == pod.uid() || freed_wanted(old, Some(new), pod)
+            }
+            _ => true,
+        };
+        if queue { Hint::Queue } else { Hint::Skip }
+    }
+
+    fn pre_filter(&self, _: &PodInfo, _: &View<'_>) -> PreFilter<()> {
+        PreFilter::Continue(())
+    }
+
+    fn filter(&self, (): &(), pod: &PodInfo, node: &NodeInfo) -> Status {
+        let (reasons, unresolvable) = self.lacking(&pod.spec.requests, node.pods.len(), &node.requested, &node.node);
+        if reasons.is_empty() {
+            return Status::SUCCESS;
+        }
+        Status::with_reasons(
+            if unresolvable { Code::UnschedulableAndUnresolvable } else { Code::Unschedulable },
+            reasons,
+        )
+    }
+
+    fn pre_score(&self, pod: &PodInfo, _: &[&NodeInfo], _: &View<'_>) -> PreScore<Vec<i64>> {
+        PreScore::Continue(self.scorer.requests(&pod.spec))
+    }
+
+    fn score(&self, wanted: &Vec<i64>, _: &PodInfo, node: &NodeInfo) -> Result<i64, Status> {
+        Ok(self.scorer.score(wanted, node))
+    }
+
+    fn normalize(&self, raw: &i64, (): &()) -> i64 {
+        *raw
+    }
+}
+
+#[cfg(test)]
+mod tests;
