@@ -9,6 +9,7 @@ mod endpoints;
 mod kind;
 mod meta;
 mod node;
+mod node_headroom;
 mod pod;
 mod pod_spec;
 
@@ -23,6 +24,7 @@ pub use self::{
     kind::Kind,
     meta::{Meta, ObjectKey, OwnerRef},
     node::{Node, NodeAddress, NodeCondition, Status},
+    node_headroom::NodeHeadroom,
     pod::{ContainerStatus, Phase, Pod, PodCondition, PodStatus, Qos},
     pod_spec::{
         Affinity, Container, ContainerPort, NodeAffinity, PodAffinityTerm, PodSpec, PreemptionPolicy, Protocol,

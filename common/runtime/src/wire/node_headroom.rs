@@ -1,7 +1,7 @@
 //! NodeHeadrooms, as the memory model's samples.
 
 use headroom_core::{
-    Str, Timestamp,
+    Timestamp,
     memory::{PodUsage, PressureState, Psi, Sample, SwapBehavior},
     object::{Kind, Meta, ObjectKey},
 };
@@ -14,36 +14,7 @@ use super::{
     meta::WireMeta,
 };
 
-/// What a NodeHeadroom says. Numbers that are not known are absent.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct NodeHeadroomRow {
-    /// Metadata; the name is the node's.
-    pub meta: Meta,
-    /// The sample; absent when there never was one.
-    pub sample: Option<Sample>,
-    /// Capacity of RAM in bytes.
-    pub capacity: Option<i64>,
-    /// Hard eviction threshold in bytes.
-    pub eviction_hard: Option<i64>,
-    /// Working set of no pod, in bytes.
-    pub system_overhead: Option<i64>,
-    /// What the kubelet does with swap; absent when not known.
-    pub swap_behavior: Option<SwapBehavior>,
-    /// Capacity of swap in bytes.
-    pub swap_capacity: Option<i64>,
-    /// Whether control-plane protection applies.
-    pub protected: bool,
-    /// Every pod of the sample, sorted by UID: key, UID, use.
-    pub pods: Box<[(ObjectKey, Str, PodUsage)]>,
-}
-
-impl NodeHeadroomRow {
-    /// What the sample says of the pod with this UID.
-    #[must_use]
-    pub fn usage(&self, uid: &str) -> Option<&PodUsage> {
-        self.pods.binary_search_by(|(_, u, _)| u.as_str().cmp(uid)).ok().map(|i| &self.pods[i].2)
-    }
-}
+pub use headroom_core::object::NodeHeadroom as NodeHeadroomRow;
 
 /// The kind on the wire, trimmed.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -1,0 +1,38 @@
+//! `NodeHeadroom` (`headroom.dev/v1alpha1`): what a node's memory and swap really look like.
+
+use super::meta::{Meta, ObjectKey};
+use crate::{
+    memory::{PodUsage, Sample, SwapBehavior},
+    str::Str,
+};
+
+/// What a NodeHeadroom says. Numbers that are not known are absent.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct NodeHeadroom {
+    /// Metadata; the name is the node's.
+    pub meta: Meta,
+    /// The sample; absent when there never was one.
+    pub sample: Option<Sample>,
+    /// Capacity of RAM in bytes.
+    pub capacity: Option<i64>,
+    /// Hard eviction threshold in bytes.
+    pub eviction_hard: Option<i64>,
+    /// Working set of no pod, in bytes.
+    pub system_overhead: Option<i64>,
+    /// What the kubelet does with swap; absent when not known.
+    pub swap_behavior: Option<SwapBehavior>,
+    /// Capacity of swap in bytes.
+    pub swap_capacity: Option<i64>,
+    /// Whether control-plane protection applies.
+    pub protected: bool,
+    /// Every pod of the sample, sorted by UID: key, UID, use.
+    pub pods: Box<[(ObjectKey, Str, PodUsage)]>,
+}
+
+impl NodeHeadroom {
+    /// What the sample says of the pod with this UID.
+    #[must_use]
+    pub fn usage(&self, uid: &str) -> Option<&PodUsage> {
+        self.pods.binary_search_by(|(_, u, _)| u.as_str().cmp(uid)).ok().map(|i| &self.pods[i].2)
+    }
+}
