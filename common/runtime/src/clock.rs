@@ -30,6 +30,12 @@ pub fn mono() -> Mono {
     Mono(seconds.saturating_mul(1_000_000).saturating_add(micros))
 }
 
+/// How long it is until `deadline`; zero when it has passed.
+#[must_use]
+pub fn until(deadline: Mono) -> std::time::Duration {
+    deadline.since(mono())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

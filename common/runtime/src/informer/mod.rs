@@ -19,6 +19,7 @@ use kube::{
 };
 use tokio::sync::mpsc;
 
+pub(crate) use self::errors::chain;
 pub use self::health::{InformerHealth, KindHealth};
 use self::{
     errors::{Backoff, Reporter, Trouble, trouble},

@@ -1,0 +1,108 @@
+//! How many writes may be in flight: additive increase, multiplicative decrease. Pure.
+
+use std::time::Duration;
+
+use headroom_core::Mono;
+
+/// Never fewer, or progress would stop.
+const FEWEST: usize = 4;
+/// Answers of 429 that come within this time of the first are one event: they were all under way together.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Pause when the server does not say for how long.
+const SHORT_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause that a server is granted.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The adaptive limit.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    limit: usize,
+    most: usize,
+    /// Successes since the limit last grew.
+    successes: usize,
+    paused_until: Mono,
+    settled_at: Mono,
+}
+
+impl Limiter {
+    pub(super) fn new(most: usize) -> Self {
+        let most = most.max(1);
+        Self { limit: most, most, successes: 0, paused_until: Mono(0), settled_at: Mono(0) }
+    }
+
+    /// How many may be in flight.
+    pub(super) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// When requests may be started again; nothing when they may now.
+    pub(super) fn paused_until(&self, now: Mono) -> Option<Mono> {
+        (self.paused_until > now).then_some(self.paused_until)
+    }
+
+    pub(super) const fn succeeded(&mut self) {
+        if self.limit >= self.most {
+            return;
+        }
+        self.successes += 1;
+        // One more in flight per round of successes.
+        if self.successes >= self.limit {
+            self.successes = 0;
+            self.limit += 1;
+        }
+    }
+
+    /// The server asked for patience.
+    pub(super) fn throttled(&mut self, retry_after: Option<u64>, now: Mono) {
+        let pause = retry_after.map_or(SHORT_PAUSE, Duration::from_secs).min(LONGEST_PAUSE);
+        self.paused_until = self.paused_until.max(now + pause);
+        if now >= self.settled_at {
+            self.settled_at = now + SETTLE;
+            self.limit = (self.limit / 2).max(FEWEST.min(self.most));
+            self.successes = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(millis: u64) -> Mono {
+        Mono(1_000_000_000 + millis * 1000)
+    }
+
+    #[test]
+    fn halves_once_per_burst_and_grows_back() {
+        let mut limiter = Limiter::new(100);
+        for _ in 0..50 {
+            limiter.throttled(None, at(0));
+        }
+        assert_eq!(limiter.limit(), 50);
+        assert!(limiter.paused_until(at(50)).is_some() && limiter.paused_until(at(150)).is_none());
+        limiter.throttled(Some(3), at(2000));
+        assert_eq!(limiter.limit(), 25);
+        assert_eq!(limiter.paused_until(at(2000)), Some(at(5000)));
+        for _ in 0..25 {
+            limiter.succeeded();
+        }
+        assert_eq!(limiter.limit(), 26);
+        for _ in 0..100_000 {
+            limiter.succeeded();
+        }
+        assert_eq!(limiter.limit(), 100);
+    }
+
+    #[test]
+    fn never_stops_and_never_sleeps_for_long() {
+        let mut limiter = Limiter::new(100);
+        for second in 0..60 {
+            limiter.throttled(Some(u64::MAX), at(second * 2000));
+        }
+        assert_eq!(limiter.limit(), FEWEST);
+        assert!(limiter.paused_until(at(118_000 + 10_001)).is_none());
+        let mut small = Limiter::new(2);
+        small.throttled(None, at(0));
+        assert_eq!(small.limit(), 2, "not above what was configured");
+    }
+}
