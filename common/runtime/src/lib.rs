@@ -17,6 +17,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod dispatcher;
 pub mod events;
 pub mod informer;
 pub mod lease;
