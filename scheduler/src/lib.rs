@@ -1,1 +1,267 @@
-//! The scheduler process: informers, engine, dispatcher.
+//! The scheduler process: informers → engine → dispatcher.
+//!
+//! Two threads. One runs tokio and all I/O; the other owns the engine and decides ([`decider`]). They share nothing but
+//! two bounded queues: messages in, intents out. A scheduler with plugins of one's own is a binary that calls [`run`]
+//! with a registry that has them.
+
+mod decider;
+mod inputs;
+mod metrics;
+mod options;
+mod shadow;
+
+use std::{collections::BTreeMap, ffi::OsString, io::Write, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use headroom_core::{
+    intent::{Intent, IntentId, Op},
+    object::Kind,
+};
+use headroom_engine::{Engine, Mode, Registry};
+use headroom_runtime::{
+    client::{ClientOptions, Clients},
+    clock,
+    dispatcher::{Dispatcher, DispatcherConfig},
+    events::Flavour,
+    informer::{self, InformerConfig, InformerHealth},
+    lease::{self, LeaderGate, Leadership, leader_event},
+    metrics::{ClientMetrics, DispatcherMetrics, LeaderMetrics, ProcessCollector},
+    process::{init_logging, parse_or_explain, stop_requested},
+    serving::{Authorizer, Health, Page, Probe, Routes, Server, ServingOptions, serve},
+    wire,
+};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+pub use self::options::{ModeFlag, Options, OptionsError, Settings};
+use self::{
+    decider::{Decider, Shared},
+    inputs::Message,
+    metrics::SchedulerMetrics,
+    shadow::ShadowBook,
+};
+
+/// Messages that may wait for the thread that decides.
+const CHANNEL: usize = 8192;
+/// The engine is asked for nothing before these are known.
+const AWAITED: [Kind; 4] = [Kind::POD, Kind::NODE, Kind::NAMESPACE, Kind::NODE_HEADROOM];
+
+/// Runs the process with the plugins of `registry`. Returns its exit status: 0 after SIGTERM or `--help`, 1 when
+/// something is wrong, which one line on stderr explains.
+pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let options: Options = match parse_or_explain(args) {
+        Ok(options) => options,
+        Err(Ok(text)) => {
+            let _ = write!(std::io::stdout(), "{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(Err(line)) => return complain(&line),
+    };
+    init_logging(options.log.log_format, options.log.verbosity);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&format!("cannot start: {error}")),
+    };
+    match runtime.block_on(serve_cluster(&options, registry)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&format!("{error:#}")),
+    }
+}
+
+fn complain(line: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "headroom-scheduler: {line}");
+    ExitCode::FAILURE
+}
+
+async fn serve_cluster(options: &Options, plugins: Registry) -> anyhow::Result<()> {
+    let settings = options.settings()?;
+    for line in &settings.ignored {
+        tracing::warn!("ignored: {line}");
+    }
+    let mode = Mode::from(options.mode);
+    let engine = Engine::new(settings.configuration.clone(), plugins, seed(), mode)?;
+
+    let registry = prometheus::Registry::new();
+    registry.register(Box::new(ProcessCollector::new()?))?;
+    let connection = client_options(&settings, options);
+    let clients = Clients::new(&connection, &ClientMetrics::new(&registry)?).await?;
+    let (tx, messages) = mpsc::channel(CHANNEL);
+    let health = InformerHealth::new(&registry)?;
+    watch(&clients, &health, &tx);
+
+    let leadership =
+        lease::start(&settings.leader, clients.lease.clone(), &clients.fence, LeaderMetrics::new(&registry)?);
+    let reporter = settings.configuration.profiles.first().map_or("default-scheduler", |p| p.scheduler_name.as_str());
+    let dispatcher = Dispatcher::start(
+        clients.write.clone(),
+        LeaderGate::new(clients.fence.clone()),
+        DispatcherConfig::new(Flavour::EventsV1, reporter),
+        DispatcherMetrics::new(&registry)?,
+        tx.clone(),
+        Message::Outcome,
+    );
+    let shared = Arc::new(Shared::default());
+    let shadow = Arc::new(ShadowBook::default());
+    let decider = Decider {
+        engine,
+        mode,
+        messages,
+        dispatch: dispatcher.handle(),
+        metrics: SchedulerMetrics::new(&registry)?,
+        shared: shared.clone(),
+        shadow: shadow.clone(),
+        awaited: AWAITED.to_vec(),
+    };
+    let server = start_serving(options, &settings, &clients, &health, &leadership, registry, &shared, &shadow).await?;
+    let handle = tokio::runtime::Handle::current();
+    let thread = std::thread::Builder::new()
+        .name("decide".to_owned())
+        .spawn(move || decider.run(&handle))
+        .context("cannot start the thread that decides")?;
+    tracing::info!(
+        mode = ?options.mode,
+        lease = %settings.leader.name,
+        port = server.as_ref().map_or(0, |s| s.address.port()),
+        "running"
+    );
+
+    let mut stop = std::pin::pin!(stop_requested());
+    let mut dumps = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined2())?;
+    let mut watchdog = tokio::time::interval(std::time::Duration::from_secs(1));
+    let mut leading = false;
+    let signal = loop {
+        tokio::select! {
+            biased;
+            () = leadership.lost() => anyhow::bail!("leader election lost"),
+            signal = &mut stop => break signal.context("cannot listen to signals")?,
+            () = leadership.acquired(), if !leading => {
+                leading = true;
+                tx.send(Message::Lead).await.context("the thread that decides has ended")?;
+                if settings.leader.enabled {
+                    let event = leader_event(&settings.leader, true, clock::wall());
+                    let _ = dispatcher.handle().submit(Intent { id: IntentId(u64::MAX), op: Op::Event(event) });
+                }
+            }
+            _ = dumps.recv() => {
+                let _ = tx.try_send(Message::Dump);
+            }
+            _ = watchdog.tick() => {
+                anyhow::ensure!(!thread.is_finished(), "the thread that decides has ended");
+            }
+        }
+    };
+    tracing::info!(signal, "stopping: finishing writes in flight, then releasing the lease");
+    // The channel may be full of changes; the thread takes them in and comes to this one.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), tx.send(Message::Stop)).await;
+    dispatcher.drain().await;
+    leadership.release().await;
+    Ok(())
+}
+
+fn client_options(settings: &Settings, options: &Options) -> ClientOptions {
+    ClientOptions {
+        kubeconfig: settings.kubeconfig.clone(),
+        context: None,
+        master: options.connection.master.clone(),
+        user_agent: concat!("headroom-scheduler/", env!("CARGO_PKG_VERSION")).to_owned(),
+    }
+}
+
+fn watch(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>) {
+    let interners = wire::shared_interners();
+    let client = || clients.watch.clone();
+    let config = InformerConfig::default;
+    // Upstream's selector: pods that have ended take no room on a node.
+    let pods =
+        InformerConfig { field_selector: Some("status.phase!=Succeeded,status.phase!=Failed".to_owned()), ..config() };
+    let headrooms = InformerConfig { optional: true, ..config() };
+    tokio::spawn(informer::run::<wire::PodWire, _>(
+        client(),
+        pods,
+        health,
+        tx.clone(),
+        Message::Pod,
+        interners.clone(),
+    ));
+    tokio::spawn(informer::run::<wire::NodeWire, _>(
+        client(),
+        config(),
+        health,
+        tx.clone(),
+        Message::Node,
+        interners.clone(),
+    ));
+    tokio::spawn(informer::run::<wire::NamespaceWire, _>(
+        client(),
+        config(),
+        health,
+        tx.clone(),
+        Message::Namespace,
+        interners.clone(),
+    ));
+    tokio::spawn(informer::run::<wire::NodeHeadroomWire, _>(
+        client(),
+        headrooms,
+        health,
+        tx.clone(),
+        Message::Headroom,
+        interners,
+    ));
+}
+
+#[allow(clippy::too_many_arguments, reason = "what is served comes from everywhere")]
+async fn start_serving(
+    options: &Options,
+    settings: &Settings,
+    clients: &Clients,
+    informers: &InformerHealth,
+    leadership: &Leadership,
+    metrics: prometheus::Registry,
+    shared: &Arc<Shared>,
+    shadow: &Arc<ShadowBook>,
+) -> anyhow::Result<Option<Server>> {
+    if options.secure_port() == 0 {
+        return Ok(None);
+    }
+    let health = Health::default();
+    let watchdog = leadership.watchdog();
+    health.add(Probe::Health, "leaderElection", watchdog.clone());
+    health.add(Probe::Ready, "leaderElection", watchdog);
+    let informers = informers.clone();
+    health.add(Probe::Ready, "informers", Arc::new(move || informers.check()));
+    let reviews = async |kubeconfig: &Option<std::path::PathBuf>| -> anyhow::Result<kube::Client> {
+        let Some(path) = kubeconfig else { return Ok(clients.watch.clone()) };
+        let other = ClientOptions { kubeconfig: Some(path.clone()), master: None, ..client_options(settings, options) };
+        Ok(Clients::new(&other, &ClientMetrics::unregistered()?).await?.watch)
+    };
+    let authorizer = Authorizer::new(
+        reviews(&options.serving.authentication_kubeconfig).await?,
+        reviews(&options.serving.authorization_kubeconfig).await?,
+    );
+    let (shadow, shared) = (shadow.clone(), shared.clone());
+    let shadow_page: Page = Arc::new(move || ("application/json", shadow.json()));
+    let stats_page: Page = Arc::new(move || ("text/plain; charset=utf-8", format!("{:#?}\n", shared.stats())));
+    let routes = Routes {
+        health,
+        metrics,
+        configz: json!({"componentconfig": {
+            "mode": format!("{:?}", options.mode).to_lowercase(),
+            "lease": settings.leader.name,
+            "profiles": settings.configuration.profiles.iter().map(|p| p.scheduler_name.as_str()).collect::<Vec<_>>(),
+        }}),
+        pages: BTreeMap::from([("/shadow", shadow_page), ("/debug/engine", stats_page)]),
+        authorizer: Some(Arc::new(authorizer)),
+    };
+    let serving = ServingOptions {
+        bind_address: options.serving.bind_address,
+        port: options.secure_port(),
+        certificate: options.serving.tls_cert_file.clone().zip(options.serving.tls_private_key_file.clone()),
+    };
+    Ok(Some(serve(&serving, routes).await?))
+}
+
+/// Differs from process to process; logged decisions can be repeated with it.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}

@@ -81,24 +81,19 @@ pub fn start(config: &LeaderConfig, client: Client, fence: &Fence, metrics: Lead
 
 impl Leadership {
     /// Returns when this process leads.
-    pub async fn acquired(&mut self) {
-        self.reached(|s| s != Standing::Waiting).await;
+    pub async fn acquired(&self) {
+        self.reached(|s| *s != Standing::Waiting).await;
     }
 
     /// Returns when the lease is lost: the process must end at once, with exit status 1.
-    pub async fn lost(&mut self) {
-        self.reached(|s| s == Standing::Lost).await;
+    pub async fn lost(&self) {
+        self.reached(|s| *s == Standing::Lost).await;
     }
 
-    async fn reached(&mut self, what: impl Fn(Standing) -> bool) {
-        loop {
-            if what(*self.standing.borrow_and_update()) {
-                return;
-            }
-            if self.standing.changed().await.is_err() {
-                // Without election the sender is gone and the standing final.
-                return std::future::pending().await;
-            }
+    async fn reached(&self, what: impl FnMut(&Standing) -> bool) {
+        // Without election the sender is gone and the standing final: then this waits for ever.
+        if self.standing.clone().wait_for(what).await.is_err() {
+            std::future::pending().await
         }
     }
 

@@ -1,0 +1,284 @@
+//! The thread that decides: it owns the engine, takes messages in and hands intents out. Nothing in it waits for I/O.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use headroom_core::{intent::Intent, object::Kind};
+use headroom_engine::engine::{Decision, DecisionResult, Engine, EngineStats, Input, Mode, Report};
+use headroom_runtime::{clock, dispatcher::DispatchHandle, informer::Change};
+use tokio::{runtime::Handle, sync::mpsc, time::timeout};
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    inputs::Message,
+    metrics::{CycleProbe, SchedulerMetrics},
+    shadow::ShadowBook,
+};
+
+/// Messages taken in at once.
+const BATCH: usize = 1024;
+/// Pods decided before new messages are looked at: what arrived meanwhile may change the next decision.
+const DECISIONS: usize = 16;
+/// The longest sleep.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often the gauges are refreshed.
+const GAUGES: Duration = Duration::from_secs(1);
+
+/// What the thread tells about itself.
+#[derive(Debug, Default)]
+pub struct Shared {
+    stats: Mutex<EngineStats>,
+}
+
+impl Shared {
+    /// The engine's figures, at most a second old.
+    #[must_use]
+    pub fn stats(&self) -> EngineStats {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Everything that the thread owns.
+#[derive(Debug)]
+pub struct Decider {
+    /// The engine.
+    pub engine: Engine,
+    /// Its mode.
+    pub mode: Mode,
+    /// Where messages come from.
+    pub messages: mpsc::Receiver<Message>,
+    /// Where intents go.
+    pub dispatch: DispatchHandle,
+    /// Metrics.
+    pub metrics: SchedulerMetrics,
+    /// For the other threads.
+    pub shared: Arc<Shared>,
+    /// Shadow mode: the comparisons.
+    pub shadow: Arc<ShadowBook>,
+    /// Kinds whose first list has to be complete before anything is decided.
+    pub awaited: Vec<Kind>,
+}
+
+struct State {
+    decider: Decider,
+    leading: bool,
+    probe: CycleProbe,
+    /// Intents that found no room yet; while there are any, nothing is decided.
+    outgoing: VecDeque<Intent>,
+    scratch: Vec<Intent>,
+    refreshed: headroom_core::Mono,
+    stopped: bool,
+}
+
+impl Decider {
+    /// Runs until [`Message::Stop`], or until nobody sends any more. `handle` is the runtime of the other thread: this
+    /// one only parks on it.
+    pub fn run(self, handle: &Handle) {
+        let mut state = State {
+            probe: CycleProbe::new(self.metrics.clone()),
+            decider: self,
+            leading: false,
+            outgoing: VecDeque::new(),
+            scratch: Vec::new(),
+            refreshed: clock::mono(),
+            stopped: false,
+        };
+        let mut batch = Vec::with_capacity(BATCH);
+        while !state.stopped {
+            let wait = state.wait();
+            let received = if wait.is_zero() {
+                take_ready(&mut state.decider.messages, &mut batch)
+            } else {
+                let messages = &mut state.decider.messages;
+                match handle.block_on(async { timeout(wait, messages.recv_many(&mut batch, BATCH)).await }) {
+                    Ok(0) => Received::Closed,
+                    _ => Received::Some,
+                }
+            };
+            if matches!(received, Received::Closed) {
+                return;
+            }
+            for message in batch.drain(..) {
+                state.take(message);
+            }
+            state.tick();
+            state.decide();
+            state.report();
+        }
+    }
+}
+
+enum Received {
+    Some,
+    Closed,
+}
+
+/// What is there already, without parking.
+fn take_ready(messages: &mut mpsc::Receiver<Message>, batch: &mut Vec<Message>) -> Received {
+    while batch.len() < BATCH {
+        match messages.try_recv() {
+            Ok(message) => batch.push(message),
+            Err(mpsc::error::TryRecvError::Empty) => break,
+            Err(mpsc::error::TryRecvError::Disconnected) if batch.is_empty() => return Received::Closed,
+            Err(mpsc::error::TryRecvError::Disconnected) => break,
+        }
+    }
+    Received::Some
+}
+
+impl State {
+    /// How long the thread may park: not at all while it could decide, else until the engine's next deadline.
+    fn wait(&self) -> Duration {
+        if self.may_decide() && self.decider.engine.has_work() {
+            return Duration::ZERO;
+        }
+        self.decider.engine.next_deadline().map_or(HEARTBEAT, clock::until).clamp(Duration::from_millis(1), HEARTBEAT)
+    }
+
+    fn may_decide(&self) -> bool {
+        self.leading
+            && self.decider.awaited.is_empty()
+            && self.outgoing.is_empty()
+            && self.decider.dispatch.credits() >= Engine::MAX_INTENTS_PER_DECISION
+    }
+
+    fn take(&mut self, message: Message) {
+        let input = match message {
+            Message::Pod(Change::Applied(pod)) => Input::PodApplied(pod),
+            Message::Pod(Change::Deleted { key, uid }) => Input::PodDeleted { key, uid },
+            Message::Node(Change::Applied(node)) => Input::NodeApplied(node),
+            Message::Node(Change::Deleted { key, .. }) => Input::NodeDeleted { name: key.name },
+            Message::Namespace(Change::Applied(namespace)) => Input::NamespaceApplied(namespace),
+            Message::Namespace(Change::Deleted { key, .. }) => Input::NamespaceDeleted { name: key.name },
+            Message::Headroom(Change::Applied(_) | Change::Deleted { .. }) => return,
+            Message::Outcome(outcome) => Input::Outcome(outcome),
+            Message::Pod(Change::Synced) => return self.synced(Kind::POD),
+            Message::Node(Change::Synced) => return self.synced(Kind::NODE),
+            Message::Namespace(Change::Synced) => return self.synced(Kind::NAMESPACE),
+            Message::Headroom(Change::Synced) => return self.synced(Kind::NODE_HEADROOM),
+            Message::Lead => {
+                self.leading = true;
+                return;
+            }
+            Message::Dump => {
+                info!("cache and queue:\n{}", self.decider.engine.dump());
+                return;
+            }
+            Message::Stop => {
+                self.stopped = true;
+                return;
+            }
+        };
+        self.decider.engine.handle(input, clock::now(), &mut self.scratch);
+        self.flush();
+    }
+
+    fn synced(&mut self, kind: Kind) {
+        self.decider.awaited.retain(|k| *k != kind);
+        if self.decider.awaited.is_empty() {
+            let stats = self.decider.engine.stats();
+            info!(nodes = stats.nodes, pods = stats.pods, "the cluster is known");
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = clock::now();
+        if self.decider.engine.next_deadline().is_some_and(|at| at <= now.mono) {
+            self.decider.engine.handle(Input::Tick, now, &mut self.scratch);
+        }
+        self.flush();
+    }
+
+    fn decide(&mut self) {
+        for _ in 0..DECISIONS {
+            if !self.may_decide() {
+                return;
+            }
+            self.probe.begin();
+            let now = clock::now();
+            let (engine, scratch, probe) = (&mut self.decider.engine, &mut self.scratch, &mut self.probe);
+            match catch_unwind(AssertUnwindSafe(|| engine.schedule_one(now, scratch, probe))) {
+                Ok(Some(decision)) => {
+                    self.probe.decided(&decision);
+                    self.log(&decision);
+                }
+                Ok(None) => return,
+                Err(panic) => {
+                    self.scratch.clear();
+                    let pod = self.decider.engine.rebuild_after_panic(clock::now(), &mut self.scratch);
+                    error!(
+                        pod = pod.map(|p| p.to_string()),
+                        panic = panic_text(&*panic),
+                        "deciding this pod failed badly: it is set aside, the others go on; please report this"
+                    );
+                }
+            }
+            self.flush();
+        }
+    }
+
+    fn log(&self, decision: &Decision) {
+        match &decision.result {
+            DecisionResult::Assumed { node, total, feasible, ties, .. } => {
+                debug!(pod = %decision.pod, %node, total, feasible, ties, attempts = decision.attempts, "placed");
+            }
+            DecisionResult::Unschedulable { message, .. } => {
+                debug!(pod = %decision.pod, attempts = decision.attempts, reason = %message, "no place");
+            }
+            DecisionResult::Error { message } => {
+                warn!(pod = %decision.pod, attempts = decision.attempts, reason = %message, "failed");
+            }
+            DecisionResult::Shadow { node, total, message } => {
+                debug!(pod = %decision.pod, node = node.as_deref(), total, reason = %message, "would place");
+            }
+            DecisionResult::Skipped => {}
+        }
+    }
+
+    /// Hands intents over, in order; what finds no room waits.
+    fn flush(&mut self) {
+        self.outgoing.extend(self.scratch.drain(..));
+        while let Some(intent) = self.outgoing.pop_front() {
+            if let Err(intent) = self.decider.dispatch.submit(intent) {
+                self.outgoing.push_front(intent);
+                return;
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        for report in self.decider.engine.take_reports() {
+            match &report {
+                Report::Bound { pod, node, attempts, .. } => debug!(%pod, %node, attempts, "bound"),
+                Report::BindingFailed { pod, node, message, .. } => {
+                    warn!(%pod, %node, reason = %message, "binding failed; the pod is tried again");
+                }
+                Report::ForeignBinding { pod, node, .. } if self.decider.mode != Mode::Shadow => {
+                    warn!(%pod, %node, "somebody else bound a pod of this scheduler's queue: does another scheduler serve the same name?");
+                }
+                Report::ForeignBinding { .. } => {}
+                Report::Shadow(decision) => self.decider.shadow.add(decision),
+            }
+            self.decider.metrics.report(&report);
+        }
+        let now = clock::mono();
+        if now.since(self.refreshed) >= GAUGES {
+            self.refreshed = now;
+            let stats = self.decider.engine.stats();
+            self.decider.metrics.refresh(&stats);
+            *self.decider.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

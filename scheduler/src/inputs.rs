@@ -1,0 +1,28 @@
+//! What reaches the thread that decides.
+
+use headroom_core::{
+    intent::Outcome,
+    object::{Namespace, Node, Pod},
+};
+use headroom_runtime::{informer::Change, wire::NodeHeadroomRow};
+
+/// One message. The channel that carries them is bounded: a slow decision slows the informers down, nothing piles up.
+#[derive(Debug)]
+pub enum Message {
+    /// Pods.
+    Pod(Change<Pod>),
+    /// Nodes.
+    Node(Change<Node>),
+    /// Namespaces.
+    Namespace(Change<Namespace>),
+    /// Published samples.
+    Headroom(Change<NodeHeadroomRow>),
+    /// What became of an intent.
+    Outcome(Outcome),
+    /// This process leads from now on.
+    Lead,
+    /// Write cache and queue to the log.
+    Dump,
+    /// End the thread.
+    Stop,
+}
