@@ -18,6 +18,7 @@
 //! `HEADROOM_E2E_RECORD` (a file to which each start appends a line), `KUBEBUILDER_CONTROLPLANE_START_TIMEOUT`,
 //! `HEADROOM_SCHEDULER_BIN`, `HEADROOM_CONTROLLERS_BIN`, `HOLLOW_BIN` (our own binaries).
 
+pub mod bench;
 pub mod binaries;
 pub mod control_plane;
 mod error;

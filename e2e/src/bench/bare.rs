@@ -9,7 +9,7 @@ use super::{BenchError, progress};
 
 /// What the hidden subcommand takes.
 #[derive(Debug, Clone, clap::Args)]
-pub struct BareArguments {
+pub(crate) struct BareArguments {
     /// Who binds, and where.
     #[arg(long)]
     kubeconfig: PathBuf,

@@ -69,9 +69,7 @@ impl Program {
     /// Looks for the binary.
     pub(crate) fn find(contestant: Contestant, in_flight: usize) -> Result<Self, BenchError> {
         let path = match contestant {
-            Contestant::Bare => {
-                std::env::current_exe().map_err(HarnessError::io("find", "the running executable"))?
-            }
+            Contestant::Bare => std::env::current_exe().map_err(HarnessError::io("find", "the running executable"))?,
             Contestant::Stock => Assets::from_env()?.require(Component::Scheduler)?,
             Contestant::Headroom => our_binary("headroom-scheduler")?,
         };

@@ -53,7 +53,9 @@ pub enum BenchError {
         source: serde_json::Error,
     },
     /// Nothing was bound for a long time.
-    #[error("{contestant} bound {bound} of {pods} pods and then none for {seconds} s; its log {log} ends with:\n{tail}")]
+    #[error(
+        "{contestant} bound {bound} of {pods} pods and then none for {seconds} s; its log {log} ends with:\n{tail}"
+    )]
     Stalled {
         /// Who.
         contestant: String,
@@ -86,7 +88,9 @@ pub enum BenchError {
         source: std::io::Error,
     },
     /// The bench does not run in the checkout.
-    #[error("no directory {parent} for the results: run it from the top of the checkout, or give --output DIR or --no-write")]
+    #[error(
+        "no directory {parent} for the results: run it from the top of the checkout, or give --output DIR or --no-write"
+    )]
     NoOutput {
         /// The directory that should be there.
         parent: PathBuf,

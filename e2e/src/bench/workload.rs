@@ -71,7 +71,8 @@ impl Workload {
             "pods": NODE_PODS.to_string(),
             "ephemeral-storage": "100Gi",
         });
-        let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason});
+        let condition =
+            |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason});
         json!({
             "apiVersion": "v1",
             "kind": "Node",

@@ -1,0 +1,199 @@
+//! The command line.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use super::bare::{self, BareArguments};
+use super::{BenchError, Contestant, Plan, Report, Workload, report};
+
+/// Where the results go, seen from the top of the checkout.
+const OUTPUT: &str = "docs/benchmarks";
+
+/// Exit status when a run was wrong: a pod was not bound, or twice, or a node holds too much.
+const WRONG: u8 = 2;
+
+/// Measures headroom-scheduler beside kube-scheduler and a bare loop of binding POSTs.
+///
+/// Every run has a fresh etcd and kube-apiserver with the nodes and all pods created before the contestant starts. The
+/// table goes to standard output, latest.json and README.md to docs/benchmarks.
+#[derive(Debug, Parser)]
+#[command(name = "bench", after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    hidden: Option<Hidden>,
+    /// Who takes part, comma-separated
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Contestant::ALL)]
+    only: Vec<Contestant>,
+    /// NODESxPODS, comma-separated
+    #[arg(long, value_delimiter = ',', default_values_t = [Workload::SMALL, Workload::BIG])]
+    workload: Vec<Workload>,
+    /// Runs of everything; medians are reported
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    repeat: u32,
+    /// Binding POSTs in flight of the bare loop
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    in_flight: u16,
+    /// Leave out the idle measurement
+    #[arg(long)]
+    no_idle: bool,
+    /// Smoke test: 20 nodes, 500 pods, short waits; writes nothing without --output
+    #[arg(long, conflicts_with = "workload")]
+    quick: bool,
+    /// Directory for latest.json and README.md
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Write no files
+    #[arg(long, conflicts_with = "output")]
+    no_write: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Hidden {
+    /// The bare loop; started by the bench itself.
+    #[command(hide = true)]
+    BareLoop(BareArguments),
+}
+
+const EXAMPLES: &str = "Examples:
+  bench                                        the whole measurement
+  bench --only stock,bare --workload 100x5000  two contestants, one workload
+  bench --repeat 5                             medians of five runs
+  bench --quick                                see that it works
+
+Exit status: 0 when every pod was bound exactly once, 2 when not, 1 when a run failed.";
+
+impl Arguments {
+    fn plan(&self, command: String) -> Plan {
+        let mut contestants = self.only.clone();
+        contestants.sort_unstable();
+        contestants.dedup();
+        let mut workloads = if self.quick { vec![Workload::QUICK] } else { self.workload.clone() };
+        workloads.sort_unstable();
+        workloads.dedup();
+        Plan {
+            contestants,
+            workloads,
+            repeat: self.repeat,
+            idle: !self.no_idle,
+            quick: self.quick,
+            in_flight: usize::from(self.in_flight),
+            command,
+        }
+    }
+
+    /// Where to write, if anywhere.
+    fn output(&self) -> Result<Option<PathBuf>, BenchError> {
+        match &self.output {
+            Some(dir) => Ok(Some(dir.clone())),
+            None if self.no_write || self.quick => Ok(None),
+            None => {
+                let dir = PathBuf::from(OUTPUT);
+                let parent = dir.parent().unwrap_or(Path::new("."));
+                if parent.is_dir() { Ok(Some(dir)) } else { Err(BenchError::NoOutput { parent: parent.to_path_buf() }) }
+            }
+        }
+    }
+}
+
+/// Runs the command line; Ctrl-C ends everything in order.
+pub async fn main(arguments: Arguments) -> ExitCode {
+    let work = async {
+        match execute(&arguments).await {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(WRONG),
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "bench: error: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    };
+    tokio::select! {
+        code = work => code,
+        _ = tokio::signal::ctrl_c() => ExitCode::from(130),
+    }
+}
+
+/// Whether everything was bound exactly once.
+async fn execute(arguments: &Arguments) -> Result<bool, BenchError> {
+    if let Some(Hidden::BareLoop(bare)) = &arguments.hidden {
+        bare::run(bare).await?;
+        return Ok(true);
+    }
+    // Told before minutes are spent.
+    let output = arguments.output()?;
+    let plan = arguments.plan(command_line(std::env::args().skip(1)));
+    let report: Report = super::run(&plan).await?;
+    let _ = write!(std::io::stdout(), "{}", report::table(&report));
+    if let Some(dir) = output {
+        report::write(&report, &dir)?;
+        super::progress(&format!("latest.json and README.md are in {}", dir.display()));
+    }
+    Ok(report.is_right())
+}
+
+/// The command as others would type it: without this machine's paths.
+fn command_line(arguments: impl Iterator<Item = String>) -> String {
+    let mut flags = Vec::new();
+    let mut skip = false;
+    for argument in arguments {
+        if std::mem::take(&mut skip) || argument.starts_with("--output=") {
+            continue;
+        }
+        skip = argument == "--output";
+        if !skip {
+            flags.push(argument);
+        }
+    }
+    if flags.is_empty() { "make bench".to_owned() } else { format!("make bench BENCH_FLAGS=\"{}\"", flags.join(" ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_plan_holds_each_contestant_and_workload_once_in_order() {
+        let plan = parse("bench --only headroom,bare,bare --workload 1000x10000,100x5000").unwrap().plan(String::new());
+        assert_eq!(plan.contestants, [Contestant::Bare, Contestant::Headroom]);
+        assert_eq!(plan.workloads, [Workload::SMALL, Workload::BIG]);
+        let plan = parse("bench").unwrap().plan(String::new());
+        assert_eq!(plan.contestants, Contestant::ALL);
+        assert!(plan.idle && plan.repeat == 1 && plan.in_flight == 100);
+    }
+
+    #[test]
+    fn wrong_flags_are_refused() {
+        for line in ["bench --only k3s", "bench --workload 10x9999", "bench --repeat 0", "bench --quick --workload 1x2"]
+        {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn quick_writes_only_where_it_is_told_to() {
+        assert!(parse("bench --quick").unwrap().output().unwrap().is_none());
+        assert!(parse("bench --no-write").unwrap().output().unwrap().is_none());
+        let dir = parse("bench --quick --output /x").unwrap().output().unwrap();
+        assert_eq!(dir.as_deref(), Some(Path::new("/x")));
+    }
+
+    #[test]
+    fn the_command_is_told_without_paths() {
+        let line = |text: &str| command_line(text.split_whitespace().map(str::to_owned));
+        assert_eq!(line(""), "make bench");
+        assert_eq!(line("--repeat 3 --output /home/x --no-idle"), "make bench BENCH_FLAGS=\"--repeat 3 --no-idle\"");
+    }
+}

@@ -1,0 +1,352 @@
+//! The two measurements: a burst of pending pods, and an idle process.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::control_plane::ControlPlane;
+use crate::process::Process;
+
+use super::contestant::Program;
+use super::drain::{drained, settled};
+use super::observe::{Observer, Seen};
+use super::requests::Requests;
+use super::setup::{Prepared, prepare};
+use super::wire::Wire;
+use super::workload::{NAMESPACE, NODE_MEMORY_MIB, NODE_MILLICPU, NODE_PODS, POD_MEMORY_MIB, Workload};
+use super::{BenchError, progress};
+
+/// No binding for so long ends a run with an error.
+const STALL: Duration = Duration::from_secs(60);
+
+/// How many irregularities are told in words.
+const MAX_PROBLEMS: usize = 10;
+
+/// What a burst showed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Burst {
+    /// Pods divided by the time from the first to the last binding.
+    pub pods_per_second: f64,
+    /// Bindings in each second after the first.
+    pub per_second: Vec<u32>,
+    /// From the start of the process to the first binding, seconds.
+    pub first_bind_seconds: f64,
+    /// From the start of the process to the last binding, seconds.
+    pub last_bind_seconds: f64,
+    /// User and system time of the contestant per pod, microseconds: start, events and all.
+    pub cpu_micros_per_pod: f64,
+    /// The same of API server and etcd together.
+    pub server_cpu_micros_per_pod: f64,
+    /// Resident memory after the events were written, bytes.
+    pub rss_bytes: u64,
+    /// Highest resident memory, bytes.
+    pub peak_rss_bytes: u64,
+    /// From the last binding until the events were written, seconds.
+    pub drained_after_seconds: f64,
+    /// Events that were created.
+    pub events: u64,
+    /// Bindings that the API server refused.
+    pub bindings_refused: u64,
+    /// How often the API server closed the bench's own watch, which then began again: it does so when a watcher's
+    /// buffer overflows, as on a busy machine. A high number makes the times of bindings coarse.
+    pub watch_restarts: u32,
+    /// Size of a pod, bytes of JSON.
+    pub pod_bytes: usize,
+    /// Whether every pod was bound by exactly one POST and no node holds more than it can.
+    pub bound_exactly_once: bool,
+    /// What is wrong, in words.
+    pub problems: Vec<String>,
+}
+
+/// What an idle process showed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Idle {
+    /// Resident memory, bytes.
+    pub rss_bytes: u64,
+    /// Highest resident memory since the start, bytes.
+    pub peak_rss_bytes: u64,
+    /// CPU time per minute, milliseconds.
+    pub cpu_millis_per_minute: f64,
+    /// Requests to the API server per minute, watches not counted.
+    pub requests_per_minute: f64,
+}
+
+/// Measures one contestant on one workload.
+pub(crate) async fn burst(label: &str, program: &Program, workload: Workload) -> Result<Burst, BenchError> {
+    progress(&format!("{label}: starting a control plane with {} nodes and {} pods", workload.nodes, workload.pods));
+    let Prepared { cluster, wire, since, pod_bytes } = prepare(program.contestant, workload, false).await?;
+    settled(|| server_cpu(&cluster)).await;
+    let before = Requests::read(&wire).await?;
+    let server_before = server_cpu(&cluster);
+    let mut observer = Observer::start(&wire, &since).await?;
+
+    let start = Instant::now();
+    let process = program.start(&cluster, workload)?;
+    all_bound(label, &cluster, &process, &mut observer, workload).await?;
+    let (drain, quiet) = drained(&process, &wire).await?;
+    let cpu = process.cpu()?;
+    let memory = process.memory()?;
+    let server = server_cpu(&cluster).saturating_sub(server_before);
+    // The contestant is ended before the API server is asked for big answers.
+    process.kill9();
+    let after = Requests::read(&wire).await?;
+    let seen = observer.seen();
+    drop(observer);
+
+    let pods = f64::from(workload.pods);
+    let mut problems = verify(&wire, workload, &seen).await?;
+    let bindings = after.bindings.saturating_sub(before.bindings);
+    if bindings != u64::from(workload.pods) {
+        problems.push(format!("{bindings} bindings were made for {} pods", workload.pods));
+    }
+    if !quiet {
+        problems.push("it never got quiet: its CPU time is too high".to_owned());
+    }
+    let first = seen.times.first().copied().unwrap_or(start);
+    let last = seen.times.last().copied().unwrap_or(start);
+    let burst = Burst {
+        pods_per_second: pods / last.duration_since(first).as_secs_f64().max(f64::EPSILON),
+        per_second: per_second(&seen.times),
+        first_bind_seconds: first.duration_since(start).as_secs_f64(),
+        last_bind_seconds: last.duration_since(start).as_secs_f64(),
+        cpu_micros_per_pod: micros(cpu) / pods,
+        server_cpu_micros_per_pod: micros(server) / pods,
+        rss_bytes: memory.rss,
+        peak_rss_bytes: memory.peak_rss,
+        drained_after_seconds: drain.as_secs_f64(),
+        events: after.events.saturating_sub(before.events),
+        bindings_refused: after.bindings_refused.saturating_sub(before.bindings_refused),
+        watch_restarts: seen.restarts,
+        pod_bytes,
+        bound_exactly_once: problems.is_empty(),
+        problems,
+    };
+    progress(&format!(
+        "{label}: {:.0} pods/s, {:.0} µs CPU per pod, {:.1} MiB at most",
+        burst.pods_per_second,
+        burst.cpu_micros_per_pod,
+        mebibytes(burst.peak_rss_bytes)
+    ));
+    for problem in &burst.problems {
+        progress(&format!("{label}: {problem}"));
+    }
+    Ok(burst)
+}
+
+/// How long is waited around an idle measurement.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IdleTimes {
+    /// From the last activity to the measurement.
+    rest: Duration,
+    /// For how long CPU time and requests are counted.
+    window: Duration,
+}
+
+impl IdleTimes {
+    /// What the figures mean.
+    pub(crate) const FULL: Self = Self { rest: Duration::from_secs(10), window: Duration::from_secs(60) };
+    /// For a smoke test.
+    pub(crate) const QUICK: Self = Self { rest: Duration::from_millis(500), window: Duration::from_secs(1) };
+}
+
+/// Measures one contestant on a small cluster where nothing happens.
+pub(crate) async fn idle(label: &str, program: &Program, times: IdleTimes) -> Result<Idle, BenchError> {
+    let workload = Workload::IDLE;
+    progress(&format!("{label}: starting a control plane with {} nodes and {} pods", workload.nodes, workload.pods));
+    let Prepared { cluster, wire, since, .. } = prepare(program.contestant, workload, true).await?;
+    let mut observer = Observer::start(&wire, &since).await?;
+    let process = program.start(&cluster, workload)?;
+    all_bound(label, &cluster, &process, &mut observer, workload).await?;
+    drained(&process, &wire).await?;
+    tokio::time::sleep(times.rest).await;
+
+    let memory = process.memory()?;
+    let user = program.contestant.identity().user();
+    let requests = || -> Result<usize, BenchError> {
+        let events = cluster.audit_events()?;
+        Ok(events.iter().filter(|event| event.user.username == user && event.verb != "watch").count())
+    };
+    let (cpu_before, requests_before, begin) = (process.cpu()?, requests()?, Instant::now());
+    tokio::time::sleep(times.window).await;
+    let minutes = begin.elapsed().as_secs_f64() / 60.0;
+    process.expect_running("being idle")?;
+    let cpu = process.cpu()?.saturating_sub(cpu_before);
+    let made = u32::try_from(requests()?.saturating_sub(requests_before)).unwrap_or(u32::MAX);
+    let idle = Idle {
+        rss_bytes: memory.rss,
+        peak_rss_bytes: memory.peak_rss,
+        cpu_millis_per_minute: micros(cpu) / 1000.0 / minutes,
+        requests_per_minute: f64::from(made) / minutes,
+    };
+    progress(&format!("{label}: {:.1} MiB, {:.0} requests/min", mebibytes(idle.rss_bytes), idle.requests_per_minute));
+    Ok(idle)
+}
+
+/// Waits until every pod is bound. A run that stalls keeps its logs.
+async fn all_bound(
+    label: &str,
+    cluster: &ControlPlane,
+    process: &Process,
+    observer: &mut Observer,
+    workload: Workload,
+) -> Result<(), BenchError> {
+    let pods = usize::try_from(workload.pods).unwrap_or(usize::MAX);
+    let mut last_change = Instant::now();
+    let mut told = Instant::now();
+    while observer.count() < pods {
+        // The process may also die without a binding ever coming.
+        match tokio::time::timeout(Duration::from_millis(500), observer.changed()).await {
+            Ok(changed) => {
+                changed?;
+                last_change = Instant::now();
+            }
+            Err(_) => {
+                if let Err(error) = process.expect_running("binding pods") {
+                    cluster.keep_directory();
+                    return Err(error.into());
+                }
+            }
+        }
+        if told.elapsed() >= Duration::from_secs(5) {
+            told = Instant::now();
+            progress(&format!("{label}: {} of {pods} pods bound", observer.count()));
+        }
+        if last_change.elapsed() >= STALL {
+            cluster.keep_directory();
+            return Err(BenchError::Stalled {
+                contestant: label.to_owned(),
+                bound: observer.count(),
+                pods,
+                seconds: STALL.as_secs(),
+                log: process.log_path().to_path_buf(),
+                tail: process.log_tail(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// CPU time of API server and etcd so far.
+fn server_cpu(cluster: &ControlPlane) -> Duration {
+    let server = cluster.with_api_server(|server| server.cpu().unwrap_or_default()).unwrap_or_default();
+    server.saturating_add(cluster.etcd().cpu().unwrap_or_default())
+}
+
+#[derive(Deserialize)]
+struct PodList {
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    metadata: ItemMetadata,
+    spec: ItemSpec,
+}
+
+#[derive(Deserialize)]
+struct ItemMetadata {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct ItemSpec {
+    #[serde(rename = "nodeName", default)]
+    node: String,
+}
+
+/// Compares what the API server holds in the end with what the watch saw and with what the nodes can hold.
+async fn verify(wire: &Wire, workload: Workload, seen: &Seen) -> Result<Vec<String>, BenchError> {
+    let list: PodList = wire.get(&format!("/api/v1/namespaces/{NAMESPACE}/pods")).await?;
+    let bound = list.items.into_iter().map(|item| (item.metadata.name, item.spec.node)).collect();
+    Ok(check(workload, seen, &bound))
+}
+
+fn check(workload: Workload, seen: &Seen, bound: &HashMap<String, String>) -> Vec<String> {
+    let mut problems = seen.problems.clone();
+    let mut used: HashMap<&str, (u64, u64, u64)> = HashMap::new();
+    for index in 0..workload.pods {
+        let name = Workload::pod_name(index);
+        match bound.get(&name).map(String::as_str) {
+            None => problems.push(format!("{name} is gone")),
+            Some("") => problems.push(format!("{name} is not bound")),
+            Some(node) => {
+                if seen.nodes.get(&name).map(String::as_str) != Some(node) {
+                    problems.push(format!("{name} is on {node}, which the watch did not show"));
+                }
+                let sum = used.entry(node).or_default();
+                *sum = (sum.0 + Workload::pod_millicpu(index), sum.1 + POD_MEMORY_MIB, sum.2 + 1);
+            }
+        }
+    }
+    for (node, (cpu, memory, pods)) in used {
+        if cpu > NODE_MILLICPU || memory > NODE_MEMORY_MIB || pods > NODE_PODS {
+            problems.push(format!("{node} holds too much: {pods} pods, {cpu}m CPU, {memory} MiB"));
+        }
+    }
+    let more = problems.len().saturating_sub(MAX_PROBLEMS);
+    problems.truncate(MAX_PROBLEMS);
+    if more > 0 {
+        problems.push(format!("and {more} more"));
+    }
+    problems
+}
+
+/// Bindings in each second after the first binding.
+fn per_second(times: &[Instant]) -> Vec<u32> {
+    let Some(first) = times.first() else { return Vec::new() };
+    let mut counts: Vec<u32> = Vec::new();
+    for time in times {
+        let second = usize::try_from(time.duration_since(*first).as_secs()).unwrap_or(0);
+        if counts.len() <= second {
+            counts.resize(second + 1, 0);
+        }
+        counts[second] += 1;
+    }
+    counts
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+/// Bytes as MiB, for people.
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / (1024.0 * 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bindings_are_counted_by_second() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        assert_eq!(per_second(&[at(5), at(900), at(1100), at(3200)]), [2, 1, 0, 1]);
+        assert!(per_second(&[]).is_empty());
+    }
+
+    #[test]
+    fn an_end_state_is_checked_pod_by_pod_and_node_by_node() {
+        let workload = Workload { nodes: 2, pods: 100 };
+        let good: HashMap<String, String> =
+            (0..100).map(|i| (Workload::pod_name(i), Workload::node_name(i % 2))).collect();
+        let seen = Seen { nodes: good.clone(), ..Seen::default() };
+        assert!(check(workload, &seen, &good).is_empty());
+
+        let mut bad = good.clone();
+        bad.insert(Workload::pod_name(0), String::new());
+        bad.insert(Workload::pod_name(1), Workload::node_name(0));
+        bad.remove(&Workload::pod_name(2));
+        let got = check(workload, &seen, &bad);
+        assert_eq!(got.len(), 3, "{got:?}");
+
+        let crowded: HashMap<String, String> =
+            (0..100).map(|i| (Workload::pod_name(i), Workload::node_name(0))).collect();
+        let seen = Seen { nodes: crowded.clone(), ..Seen::default() };
+        assert!(check(workload, &seen, &crowded)[0].contains("holds too much: 100 pods"));
+        let nothing = check(workload, &Seen::default(), &HashMap::new());
+        assert_eq!(nothing.last().map(String::as_str), Some("and 90 more"));
+    }
+}

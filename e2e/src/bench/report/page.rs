@@ -1,0 +1,133 @@
+//! The page `docs/benchmarks/README.md`.
+
+use std::fmt::Write;
+
+use super::stats::ratio;
+use super::table::mib;
+use super::{Contestant, Report};
+
+/// What the page tells about the method; it describes `setup.rs`, `measure.rs` and `drain.rs`.
+const METHOD: &str = "\
+## How it is measured
+
+- The contestants run one after the other on the same machine as the API server. Each run has a fresh etcd and
+  kube-apiserver, with fsync off, RBAC and default admission on, and the API server's request limits off.
+- Nodes (4 CPU, 32Gi, 110 pods, Ready, three zones) and pods are created before the contestant starts; then the API
+  server is left to settle. Ten templates of pods alternate: 50m to 68m CPU and 500Mi memory, no owner, no Service, so
+  that nobody has to spread anything. (The default pod of scheduler_perf asks for 100m; 5,000 of them do not fit on
+  100 such nodes.)
+- pods/s: pods divided by the time from the first to the last binding, seen by a watch of the bench. 1st bind: from the
+  start of the process. No contestant takes a lease before it starts.
+- CPU per pod: user and system time of the process from its start until its last event is written and it is quiet for
+  3 s, divided by the pods. RSS is read then; peak RSS is `VmHWM`.
+- right: the API server counted exactly one successful binding POST per pod, its final list agrees with what the watch
+  saw, and no node holds more than its CPU, memory and pods.
+- The idle measurement: 5 nodes, 100 pods, all bound and all events written; 10 s later RSS, then CPU time and requests
+  (audit log, watches not counted) for one minute.
+- The bare loop binds pods to nodes round robin without looking: the limit of this API server.
+";
+
+/// The whole page.
+pub(super) fn page(report: &Report) -> String {
+    let mut out =
+        String::from("# Benchmarks\n\nWritten by `make bench`; the figures of every run are in `latest.json`.\n\n");
+    let _ = writeln!(out, "- Command: `{}`", report.command);
+    let _ = writeln!(out, "- Date: {}", report.date);
+    let machine = &report.machine;
+    let _ = writeln!(
+        out,
+        "- Machine: {}, {} cores, {} MiB memory, Linux {}; everything runs on it",
+        machine.cpu, machine.cores, machine.memory_mib, machine.kernel
+    );
+    let text = |version: &Option<String>| version.clone().unwrap_or_else(|| "unknown".to_owned());
+    let versions = &report.versions;
+    let _ = writeln!(
+        out,
+        "- API server: {}; {}; Headroom at {}",
+        text(&versions.kube_apiserver),
+        text(&versions.etcd),
+        text(&versions.headroom_commit)
+    );
+    for about in &report.contestants {
+        let version = about.version.as_ref().map(|version| format!(" ({version})")).unwrap_or_default();
+        let _ = writeln!(out, "- {}{version}: {}", about.contestant, about.configuration);
+    }
+    if report.repeat > 1 {
+        let _ = writeln!(out, "- Medians of {} runs", report.repeat);
+    }
+    for workload in report.workloads() {
+        let _ = writeln!(out, "\n## {} nodes, {} pods pending at start\n", workload.nodes, workload.pods);
+        let _ = writeln!(
+            out,
+            "| | pods/s | CPU/pod | API server and etcd CPU/pod | RSS, MiB | peak RSS, MiB | 1st bind | events | right |"
+        );
+        let _ = writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|---|");
+        for result in report.of(workload) {
+            let m = &result.median;
+            let right = result.runs.iter().all(|run| run.bound_exactly_once);
+            let _ = writeln!(
+                out,
+                "| {} | {:.0} | {:.0} µs | {:.0} µs | {} | {} | {:.2} s | {:.0} | {} |",
+                result.contestant,
+                m.pods_per_second,
+                m.cpu_micros_per_pod,
+                m.server_cpu_micros_per_pod,
+                mib(m.rss_bytes),
+                mib(m.peak_rss_bytes),
+                m.first_bind_seconds,
+                m.events,
+                if right { "yes" } else { "**no**" },
+            );
+        }
+        for against in [Contestant::Stock, Contestant::Bare] {
+            let pair = (report.median(workload, Contestant::Headroom), report.median(workload, against));
+            let (Some(ours), Some(theirs)) = pair else { continue };
+            let _ = writeln!(
+                out,
+                "| headroom/{against} | {} | {} | {} | {} | {} | {} | | |",
+                ratio(ours.pods_per_second, theirs.pods_per_second),
+                ratio(ours.cpu_micros_per_pod, theirs.cpu_micros_per_pod),
+                ratio(ours.server_cpu_micros_per_pod, theirs.server_cpu_micros_per_pod),
+                ratio(ours.rss_bytes, theirs.rss_bytes),
+                ratio(ours.peak_rss_bytes, theirs.peak_rss_bytes),
+                ratio(ours.first_bind_seconds, theirs.first_bind_seconds),
+            );
+        }
+        for result in report.of(workload) {
+            for problem in result.runs.iter().flat_map(|run| &run.problems) {
+                let _ = writeln!(out, "\n{}: {problem}", result.contestant);
+            }
+        }
+    }
+    if !report.idle.is_empty() {
+        out.push_str("\n## Idle, 5 nodes, 100 bound pods\n\n");
+        out.push_str("| | RSS, MiB | peak RSS, MiB | CPU/min | requests/min |\n|---|--:|--:|--:|--:|\n");
+        for result in &report.idle {
+            let m = &result.median;
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {:.0} ms | {:.0} |",
+                result.contestant,
+                mib(m.rss_bytes),
+                mib(m.peak_rss_bytes),
+                m.cpu_millis_per_minute,
+                m.requests_per_minute
+            );
+        }
+        if let (Some(ours), Some(theirs)) =
+            (report.idle_median(Contestant::Headroom), report.idle_median(Contestant::Stock))
+        {
+            let _ = writeln!(
+                out,
+                "| headroom/stock | {} | {} | {} | {} |",
+                ratio(ours.rss_bytes, theirs.rss_bytes),
+                ratio(ours.peak_rss_bytes, theirs.peak_rss_bytes),
+                ratio(ours.cpu_millis_per_minute, theirs.cpu_millis_per_minute),
+                ratio(ours.requests_per_minute, theirs.requests_per_minute)
+            );
+        }
+    }
+    out.push('\n');
+    out.push_str(METHOD);
+    out
+}

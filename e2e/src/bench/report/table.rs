@@ -1,0 +1,95 @@
+//! The table for the terminal, at most 80 columns wide.
+
+use std::fmt::Write;
+
+use super::stats::ratio;
+use super::{BurstResult, Contestant, Report};
+use crate::bench::measure::mebibytes;
+
+/// Results as text.
+pub(crate) fn table(report: &Report) -> String {
+    let mut out = String::new();
+    for workload in report.workloads() {
+        let _ = writeln!(out, "\n{} nodes, {} pods pending at start", workload.nodes, workload.pods);
+        let _ = writeln!(
+            out,
+            "{:<16} {:>8} {:>9} {:>8} {:>8} {:>8} {:>8} {:>7}",
+            "", "pods/s", "CPU/pod", "RSS", "peak RSS", "1st bind", "events", "right"
+        );
+        for result in report.of(workload) {
+            let _ = writeln!(out, "{}", row(result));
+        }
+        for against in [Contestant::Stock, Contestant::Bare] {
+            let pair = (report.median(workload, Contestant::Headroom), report.median(workload, against));
+            let (Some(ours), Some(theirs)) = pair else { continue };
+            let _ = writeln!(
+                out,
+                "{:<16} {:>8} {:>9} {:>8} {:>8} {:>8}",
+                format!("headroom/{against}"),
+                ratio(ours.pods_per_second, theirs.pods_per_second),
+                ratio(ours.cpu_micros_per_pod, theirs.cpu_micros_per_pod),
+                ratio(ours.rss_bytes, theirs.rss_bytes),
+                ratio(ours.peak_rss_bytes, theirs.peak_rss_bytes),
+                ratio(ours.first_bind_seconds, theirs.first_bind_seconds),
+            );
+        }
+    }
+    if !report.idle.is_empty() {
+        let _ = writeln!(out, "\n5 nodes, 100 bound pods, idle");
+        let _ = writeln!(out, "{:<16} {:>8} {:>9} {:>11} {:>14}", "", "RSS", "peak RSS", "CPU/min", "requests/min");
+        for result in &report.idle {
+            let m = &result.median;
+            let _ = writeln!(
+                out,
+                "{:<16} {:>8} {:>9} {:>11} {:>14}",
+                result.contestant.to_string(),
+                mib(m.rss_bytes),
+                mib(m.peak_rss_bytes),
+                format!("{:.0} ms", m.cpu_millis_per_minute),
+                format!("{:.0}", m.requests_per_minute),
+            );
+        }
+        if let (Some(ours), Some(theirs)) =
+            (report.idle_median(Contestant::Headroom), report.idle_median(Contestant::Stock))
+        {
+            let _ = writeln!(
+                out,
+                "{:<16} {:>8} {:>9} {:>11} {:>14}",
+                "headroom/stock",
+                ratio(ours.rss_bytes, theirs.rss_bytes),
+                ratio(ours.peak_rss_bytes, theirs.peak_rss_bytes),
+                ratio(ours.cpu_millis_per_minute, theirs.cpu_millis_per_minute),
+                ratio(ours.requests_per_minute, theirs.requests_per_minute),
+            );
+        }
+    }
+    let _ = writeln!(out, "\nRSS in MiB; CPU: user + system; right: every pod bound by exactly one POST.");
+    if report.repeat > 1 {
+        let _ = writeln!(out, "Medians of {} runs.", report.repeat);
+    }
+    if report.quick {
+        let _ = writeln!(out, "A smoke test: the figures mean little.");
+    }
+    out
+}
+
+fn row(result: &BurstResult) -> String {
+    let m = &result.median;
+    let right = result.runs.iter().all(|run| run.bound_exactly_once);
+    format!(
+        "{:<16} {:>8} {:>9} {:>8} {:>8} {:>8} {:>8} {:>7}",
+        result.contestant.to_string(),
+        format!("{:.0}", m.pods_per_second),
+        format!("{:.0} µs", m.cpu_micros_per_pod),
+        mib(m.rss_bytes),
+        mib(m.peak_rss_bytes),
+        format!("{:.2} s", m.first_bind_seconds),
+        format!("{:.0}", m.events),
+        if right { "yes" } else { "NO" },
+    )
+}
+
+/// Bytes as MiB with one decimal.
+pub(super) fn mib(bytes: f64) -> String {
+    format!("{:.1}", mebibytes(bytes as u64))
+}

@@ -1,0 +1,111 @@
+use super::stats::{median, ratio};
+use super::*;
+
+fn burst(pods_per_second: f64) -> Burst {
+    Burst {
+        pods_per_second,
+        per_second: vec![1, 2],
+        first_bind_seconds: 12.5,
+        last_bind_seconds: 99.0,
+        cpu_micros_per_pod: 21_234.0,
+        server_cpu_micros_per_pod: 900.0,
+        rss_bytes: 2222 << 20,
+        peak_rss_bytes: 3333 << 20,
+        drained_after_seconds: 1.0,
+        events: 150_000,
+        bindings_refused: 0,
+        watch_restarts: 0,
+        pod_bytes: 1000,
+        bound_exactly_once: true,
+        problems: Vec::new(),
+    }
+}
+
+fn report() -> Report {
+    let plan = Plan {
+        contestants: Contestant::ALL.to_vec(),
+        workloads: vec![Workload::SMALL, Workload::BIG],
+        repeat: 3,
+        idle: true,
+        quick: true,
+        in_flight: 100,
+        command: "make bench".to_owned(),
+    };
+    let mut report = Report::new(&plan, &[]);
+    for workload in plan.workloads {
+        for contestant in Contestant::ALL {
+            for rate in [500.0, 123_456.0, 400.0] {
+                report.add_burst(workload, contestant, burst(rate));
+            }
+        }
+    }
+    for contestant in [Contestant::Stock, Contestant::Headroom] {
+        report.add_idle(
+            contestant,
+            Idle {
+                rss_bytes: 9999 << 20,
+                peak_rss_bytes: 9999 << 20,
+                cpu_millis_per_minute: 60_000.0,
+                requests_per_minute: 12_345.0,
+            },
+        );
+    }
+    report
+}
+
+#[test]
+fn the_table_fits_into_80_columns() {
+    let text = table(&report());
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    for part in ["100 nodes, 5000 pods", "1000 nodes, 10000 pods", "headroom/stock", "headroom/bare", "idle", "Medians"]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn runs_of_the_same_kind_become_one_median() {
+    let report = report();
+    assert_eq!(report.bursts.len(), 6);
+    assert_eq!(report.workloads(), [Workload::SMALL, Workload::BIG]);
+    let got = report.median(Workload::BIG, Contestant::Stock).unwrap();
+    assert!((got.pods_per_second - 500.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_wrong_run_is_shown_everywhere() {
+    let mut report = report();
+    assert!(report.is_right());
+    let problems = vec!["app-1 is not bound".to_owned()];
+    report.add_burst(Workload::BIG, Contestant::Headroom, Burst { bound_exactly_once: false, problems, ..burst(1.0) });
+    assert!(!report.is_right());
+    assert!(table(&report).contains("NO"));
+    let page = page::page(&report);
+    assert!(page.contains("**no**") && page.contains("headroom: app-1 is not bound"), "{page}");
+}
+
+#[test]
+fn json_and_page_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let into = dir.path().join("docs/benchmarks");
+    write(&report(), &into).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(into.join("latest.json")).unwrap()).unwrap();
+    assert_eq!(json["schema"], 1);
+    assert_eq!(json["bursts"][0]["runs"].as_array().map(Vec::len), Some(3));
+    assert_eq!(json["bursts"][0]["contestant"], "bare");
+    assert!(std::fs::read_to_string(into.join("README.md")).unwrap().contains("## How it is measured"));
+}
+
+#[test]
+fn medians_and_ratios() {
+    let of = |values: &[f64]| median(values.iter().copied());
+    assert!((of(&[3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
+    assert!((of(&[4.0, 1.0]) - 2.5).abs() < f64::EPSILON);
+    assert!(of(&[]).abs() < f64::EPSILON);
+    assert_eq!(ratio(3.0, 2.0), "1.50x");
+    assert_eq!(ratio(1.0, 30.0), "0.033x");
+    assert_eq!(ratio(1.0, 0.0), "-");
+}

@@ -1,0 +1,76 @@
+//! Requests that the API server has answered, from its own counter `apiserver_request_total`.
+
+use super::BenchError;
+use super::wire::Wire;
+
+/// Requests so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Requests {
+    /// Bindings that were made.
+    pub(crate) bindings: u64,
+    /// Bindings that were refused, for example because the pod had a node already.
+    pub(crate) bindings_refused: u64,
+    /// Events that were created.
+    pub(crate) events: u64,
+    /// Events that were changed.
+    pub(crate) event_updates: u64,
+}
+
+impl Requests {
+    /// Reads the API server's metrics.
+    pub(crate) async fn read(wire: &Wire) -> Result<Self, BenchError> {
+        Ok(Self::parse(&wire.text("/metrics").await?))
+    }
+
+    fn parse(text: &str) -> Self {
+        let mut sum = Self::default();
+        for line in text.lines() {
+            let Some((labels, value)) =
+                line.strip_prefix("apiserver_request_total{").and_then(|rest| rest.rsplit_once("} "))
+            else {
+                continue;
+            };
+            // Counters are printed as floats; they stay far below 2^53.
+            let count = value.split_whitespace().next().and_then(|v| v.parse::<f64>().ok()).unwrap_or(0.0) as u64;
+            let (resource, verb) = (label(labels, "resource"), label(labels, "verb"));
+            let made = label(labels, "code") == "201";
+            let field = match (resource, label(labels, "subresource"), verb, made) {
+                ("pods", "binding", "POST", true) => &mut sum.bindings,
+                ("pods", "binding", "POST", false) => &mut sum.bindings_refused,
+                ("events", _, "POST", true) => &mut sum.events,
+                ("events", _, "PATCH" | "APPLY" | "PUT", _) => &mut sum.event_updates,
+                _ => continue,
+            };
+            *field = field.saturating_add(count);
+        }
+        sum
+    }
+}
+
+/// The value of a label; the values that matter here hold neither quotes nor commas.
+fn label<'a>(labels: &'a str, name: &str) -> &'a str {
+    labels
+        .split(',')
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix("=\"")?.strip_suffix('"'))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counter_is_summed_by_what_matters() {
+        let text = r#"# TYPE apiserver_request_total counter
+apiserver_request_total{code="201",component="apiserver",dry_run="",group="",resource="pods",scope="resource",subresource="binding",verb="POST",version="v1"} 499
+apiserver_request_total{code="409",component="apiserver",dry_run="",group="",resource="pods",scope="resource",subresource="binding",verb="POST",version="v1"} 3
+apiserver_request_total{code="201",component="apiserver",dry_run="",group="",resource="pods",scope="resource",subresource="",verb="POST",version="v1"} 500
+apiserver_request_total{code="201",component="apiserver",dry_run="",group="events.k8s.io",resource="events",scope="resource",subresource="",verb="POST",version="v1"} 1.2e+03
+apiserver_request_total{code="201",group="",resource="events",subresource="",verb="POST"} 1
+apiserver_request_total{code="200",group="",resource="events",subresource="",verb="PATCH"} 7
+other{code="201"} 5
+"#;
+        let want = Requests { bindings: 499, bindings_refused: 3, events: 1201, event_updates: 7 };
+        assert_eq!(Requests::parse(text), want);
+    }
+}
