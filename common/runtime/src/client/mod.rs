@@ -77,3 +77,6 @@ impl Clients {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
