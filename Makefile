@@ -8,6 +8,8 @@ export CARGO_TARGET_DIR ?= $(HEADROOM_CACHE)/target
 CARGO ?= cargo
 PROFILE := --release --locked
 BIN := $(CARGO_TARGET_DIR)/release
+# One line for each control plane that the tests started: proof that the end-to-end level ran.
+E2E_RECORD := $(CARGO_TARGET_DIR)/e2e-record
 DENY_VERSION := 0.20.2
 DENY := $(HEADROOM_CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
@@ -35,8 +37,10 @@ unit: ## Unit and property tests, without a control plane
 	$(CARGO) test $(PROFILE) --workspace --exclude headroom-e2e
 
 e2e: build control-plane ## Scenarios on the real control plane
-	@$(CARGO) test $(PROFILE) -p headroom-e2e -- --test-threads=2
-	@$(BIN)/control-plane ran
+	@rm -f "$(E2E_RECORD)" && mkdir -p "$(dir $(E2E_RECORD))"
+	HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) -p headroom-e2e
+	@test -s "$(E2E_RECORD)" || { echo "e2e: NO CONTROL PLANE WAS STARTED: the end-to-end level did not run" >&2; exit 1; }
+	@echo "e2e: scenarios ran on $$(wc -l < "$(E2E_RECORD)") real control planes"
 
 lint: fmt clippy deny ## Formatting, clippy and cargo-deny
 

@@ -26,7 +26,7 @@ use headroom_runtime::{
     informer::{self, InformerConfig, InformerHealth},
     lease::{self, LeaderGate, Leadership, leader_event},
     metrics::{ClientMetrics, DispatcherMetrics, LeaderMetrics, ProcessCollector},
-    process::{init_logging, parse_or_explain, stop_requested},
+    process::{init_logging, one_line, parse_or_explain, stop_requested},
     serving::{Authorizer, Health, Page, Probe, Routes, Server, ServingOptions, serve},
     wire,
 };
@@ -64,7 +64,7 @@ pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> Exit
     };
     match runtime.block_on(serve_cluster(&options, registry)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&format!("{error:#}")),
+        Err(error) => complain(&one_line(error.as_ref())),
     }
 }
 

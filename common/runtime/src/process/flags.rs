@@ -92,12 +92,12 @@ pub fn parse_or_explain<P: Parser>(
 ) -> Result<P, Result<String, String>> {
     P::try_parse_from(args).map_err(|e| match e.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(e.render().to_string()),
-        _ => Err(one_line(&e.render().to_string())),
+        _ => Err(condense(&e.render().to_string())),
     })
 }
 
 /// Clap explains over several lines; keep what is wrong and the tip, drop usage.
-fn one_line(rendered: &str) -> String {
+fn condense(rendered: &str) -> String {
     let kept: Vec<&str> = rendered
         .lines()
         .map(str::trim)

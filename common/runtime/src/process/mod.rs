@@ -1,12 +1,14 @@
 //! How both processes start and stop: flags that they share, durations in Go's syntax, logs, signals, exit codes.
 
 mod duration;
+mod explain;
 mod flags;
 mod logging;
 mod signals;
 
 pub use self::{
     duration::{DurationError, GoDuration},
+    explain::one_line,
     flags::{ConnectionFlags, LeaderFlags, LogFlags, ServingFlags, parse_or_explain},
     logging::{LogFormat, init_logging},
     signals::stop_requested,
