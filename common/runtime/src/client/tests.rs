@@ -112,7 +112,7 @@ fn closed_by_the_fence(error: &kube::Error) -> bool {
         cause = this.source();
         Some(this)
     })
-    .any(|e| e.is::<FenceClosed>())
+    .any(<dyn Error>::is::<FenceClosed>)
 }
 
 #[tokio::test]
