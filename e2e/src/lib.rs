@@ -21,6 +21,7 @@
 pub mod bench;
 pub mod binaries;
 pub mod control_plane;
+pub mod demo;
 mod error;
 pub mod process;
 pub mod reserve;

@@ -1,0 +1,114 @@
+//! What the demo plays on: control plane, nodes, the stock manager without our loops, and both our processes.
+
+use std::{path::PathBuf, time::Duration};
+
+use headroom_hollow::{Hollow, HollowConfig};
+
+use super::{DemoResult, show::Narrator};
+use crate::{ControlPlane, HarnessError, Identity, Process, RbacSet, control_plane::assets::Component};
+
+/// The loops that ours replace.
+pub(super) const OURS: [&str; 5] = [
+    "replicationcontroller-controller",
+    "endpoints-controller",
+    "endpointslice-controller",
+    "node-lifecycle-controller",
+    "taint-eviction-controller",
+];
+/// Three workers of 1 GiB with swap, and one of 2 GiB without.
+const NODES: &str = "worker=3:1Gi:swap=2Gi:cpu=2:system=220Mi,plain=1:2Gi:swap=none:cpu=2:system=260Mi";
+/// How long a process may take to become healthy.
+const START: Duration = Duration::from_secs(30);
+
+pub(super) struct Stage {
+    // Dropped in this order: nodes and processes before the control plane.
+    pub(super) hollow: Hollow,
+    pub(super) scheduler: Process,
+    pub(super) controllers: Process,
+    stock: Process,
+    pub(super) plane: ControlPlane,
+    pub(super) client: kube::Client,
+}
+
+impl Stage {
+    pub(super) async fn build(say: &Narrator) -> DemoResult<Self> {
+        say.step("starting etcd and kube-apiserver");
+        let plane = ControlPlane::builder().name("demo").start().await?;
+        say.line(&format!("ready after {:.1} s at {}", plane.ready_after().as_secs_f64(), plane.url()));
+        plane.apply_yaml("headroom CRDs", include_str!("../../../charts/headroom/files/crds.yaml")).await?;
+        plane.apply_rbac(RbacSet::Primary).await?;
+        plane.create_namespace("default").await?;
+        plane.create_namespace("kube-node-lease").await?;
+
+        say.step("registering 4 simulated nodes: 3 of 1 GiB with 2 GiB swap, 1 of 2 GiB without");
+        let mut config = HollowConfig::from_spec(NODES)?;
+        config.address_base = std::net::Ipv4Addr::new(127, plane.loopback_octet(), 0, 0);
+        config.chaos = None;
+        // A kubelet renews its lease every 10 s and is given up after 50 s; here everything is five to ten times faster.
+        config.lease_interval = Duration::from_secs(1);
+        let kubeconfig = plane.kubeconfig(&Identity::Admin)?;
+        let hollow = Hollow::connect(config, &load(&kubeconfig).await?).await?;
+        let ca = plane.dir().join("kubelet-serving-ca.crt");
+        std::fs::write(&ca, hollow.ca_pem())?;
+
+        let less: String = OURS.iter().map(|name| format!(",-{name}")).collect();
+        say.step("starting kube-controller-manager without our loops, and headroom-controllers with them");
+        say.line(&format!("kube-controller-manager --controllers=*{}", wrapped(&less)));
+        let stock = plane.start_stock_kcm(&format!("*{less}"), &[])?;
+        let controllers = plane.start_headroom_controllers(&[
+            "--controllers=*",
+            "--node-monitor-period=1s",
+            "--node-monitor-grace-period=6s",
+            "--node-headroom-interval=3s",
+            &format!("--kubelet-certificate-authority={}", ca.display()),
+            "--log-format=json",
+        ])?;
+        say.note("node-monitor-grace-period 6s instead of 50s, measuring every 3s instead of 15s, tolerations 5s instead of 300s");
+        say.step("starting headroom-scheduler in primary mode (no kube-scheduler runs here)");
+        let scheduler = plane.start_headroom_scheduler(&["--mode=primary", "-v=2", "--log-format=json"])?;
+        for process in [&stock, &controllers, &scheduler] {
+            plane.wait_healthy(process, "/healthz", START).await?;
+        }
+        let client = plane.admin_client();
+        Ok(Self { hollow, scheduler, controllers, stock, plane, client })
+    }
+
+    pub(super) fn kubeconfig(&self) -> Result<PathBuf, HarnessError> {
+        self.plane.kubeconfig(&Identity::Admin)
+    }
+
+    pub(super) fn kubectl_dir(&self) -> Option<PathBuf> {
+        let path = self.plane.assets().require(Component::Kubectl).ok()?;
+        path.parent().map(std::path::Path::to_path_buf)
+    }
+
+    pub(super) fn keep_logs(&self) {
+        self.plane.keep_directory();
+    }
+
+    /// Ends our processes in an orderly way; what does not end by itself is killed with the control plane.
+    pub(super) async fn end(self) {
+        for process in [&self.scheduler, &self.controllers, &self.stock] {
+            let _ = process.terminate(Duration::from_secs(10)).await;
+        }
+        self.hollow.stop().await;
+    }
+}
+
+async fn load(path: &std::path::Path) -> DemoResult<kube::Config> {
+    let kubeconfig = kube::config::Kubeconfig::read_from(path)?;
+    Ok(kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?)
+}
+
+/// The list over several lines.
+fn wrapped(list: &str) -> String {
+    let mut text = String::new();
+    for part in list.split_inclusive(',') {
+        let line = text.rsplit('\n').next().map_or(0, |l: &str| l.chars().count());
+        if line + part.len() > 60 {
+            text.push_str("\n      ");
+        }
+        text.push_str(part);
+    }
+    text
+}
