@@ -4,6 +4,7 @@
 //! Nothing here does I/O, reads a clock or spawns (DESIGN.md parts 3 and 4). Rows in [`object`] are what the runtime
 //! keeps of API objects; [`intent`] is what the cores want done; everything between is a function of rows and a time.
 
+pub mod expectations;
 pub mod intent;
 pub mod memory;
 pub mod object;

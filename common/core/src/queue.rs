@@ -31,6 +31,7 @@ pub struct WorkQueue<K> {
     heap: BinaryHeap<Reverse<(Mono, u64, Ordered<K>)>>,
     sequence: u64,
     failures: HashMap<K, u32>,
+    base_delay: Duration,
     adds: u64,
     retries: u64,
 }
@@ -66,6 +67,7 @@ impl<K> Default for WorkQueue<K> {
             heap: BinaryHeap::new(),
             sequence: 0,
             failures: HashMap::new(),
+            base_delay: BASE_DELAY,
             adds: 0,
             retries: 0,
         }
@@ -73,6 +75,12 @@ impl<K> Default for WorkQueue<K> {
 }
 
 impl<K: Clone + Eq + Hash> WorkQueue<K> {
+    /// A queue whose failing keys wait for `base` first, instead of [`BASE_DELAY`].
+    #[must_use]
+    pub fn with_base_delay(base: Duration) -> Self {
+        Self { base_delay: base, ..Self::default() }
+    }
+
     /// Asks for work on `key`, now.
     pub fn add(&mut self, key: K) {
         if self.dirty.insert(key.clone()) {
@@ -93,11 +101,11 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
         self.heap.push(Reverse((at, self.sequence, Ordered(key))));
     }
 
-    /// Asks for work on `key` after a delay that doubles with each failure in a row, from [`BASE_DELAY`] to
+    /// Asks for work on `key` after a delay that doubles with each failure in a row, from the queue's base delay ([`BASE_DELAY`] unless set otherwise) to
     /// [`MAX_DELAY`]. Returns the delay.
     pub fn add_rate_limited(&mut self, key: K, now: Mono) -> Duration {
         let failures = self.failures.entry(key.clone()).or_insert(0);
-        let delay = BASE_DELAY.saturating_mul(1u32.checked_shl(*failures).unwrap_or(u32::MAX)).min(MAX_DELAY);
+        let delay = self.base_delay.saturating_mul(1u32.checked_shl(*failures).unwrap_or(u32::MAX)).min(MAX_DELAY);
         *failures = failures.saturating_add(1).min(31);
         self.retries += 1;
         self.add_at(key, now + delay);
