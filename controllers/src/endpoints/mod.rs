@@ -1,0 +1,306 @@
+//! `endpoints-controller`: writes the `Endpoints` of every service with a selector (reference part 2).
+//!
+//! Content, labels, annotations, events, the cut at 1000 addresses and the clean-up at the start are upstream's
+//! (`pkg/controller/endpoint`). Different on purpose:
+//!
+//! - An object is written only when its meaning changes: subsets are compared in a canonical form after cutting, so a
+//!   takeover from or by the stock controller rewrites nothing, and services over capacity are not written at every look.
+//! - Changes are merge patches with UID and resource version, deletions carry the UID.
+//! - A key whose last write the view has not shown waits for it ([`headroom_core::expectations`]) instead of failing with
+//!   an error; conflicts are retried without an event.
+//! - A pod that ends without having been ready leaves at once.
+
+mod object;
+mod subsets;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use hashbrown::{HashMap, HashSet};
+use headroom_core::{
+    Mono, Now,
+    expectations::{Expectations, Sight, What},
+    intent::{EventRecord, EventType, IntentId, Op, Outcome, PatchKind, WriteError},
+    object::{Endpoints, Kind, ObjectKey, ObjectReference},
+    queue::WorkQueue,
+};
+
+use self::object::Decision;
+use crate::{
+    answers::server_message,
+    endpoint_common::{MAX_RETRIES, PATIENCE, TriggerTimes, concerned_services, is_managed, selected_pods},
+    framework::{Controller, Outbox, World, WorldEvent},
+};
+
+/// Source of the events (`component`).
+const COMPONENT: &str = "endpoint-controller";
+/// Annotation on objects that old components use as a lock: no service has ever stood behind them.
+const LEADER_LOCK: &str = "control-plane.alpha.kubernetes.io/leader";
+
+/// What an intent was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Create,
+    Update,
+    Delete,
+}
+
+/// The loop.
+#[derive(Debug)]
+pub struct EndpointsController {
+    queue: WorkQueue<ObjectKey>,
+    /// `--endpoint-updates-batch-period`.
+    batch_period: Duration,
+    times: TriggerTimes,
+    expected: Expectations,
+    intents: HashMap<IntentId, (ObjectKey, Action)>,
+    in_flight: HashSet<ObjectKey>,
+    /// Looked at in vain, while a write was in flight or not in view.
+    skipped: HashSet<ObjectKey>,
+    leading: bool,
+}
+
+impl EndpointsController {
+    /// `batch_period` is how long changes of pods are gathered before they are written; upstream's default is zero.
+    #[must_use]
+    pub fn new(batch_period: Duration) -> Self {
+        Self {
+            queue: WorkQueue::default(),
+            batch_period,
+            times: TriggerTimes::default(),
+            expected: Expectations::default(),
+            intents: HashMap::new(),
+            in_flight: HashSet::new(),
+            skipped: HashSet::new(),
+            leading: false,
+        }
+    }
+
+    fn send(&mut self, key: &ObjectKey, action: Action, op: Op, out: &mut Outbox<'_>) {
+        self.intents.insert(out.push(op), (key.clone(), action));
+        self.in_flight.insert(key.clone());
+    }
+
+    /// One look at one service.
+    fn sync(&mut self, key: &ObjectKey, world: &World, now: Now, out: &mut Outbox<'_>) {
+        if self.in_flight.contains(key) {
+            // The outcome brings it back.
+            self.skipped.insert(key.clone());
+            return;
+        }
+        let current = world.endpoints.get(key);
+        if let Some(open) = self.expected.get(key) {
+            let overdue = open.since + PATIENCE;
+            if !self.expected.sight(key, sight(current)) {
+                if overdue > now.mono {
+                    self.skipped.insert(key.clone());
+                    self.queue.add_at(key.clone(), overdue);
+                    return;
+                }
+                self.expected.forget(key);
+            }
+        }
+        self.skipped.remove(key);
+        let Some(service) = world.services.get(key) else {
+            self.times.forget(key);
+            match current {
+                Some(endpoints) => {
+                    let op = Op::Delete {
+                        kind: Kind::ENDPOINTS,
+                        key: key.clone(),
+                        uid: Some(endpoints.meta.uid.clone()),
+                        resource_version: None,
+                        grace_seconds: None,
+                    };
+                    self.send(key, Action::Delete, op, out);
+                }
+                None => self.queue.forget(key),
+            }
+            return;
+        };
+        if !is_managed(service) {
+            self.queue.forget(key);
+            return;
+        }
+        let trigger = self.times.compute(service, selected_pods(world, service).map(Arc::as_ref));
+        let subsets = subsets::desired(service, selected_pods(world, service).map(Arc::as_ref));
+        match object::decide(service, current.map(Arc::as_ref), subsets, trigger) {
+            Decision::Nothing => self.queue.forget(key),
+            Decision::Create(body) => {
+                let op = Op::Create { kind: Kind::ENDPOINTS, key: key.clone(), body: Arc::new(body) };
+                self.send(key, Action::Create, op, out);
+            }
+            Decision::Patch(body) => {
+                let op = Op::Patch {
+                    kind: Kind::ENDPOINTS,
+                    key: key.clone(),
+                    subresource: "",
+                    patch: PatchKind::Merge,
+                    body: Arc::new(body),
+                };
+                self.send(key, Action::Update, op, out);
+            }
+        }
+    }
+
+    /// The write was not done, or nobody knows: again later, a limited number of times.
+    fn retry(&mut self, key: &ObjectKey, now: Now) {
+        if self.queue.failures(key) < MAX_RETRIES {
+            self.queue.add_rate_limited(key.clone(), now.mono);
+        } else {
+            self.queue.forget(key);
+        }
+    }
+}
+
+impl Controller for EndpointsController {
+    fn name(&self) -> &'static str {
+        "endpoints-controller"
+    }
+
+    fn observe(&mut self, event: &WorldEvent<'_>, world: &World, now: Now) {
+        match event {
+            WorldEvent::Service(change) => {
+                if let Some(service) = change.latest() {
+                    self.queue.add(service.meta.key.clone());
+                }
+            }
+            WorldEvent::Pod(change) => {
+                for key in concerned_services(change, world) {
+                    if self.batch_period.is_zero() {
+                        self.queue.add(key);
+                    } else {
+                        self.queue.add_at(key, now.mono + self.batch_period);
+                    }
+                }
+            }
+            WorldEvent::Endpoints(change) => {
+                let Some(endpoints) = change.latest() else { return };
+                let key = &endpoints.meta.key;
+                let sight = match change.new {
+                    Some(new) => sight(Some(new)),
+                    None => Sight::Removed { uid: &endpoints.meta.uid },
+                };
+                let settled = self.expected.sight(key, sight);
+                let waited = settled && !self.in_flight.contains(key) && self.skipped.remove(key);
+                if waited || change.new.is_none() {
+                    self.queue.add(key.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn started(&mut self, world: &World, _now: Now, _out: &mut Outbox<'_>) {
+        self.leading = true;
+        self.intents.clear();
+        self.in_flight.clear();
+        self.skipped.clear();
+        self.expected.clear();
+        for key in world.services.keys() {
+            self.queue.add(key.clone());
+        }
+        // Objects whose service went while nobody looked.
+        for (key, endpoints) in &world.endpoints {
+            if !endpoints.meta.annotations.has(LEADER_LOCK) {
+                self.queue.add(key.clone());
+            }
+        }
+    }
+
+    fn poll(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) -> bool {
+        if !self.leading {
+            return false;
+        }
+        let Some(key) = self.queue.pop(now.mono) else { return false };
+        self.sync(&key, world, now, out);
+        self.queue.done(&key);
+        !self.queue.is_empty()
+    }
+
+    fn outcome(&mut self, outcome: &Outcome, world: &World, now: Now, out: &mut Outbox<'_>) {
+        let Some((key, action)) = self.intents.remove(&outcome.id) else { return };
+        self.in_flight.remove(&key);
+        if self.skipped.remove(&key) {
+            self.queue.add(key.clone());
+        }
+        let current = world.endpoints.get(&key);
+        match &outcome.result {
+            Ok(written) => {
+                self.queue.forget(&key);
+                let (uid, what) = match action {
+                    Action::Delete => (current.map(|e| e.meta.uid.clone()).unwrap_or_default(), What::Gone),
+                    _ => (written.uid.clone().unwrap_or_default(), What::Version(written.resource_version)),
+                };
+                // An unchanged version was a write without effect: nothing will be seen of it.
+                if action == Action::Delete && current.is_none() {
+                    self.expected.forget(&key);
+                } else {
+                    self.expected.expect(key.clone(), uid, what, current.is_some(), now.mono);
+                    self.expected.sight(&key, sight(current));
+                }
+            }
+            Err(WriteError::NotFound(_)) if action == Action::Delete => self.queue.forget(&key),
+            // The namespace goes away with everything in it.
+            Err(WriteError::NamespaceTerminating(_)) if action == Action::Create => self.queue.forget(&key),
+            Err(error) => {
+                let silent = error.is_retryable()
+                    || matches!(error, WriteError::Conflict(_) | WriteError::AlreadyExists(_) | WriteError::NotLeader);
+                if !silent && action != Action::Delete {
+                    let text = server_message(error);
+                    let (reason, note) = if action == Action::Create {
+                        ("FailedToCreateEndpoint", format!("Failed to create endpoint for service {key}: {text}"))
+                    } else {
+                        ("FailedToUpdateEndpoint", format!("Failed to update endpoint {key}: {text}"))
+                    };
+                    out.event(event(&key, current, reason, note, now));
+                }
+                self.retry(&key, now);
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Mono> {
+        if self.leading { self.queue.next_deadline() } else { None }
+    }
+
+    fn queue_stats(&self) -> (usize, u64, u64) {
+        (self.queue.len(), self.queue.adds(), self.queue.retries())
+    }
+}
+
+fn sight(endpoints: Option<&Arc<Endpoints>>) -> Sight<'_> {
+    endpoints.map_or(Sight::Absent, |e| Sight::Present {
+        uid: &e.meta.uid,
+        resource_version: e.meta.resource_version,
+        terminating: e.meta.is_terminating(),
+    })
+}
+
+/// A core/v1 warning on an Endpoints object.
+fn event(
+    key: &ObjectKey,
+    current: Option<&Arc<Endpoints>>,
+    reason: &'static str,
+    note: String,
+    now: Now,
+) -> EventRecord {
+    EventRecord {
+        regarding_api_version: "v1",
+        regarding: ObjectReference {
+            kind: "Endpoints".into(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            uid: current.map(|e| e.meta.uid.clone()).unwrap_or_default(),
+        },
+        related: None,
+        kind: EventType::Warning,
+        reason,
+        action: "",
+        note,
+        reporter: Some(COMPONENT.into()),
+        at: now.wall,
+    }
+}
