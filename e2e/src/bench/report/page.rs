@@ -17,7 +17,8 @@ const METHOD: &str = "\
   that nobody has to spread anything. (The default pod of scheduler_perf asks for 100m; 5,000 of them do not fit on
   100 such nodes.)
 - pods/s: pods divided by the time from the first to the last binding, seen by a watch of the bench. 1st bind: from the
-  start of the process. No contestant takes a lease before it starts.
+  start of the process. No contestant takes a lease before it starts. (`per_second` in the JSON counts by the API
+  server's own clock; a saturated API server sends watch events late.)
 - CPU per pod: user and system time of the process from its start until its last event is written and it is quiet for
   3 s, divided by the pods. RSS is read then; peak RSS is `VmHWM`.
 - right: the API server counted exactly one successful binding POST per pod, its final list agrees with what the watch
