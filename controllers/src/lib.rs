@@ -3,4 +3,18 @@
 //! A controller is pure ([`framework::Controller`]): it sees the [`framework::World`], a time and the outcomes of its
 //! intents, and answers with intents. The process around it (`app`) owns informers, lease and dispatcher.
 
+pub mod answers;
+pub mod endpoint_common;
+pub mod endpoints;
 pub mod framework;
+pub mod names;
+pub mod node_headroom;
+pub mod node_lifecycle;
+pub mod replication;
+pub mod taint_eviction;
+
+pub mod app;
+pub mod endpointslice;
+pub mod selection;
+#[cfg(test)]
+mod testkit;

@@ -52,7 +52,10 @@ pub enum SelectionError {
         name: String,
     },
     /// Planned, not there.
-    #[error("--controllers: {name:?} is not part of this version: leave it to kube-controller-manager; this binary has {}", names())]
+    #[error(
+        "--controllers: {name:?} is not part of this version: leave it to kube-controller-manager; this binary has {}",
+        names()
+    )]
     NotYet {
         /// As given.
         name: String,
@@ -85,7 +88,7 @@ pub fn select(list: &[String]) -> Result<Vec<&'static str>, SelectionError> {
         }
     }
     let all = entries.contains(&(true, "*"));
-    let wanted = |name| entries.iter().find(|(_, n)| *n == name).map_or(all, |(wanted, _)| *wanted);
+    let wanted = |name: &str| entries.iter().find(|(_, n)| *n == name).map_or(all, |(wanted, _)| *wanted);
     Ok(KNOWN.iter().map(|k| k.name).filter(|name| wanted(name)).collect())
 }
 

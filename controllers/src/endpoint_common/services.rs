@@ -89,7 +89,8 @@ mod tests {
 
     fn world() -> World {
         let mut world = World::default();
-        let services: [(&str, &str, Option<&[(&str, &str)]>); 5] = [
+        type Selector = Option<&'static [(&'static str, &'static str)]>;
+        let services: [(&str, &str, Selector); 5] = [
             ("default", "a", Some(&[("app", "a")])),
             ("default", "ab", Some(&[("app", "a"), ("tier", "b")])),
             ("default", "none", None),
@@ -111,7 +112,8 @@ mod tests {
     #[test]
     fn only_what_matters() {
         let base = || pod("p").label("app", "a").ready(5, "10.0.0.1");
-        let cases: Vec<(&str, Option<PodBuilder>, Option<PodBuilder>, &[&str])> = vec![
+        type Case = (&'static str, Option<PodBuilder>, Option<PodBuilder>, &'static [&'static str]);
+        let cases: Vec<Case> = vec![
             ("new", None, Some(base()), &["a"]),
             ("gone", Some(base()), None, &["a"]),
             ("nothing", Some(base()), Some(base().rv(9).annotation("x", "y")), &[]),

@@ -1,10 +1,12 @@
 //! What a controller is, and what it sees.
 
+mod headroom_row;
 mod outbox;
 mod pod_index;
 mod world;
 
 pub use self::{
+    headroom_row::HeadroomRow,
     outbox::Outbox,
     pod_index::PodIndex,
     world::{Changed, World, WorldEvent},

@@ -10,7 +10,7 @@ use headroom_core::{
     },
 };
 
-use super::pod_index::PodIndex;
+use super::{headroom_row::HeadroomRow, pod_index::PodIndex};
 
 /// Label that ties a slice to its service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -51,6 +51,8 @@ pub enum WorldEvent<'a> {
     Lease(Changed<'a, Lease>),
     /// A namespace.
     Namespace(Changed<'a, Namespace>),
+    /// A NodeHeadroom.
+    Headroom(Changed<'a, HeadroomRow>),
     /// All objects of this kind are known now.
     Synced(Kind),
 }
@@ -93,6 +95,8 @@ pub struct World {
     pub leases: BTreeMap<ObjectKey, Arc<Lease>>,
     /// Namespaces.
     pub namespaces: BTreeMap<ObjectKey, Arc<Namespace>>,
+    /// NodeHeadrooms by name, which is their node's.
+    pub headrooms: BTreeMap<Str, Arc<HeadroomRow>>,
     synced: HashSet<Kind>,
 }
 
@@ -133,6 +137,19 @@ impl World {
     pub fn remove_node(&mut self, name: &str, mut tell: impl FnMut(&WorldEvent<'_>, &Self)) {
         if let Some(old) = self.nodes.remove(name) {
             tell(&WorldEvent::Node(Changed { old: Some(&old), new: None }), self);
+        }
+    }
+
+    /// Takes a NodeHeadroom in and tells of the change.
+    pub fn apply_headroom(&mut self, row: Arc<HeadroomRow>, mut tell: impl FnMut(&WorldEvent<'_>, &Self)) {
+        let old = self.headrooms.insert(row.meta.key.name.clone(), row.clone());
+        tell(&WorldEvent::Headroom(Changed { old: old.as_ref(), new: Some(&row) }), self);
+    }
+
+    /// Takes a NodeHeadroom out and tells what was there.
+    pub fn remove_headroom(&mut self, name: &str, mut tell: impl FnMut(&WorldEvent<'_>, &Self)) {
+        if let Some(old) = self.headrooms.remove(name) {
+            tell(&WorldEvent::Headroom(Changed { old: Some(&old), new: None }), self);
         }
     }
 

@@ -1,0 +1,50 @@
+//! What reaches the loops: changes of the world, outcomes, and what kubelets answered.
+
+use headroom_core::{
+    intent::Outcome,
+    object::{EndpointSlice, Endpoints, Kind, Lease, Namespace, Node, Pod, ReplicationController, Service},
+};
+use headroom_runtime::{informer::Change, wire::NodeHeadroomRow};
+
+use crate::{node_headroom::ScrapeResult, selection};
+
+/// One input. The channel that carries them is bounded: a slow loop slows the informers down, nothing piles up.
+#[derive(Debug)]
+pub enum Input {
+    /// Pods.
+    Pod(Change<Pod>),
+    /// Nodes.
+    Node(Change<Node>),
+    /// Replication controllers.
+    Rc(Change<ReplicationController>),
+    /// Services.
+    Service(Change<Service>),
+    /// Endpoints.
+    Endpoints(Change<Endpoints>),
+    /// Slices.
+    Slice(Change<EndpointSlice>),
+    /// Node leases.
+    Lease(Change<Lease>),
+    /// Namespaces.
+    Namespace(Change<Namespace>),
+    /// Published samples.
+    Headroom(Change<NodeHeadroomRow>),
+    /// What became of an intent.
+    Outcome(Outcome),
+    /// What a kubelet answered.
+    Scraped(ScrapeResult),
+}
+
+/// The kinds that a loop has to know completely before it may start.
+#[must_use]
+pub fn needs(controller: &str) -> &'static [Kind] {
+    match controller {
+        selection::REPLICATION => &[Kind::POD, Kind::REPLICATION_CONTROLLER],
+        selection::ENDPOINTS => &[Kind::POD, Kind::SERVICE, Kind::ENDPOINTS],
+        selection::ENDPOINT_SLICE => &[Kind::POD, Kind::SERVICE, Kind::ENDPOINT_SLICE, Kind::NODE],
+        selection::NODE_LIFECYCLE => &[Kind::NODE, Kind::LEASE, Kind::POD],
+        selection::TAINT_EVICTION => &[Kind::NODE, Kind::POD],
+        selection::NODE_HEADROOM => &[Kind::NODE, Kind::POD, Kind::NODE_HEADROOM],
+        _ => &[],
+    }
+}

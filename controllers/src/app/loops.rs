@@ -1,0 +1,264 @@
+//! All loops over one world, without any I/O: the process feeds inputs in and takes intents out.
+
+use std::collections::VecDeque;
+
+use headroom_core::{
+    Mono, Now,
+    intent::{Intent, Outcome},
+    memory::Params,
+    object::Kind,
+};
+use headroom_runtime::informer::Change;
+use tracing::warn;
+
+use super::{Options, inputs, inputs::Input};
+use crate::{
+    endpoints::EndpointsController,
+    endpointslice::EndpointSliceController,
+    framework::{Controller, HeadroomRow, Outbox, World, WorldEvent},
+    node_headroom::{CollectorCommand, NodeHeadroomController},
+    node_lifecycle::NodeLifecycleController,
+    replication::Replication,
+    selection,
+    taint_eviction::TaintEvictionController,
+};
+
+/// One loop.
+enum Loop {
+    Plain(Box<dyn Controller + Send>),
+    Headroom(Box<NodeHeadroomController>),
+}
+
+impl Loop {
+    fn as_mut(&mut self) -> &mut dyn Controller {
+        match self {
+            Self::Plain(c) => c.as_mut(),
+            Self::Headroom(c) => c.as_mut(),
+        }
+    }
+
+    fn as_ref(&self) -> &dyn Controller {
+        match self {
+            Self::Plain(c) => c.as_ref(),
+            Self::Headroom(c) => c.as_ref(),
+        }
+    }
+}
+
+/// The loops and what they know.
+pub struct Loops {
+    world: World,
+    loops: Vec<(Loop, bool)>,
+    leading: bool,
+    next_id: u64,
+    /// Intents that the dispatcher had no room for yet.
+    outgoing: VecDeque<Intent>,
+}
+
+impl std::fmt::Debug for Loops {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loops")
+            .field("loops", &self.loops.len())
+            .field("leading", &self.leading)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Loops {
+    /// The selected loops. `seed` differs from process to process: names of pods and slices depend on it.
+    #[must_use]
+    pub(super) fn new(selected: &[&'static str], options: &Options, seed: u64) -> Self {
+        let make = |name: &&'static str| -> Loop {
+            match *name {
+                selection::REPLICATION => Loop::Plain(Box::new(Replication::new(seed))),
+                selection::ENDPOINTS => {
+                    Loop::Plain(Box::new(EndpointsController::new(options.endpoints.endpoints_batch_period.0)))
+                }
+                selection::ENDPOINT_SLICE => {
+                    Loop::Plain(Box::new(EndpointSliceController::new(options.endpoints.slice_config(), seed ^ 1)))
+                }
+                selection::NODE_LIFECYCLE => {
+                    Loop::Plain(Box::new(NodeLifecycleController::new(options.node_lifecycle.clone())))
+                }
+                selection::TAINT_EVICTION => Loop::Plain(Box::new(TaintEvictionController::new())),
+                _ => Loop::Headroom(Box::new(NodeHeadroomController::new(
+                    Params::default(),
+                    options.node_headroom.interval.0,
+                ))),
+            }
+        };
+        Self {
+            world: World::default(),
+            loops: selected.iter().map(|name| (make(name), false)).collect(),
+            leading: false,
+            next_id: 0,
+            outgoing: VecDeque::new(),
+        }
+    }
+
+    /// The kinds that have to be watched.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<Kind> {
+        let mut kinds = Vec::new();
+        for (l, _) in &self.loops {
+            for kind in inputs::needs(l.as_ref().name()) {
+                if !kinds.contains(kind) {
+                    kinds.push(*kind);
+                }
+            }
+        }
+        kinds
+    }
+
+    /// This process leads from now on.
+    pub fn lead(&mut self) {
+        self.leading = true;
+    }
+
+    /// Takes an input in.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        let loops = &mut self.loops;
+        let mut tell = |event: &WorldEvent<'_>, world: &World| {
+            for (l, _) in loops.iter_mut() {
+                l.as_mut().observe(event, world, now);
+            }
+        };
+        macro_rules! change {
+            ($change:expr, $kind:expr, $apply:ident, $remove:ident) => {
+                match $change {
+                    Change::Applied(row) => self.world.$apply(row, &mut tell),
+                    Change::Deleted { key, .. } => self.world.$remove(&key, &mut tell),
+                    Change::Synced => self.world.set_synced($kind, &mut tell),
+                }
+            };
+        }
+        match input {
+            Input::Pod(c) => change!(c, Kind::POD, apply_pod, remove_pod),
+            Input::Rc(c) => change!(c, Kind::REPLICATION_CONTROLLER, apply_rc, remove_rc),
+            Input::Service(c) => change!(c, Kind::SERVICE, apply_service, remove_service),
+            Input::Endpoints(c) => change!(c, Kind::ENDPOINTS, apply_endpoints, remove_endpoints),
+            Input::Slice(c) => change!(c, Kind::ENDPOINT_SLICE, apply_slice, remove_slice),
+            Input::Lease(c) => change!(c, Kind::LEASE, apply_lease, remove_lease),
+            Input::Namespace(c) => change!(c, Kind::NAMESPACE, apply_namespace, remove_namespace),
+            Input::Node(Change::Applied(row)) => self.world.apply_node(row, &mut tell),
+            Input::Node(Change::Deleted { key, .. }) => self.world.remove_node(&key.name, &mut tell),
+            Input::Node(Change::Synced) => self.world.set_synced(Kind::NODE, &mut tell),
+            Input::Headroom(Change::Applied(row)) => {
+                let kept = HeadroomRow {
+                    meta: row.meta.clone(),
+                    sample: row.sample.clone().unwrap_or_default(),
+                    overhead: row.system_overhead,
+                };
+                self.world.apply_headroom(std::sync::Arc::new(kept), &mut tell);
+            }
+            Input::Headroom(Change::Deleted { key, .. }) => self.world.remove_headroom(&key.name, &mut tell),
+            Input::Headroom(Change::Synced) => self.world.set_synced(Kind::NODE_HEADROOM, &mut tell),
+            Input::Outcome(outcome) => self.outcome(&outcome, now),
+            Input::Scraped(result) => {
+                for (l, _) in loops.iter_mut() {
+                    if let Loop::Headroom(c) = l {
+                        c.scraped(result, &self.world, now);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn outcome(&mut self, outcome: &Outcome, now: Now) {
+        let number = Outbox::controller_of(outcome.id);
+        let Some((l, _)) = self.loops.get_mut(usize::from(number)) else {
+            warn!(id = %outcome.id, "an outcome of no loop of ours");
+            return;
+        };
+        let mut intents = Vec::new();
+        l.as_mut().outcome(outcome, &self.world, now, &mut Outbox::new(number, &mut self.next_id, &mut intents));
+        self.outgoing.extend(intents);
+    }
+
+    /// Works until nothing can be done at once, or the dispatcher has no room, but on at most `budget` keys. Returns
+    /// whether there is more to do.
+    pub fn work(&mut self, now: Now, budget: usize, mut submit: impl FnMut(Intent) -> Result<(), Intent>) -> bool {
+        if !self.flush(&mut submit) {
+            return false;
+        }
+        if !self.leading {
+            return false;
+        }
+        let mut more = false;
+        for number in 0..self.loops.len() {
+            for _ in 0..budget {
+                let Some(again) = self.poll_one(number, now) else { break };
+                if !self.flush(&mut submit) {
+                    return false;
+                }
+                more = again;
+                if !again {
+                    break;
+                }
+            }
+        }
+        more
+    }
+
+    /// Starts the loop when its kinds are known, then works on one of its keys. Nothing while they are not.
+    fn poll_one(&mut self, number: usize, now: Now) -> Option<bool> {
+        let (l, started) = self.loops.get_mut(number)?;
+        let controller = l.as_mut();
+        if !*started && !inputs::needs(controller.name()).iter().all(|kind| self.world.is_synced(*kind)) {
+            return None;
+        }
+        let mut intents = Vec::new();
+        let mut out = Outbox::new(u8::try_from(number).unwrap_or(u8::MAX), &mut self.next_id, &mut intents);
+        if !*started {
+            *started = true;
+            tracing::info!(controller = controller.name(), "started");
+            controller.started(&self.world, now, &mut out);
+        }
+        let again = controller.poll(&self.world, now, &mut out);
+        self.outgoing.extend(intents);
+        Some(again)
+    }
+
+    /// Hands intents over. Returns whether all found room.
+    fn flush(&mut self, submit: &mut impl FnMut(Intent) -> Result<(), Intent>) -> bool {
+        while let Some(intent) = self.outgoing.pop_front() {
+            if let Err(intent) = submit(intent) {
+                self.outgoing.push_front(intent);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What kubelets are to be asked.
+    pub fn take_commands(&mut self) -> Vec<CollectorCommand> {
+        if !self.leading {
+            return Vec::new();
+        }
+        self.loops
+            .iter_mut()
+            .find_map(|(l, _)| if let Loop::Headroom(c) = l { Some(c.take_commands()) } else { None })
+            .unwrap_or_default()
+    }
+
+    /// When there is work though nothing has changed.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Mono> {
+        if !self.leading {
+            return None;
+        }
+        self.loops.iter().filter(|(_, started)| *started).filter_map(|(l, _)| l.as_ref().next_deadline()).min()
+    }
+
+    /// Queue figures of each loop: name, (depth, adds, retries).
+    pub fn queue_stats(&self) -> impl Iterator<Item = (&'static str, (usize, u64, u64))> {
+        self.loops.iter().map(|(l, _)| (l.as_ref().name(), l.as_ref().queue_stats()))
+    }
+
+    /// Sizes of the indexes, for the dump and for metrics.
+    #[must_use]
+    pub const fn world(&self) -> &World {
+        &self.world
+    }
+}

@@ -1,0 +1,133 @@
+//! Flags.
+
+use clap::{Args, Parser};
+use headroom_runtime::{
+    lease::{Durations, LeaderConfig, LeaderConfigError, identity},
+    process::{ConnectionFlags, GoDuration, LeaderFlags, LogFlags, ServingFlags},
+};
+
+use crate::{endpointslice, node_headroom::NodeHeadroomOptions, node_lifecycle::NodeLifecycleOptions, selection};
+
+/// Port of the stock kube-controller-manager; ours by default too, since ours runs where that one does not serve.
+const SECURE_PORT: u16 = 10257;
+
+/// The flags of `headroom-controllers`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "headroom-controllers",
+    version,
+    about = "Controllers for small Kubernetes clusters: measures what nodes really have, and takes over loops of kube-controller-manager",
+    after_help = "Examples:
+  headroom-controllers --kubeconfig ~/.kube/config
+      measure nodes and publish NodeHeadroom objects, nothing else
+  headroom-controllers --controllers=replicationcontroller-controller,endpoints-controller,endpointslice-controller
+      take these loops over; run the stock manager with
+      --controllers=*,-replicationcontroller-controller,-endpoints-controller,-endpointslice-controller"
+)]
+pub struct Options {
+    /// Loops to run, in upstream's syntax: names, -names, and * for all of this binary
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = selection::DEFAULT, allow_hyphen_values = true)]
+    pub controllers: Vec<String>,
+    #[command(flatten)]
+    pub(super) node_lifecycle: NodeLifecycleOptions,
+    #[command(flatten)]
+    pub(super) node_headroom: NodeHeadroomOptions,
+    #[command(flatten)]
+    pub(super) endpoints: EndpointsOptions,
+    #[command(flatten)]
+    pub(super) connection: ConnectionFlags,
+    #[command(flatten)]
+    pub(super) leader: LeaderFlags,
+    #[command(flatten)]
+    pub(super) serving: ServingFlags,
+    #[command(flatten)]
+    pub(super) log: LogFlags,
+}
+
+/// Endpoints and EndpointSlices: upstream's flags and defaults.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Endpoints (endpoints-controller, endpointslice-controller)")]
+pub(super) struct EndpointsOptions {
+    /// How long changes of pods are gathered before Endpoints are written
+    #[arg(long = "endpoint-updates-batch-period", value_name = "DURATION", default_value = "0s")]
+    pub(super) endpoints_batch_period: GoDuration,
+    /// How long changes of pods are gathered before EndpointSlices are written
+    #[arg(long = "endpointslice-updates-batch-period", value_name = "DURATION", default_value = "0s")]
+    slices_batch_period: GoDuration,
+    /// Endpoints in one EndpointSlice at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    max_endpoints_per_slice: u16,
+}
+
+impl EndpointsOptions {
+    pub(super) fn slice_config(&self) -> endpointslice::Config {
+        endpointslice::Config {
+            max_endpoints_per_slice: usize::from(self.max_endpoints_per_slice),
+            batch_period: self.slices_batch_period.0,
+        }
+    }
+}
+
+impl Options {
+    /// The port to serve on; 0 serves nothing.
+    #[must_use]
+    pub fn secure_port(&self) -> u16 {
+        self.serving.secure_port.unwrap_or(SECURE_PORT)
+    }
+
+    /// Leader election: upstream's timing, our own Lease.
+    ///
+    /// # Errors
+    /// When the times do not fit together.
+    pub fn leader_config(&self) -> Result<LeaderConfig, LeaderConfigError> {
+        let flags = &self.leader;
+        if let Some(lock) = flags.leader_elect_resource_lock.as_ref().filter(|lock| *lock != "leases") {
+            return Err(LeaderConfigError::Lock(lock.clone()));
+        }
+        let default = Durations::default();
+        let or = |flag: Option<GoDuration>, default| flag.map_or(default, |d| d.0);
+        let durations = Durations {
+            lease: or(flags.leader_elect_lease_duration, default.lease),
+            renew_deadline: or(flags.leader_elect_renew_deadline, default.renew_deadline),
+            retry_period: or(flags.leader_elect_retry_period, default.retry_period),
+        };
+        durations.validate()?;
+        Ok(LeaderConfig {
+            enabled: flags.leader_elect.unwrap_or(true),
+            namespace: flags.leader_elect_resource_namespace.clone().unwrap_or_else(|| "kube-system".to_owned()),
+            name: flags.leader_elect_resource_name.clone().unwrap_or_else(|| "headroom-controllers".to_owned()),
+            identity: identity(),
+            durations,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headroom_runtime::process::parse_or_explain;
+
+    fn parse(args: &[&str]) -> Options {
+        parse_or_explain(std::iter::once("headroom-controllers").chain(args.iter().copied())).unwrap()
+    }
+
+    #[test]
+    fn defaults_run_only_our_own_loop() {
+        let o = parse(&[]);
+        assert_eq!(selection::select(&o.controllers), Ok(vec![selection::NODE_HEADROOM]));
+        assert_eq!(o.secure_port(), 10257);
+        let leader = o.leader_config().unwrap();
+        assert_eq!(
+            (leader.enabled, leader.name.as_str(), leader.namespace.as_str()),
+            (true, "headroom-controllers", "kube-system")
+        );
+    }
+
+    #[test]
+    fn lists_with_leading_minus() {
+        let o = parse(&["--controllers=-endpoints-controller,*"]);
+        assert_eq!(selection::select(&o.controllers).map(|l| l.len()), Ok(selection::KNOWN.len() - 1));
+        let o = parse(&["--controllers=*", "--leader-elect=false", "--leader-elect-lease-duration=5s"]);
+        assert!(o.leader_config().is_err_and(|e| e.to_string().contains("leaseDuration")));
+    }
+}

@@ -1,0 +1,14 @@
+//! What the controllers keep of a NodeHeadroom.
+
+use headroom_core::{memory::Sample, object::Meta};
+
+/// A NodeHeadroom, as far as its writer needs it after a restart: whose it is, and what was last measured.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HeadroomRow {
+    /// Metadata, with the owners.
+    pub meta: Meta,
+    /// The sample; its time is 0 when there never was one.
+    pub sample: Sample,
+    /// `systemOverheadBytes`, absent when never measured.
+    pub overhead: Option<i64>,
+}

@@ -1,0 +1,127 @@
+//! From rows to what the memory model reads.
+
+use headroom_core::{
+    memory::{
+        ContainerKind, ContainerMemory, NodeMemory, PodMemory, Qos, SwapBehavior, SwapMedia,
+        node::{default_eviction, protected, swap_capacity},
+    },
+    object::{self, Container, Node, Pod, VolumeKind},
+    quantity,
+};
+
+use crate::framework::World;
+
+/// UID of a static pod in the kubelet's summary (5.12 (15)).
+const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+/// Node annotation: the behaviour, whatever the kubelet says.
+const SWAP_BEHAVIOR: &str = "headroom.dev/swap-behavior";
+/// Node annotation: what the swap is on.
+const SWAP_MEDIA: &str = "headroom.dev/swap-media";
+/// Node annotation: protected or not, whatever the labels say.
+const PROTECTED: &str = "headroom.dev/protected";
+/// Pod annotation: expected memory.
+const HINT: &str = "headroom.dev/memory-hint";
+/// Pod annotation: `never` wants no swap.
+const SWAP: &str = "headroom.dev/swap";
+/// Pod annotation: may go to protected nodes.
+const ALLOW_PROTECTED: &str = "headroom.dev/allow-protected-nodes";
+/// Labels of nodes that protection is for (5.9).
+const PROTECTED_ROLES: [&str; 3] =
+    ["node-role.kubernetes.io/etcd", "node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
+
+/// The UID under which a kubelet's summary lists this pod.
+pub(super) fn sample_uid(pod: &Pod) -> &str {
+    if pod.is_mirror() {
+        pod.meta.annotations.get(CONFIG_HASH).map_or(&pod.meta.uid, |hash| hash)
+    } else {
+        &pod.meta.uid
+    }
+}
+
+/// A container's name beside what the model reads of it.
+pub(super) fn containers(pod: &Pod) -> (Vec<&str>, Vec<ContainerMemory>) {
+    let of = |kind: ContainerKind, c: &Container| ContainerMemory {
+        kind,
+        request: c.requests.memory,
+        limit: c.limits.memory,
+    };
+    let spec = &pod.spec;
+    let init = spec
+        .init_containers
+        .iter()
+        .map(|c| (&*c.name, of(if c.restartable { ContainerKind::Sidecar } else { ContainerKind::Init }, c)));
+    init.chain(spec.containers.iter().map(|c| (&*c.name, of(ContainerKind::App, c)))).unzip()
+}
+
+/// What the model reads of a pod, around its containers.
+pub(super) fn pod_memory<'a>(pod: &Pod, containers: &'a [ContainerMemory]) -> PodMemory<'a> {
+    let spec = &pod.spec;
+    let annotation = |key: &str| pod.meta.annotations.get(key).map(|v| &**v);
+    let volumes = spec.volumes.iter().filter_map(|v| match v.kind {
+        VolumeKind::MemoryEmptyDir(limit) => limit,
+        _ => None,
+    });
+    PodMemory {
+        containers,
+        qos: match pod.qos() {
+            object::Qos::Guaranteed => Qos::Guaranteed,
+            object::Qos::Burstable => Qos::Burstable,
+            object::Qos::BestEffort => Qos::BestEffort,
+        },
+        priority: spec.priority,
+        static_pod: pod.is_mirror(),
+        daemon_set: pod.meta.controller().is_some_and(|o| o.kind == "DaemonSet"),
+        overhead: spec.overhead.memory.unwrap_or(0),
+        memory_volumes: volumes.fold(0_i64, |sum, bytes| sum.saturating_add(bytes.max(0))),
+        hint: annotation(HINT).and_then(|text| quantity::value(text).ok()).filter(|bytes| *bytes >= 0),
+        swap_never: annotation(SWAP) == Some("never"),
+        allow_protected: annotation(ALLOW_PROTECTED) == Some("true"),
+        pod_request: spec.pod_requests.as_ref().and_then(|r| r.memory),
+        pod_limit: spec.pod_limits.as_ref().and_then(|l| l.memory),
+    }
+}
+
+/// The behaviour that an annotation demands.
+pub(super) fn behavior_override(node: &Node) -> Option<&str> {
+    node.meta.annotations.get(SWAP_BEHAVIOR).map(|v| &**v)
+}
+
+/// Whether control-plane protection applies to the node: annotation, role labels, or a mirror pod of etcd or the API
+/// server (5.9).
+pub(super) fn is_protected(node: &Node, world: &World) -> bool {
+    let annotation = node.meta.annotations.get(PROTECTED).and_then(|v| match &**v {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    });
+    let label = PROTECTED_ROLES.iter().any(|role| node.meta.labels.has(role));
+    let mirror = || {
+        world.pods.on_node(node.name()).any(|pod| {
+            pod.is_mirror()
+                && pod.meta.labels.get("component").is_some_and(|c| matches!(&**c, "etcd" | "kube-apiserver"))
+        })
+    };
+    protected(annotation, label, annotation.is_none() && !label && mirror())
+}
+
+/// What the model reads of a node. `swap` and `behavior` are what was measured, `eviction` what `/configz` said.
+pub(super) fn node_memory(
+    node: &Node,
+    swap: Option<i64>,
+    behavior: SwapBehavior,
+    eviction: Option<i64>,
+    overhead: Option<i64>,
+    protected: bool,
+) -> NodeMemory {
+    NodeMemory {
+        capacity: node.capacity.memory,
+        allocatable: node.allocatable.memory,
+        swap: swap_capacity(node.swap_capacity, swap),
+        behavior,
+        eviction: eviction.unwrap_or_else(|| default_eviction(&node.kubelet_version)),
+        media: node.meta.annotations.get(SWAP_MEDIA).and_then(|v| SwapMedia::parse(v)).unwrap_or_default(),
+        protected,
+        control_plane: PROTECTED_ROLES[1..].iter().any(|role| node.meta.labels.has(role)),
+        overhead,
+    }
+}

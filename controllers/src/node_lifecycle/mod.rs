@@ -1,0 +1,426 @@
+//! `node-lifecycle-controller`: notices that a kubelet has gone silent, says so in the Node's conditions and its pods'
+//! readiness, and taints the node so that nothing is placed there and, after their tolerations, its pods are evicted.
+//!
+//! Follows `pkg/controller/nodelifecycle` of 1.36 (reference part 4): the health pass every monitor period, `NoSchedule`
+//! taints at every change of a node, `NoExecute` taints at a limited rate per zone, none at all while every zone is
+//! down, the labels that follow others, `MarkPodsNotReady`, and the events. Differences, all on purpose:
+//!
+//! - Before a node is declared silent its Lease is read live, as upstream does from 1.37 on: a watch that lags is not a
+//!   dead kubelet. Without the permission for that (`get` on `leases`) it works as 1.36 does, and says so once.
+//! - After a pause of this process, or an outage of the API server, all clocks start afresh: nobody could be heard.
+//!   While no node at all is heard of, one live check is not enough to declare one silent: a second one must agree after
+//!   the time that kubelets need to find the API server again.
+//! - Signs of life count from when they are seen, not from the pass after that: silence is noticed up to a period earlier.
+//! - `NoExecute` taints of a node that is not ready are not removed when this process starts: upstream does that to every
+//!   node that it sees for the first time, and so cancels evictions at every change of leader.
+//! - A node's writes follow one another and each waits for its predecessor's row, so that none rests on a state that we
+//!   have changed ourselves. Failed `NoSchedule` writes are retried at once instead of with the node's next event.
+//! - The clock of a node that never reported a status starts when it is first seen, not at its creation time.
+
+mod health;
+pub mod options;
+mod pods;
+mod taints;
+mod writes;
+mod zones;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use hashbrown::HashMap;
+use headroom_core::{
+    Mono, Now, Str,
+    intent::{EventRecord, EventType, IntentId, Op, Outcome, PatchKind},
+    object::{Kind, Node, ObjectKey, ObjectReference, Status},
+    queue::WorkQueue,
+};
+
+use self::{
+    health::Health,
+    taints::{NOT_READY, NoExecute, UNREACHABLE},
+    writes::{NodeWrite, Write},
+    zones::{Change, Zones, zone_key},
+};
+pub use self::{
+    options::NodeLifecycleOptions,
+    zones::{ZoneFigures, ZoneState},
+};
+use crate::framework::{Controller, Outbox, World, WorldEvent};
+
+/// Namespace of the kubelets' leases.
+const LEASE_NAMESPACE: &str = "kube-node-lease";
+/// Component of the events, as upstream's.
+const COMPONENT: &str = "node-controller";
+/// Kubelets that lost the API server try again at least this often (their lease controller's backoff ends at 7 s).
+const KUBELET_RETRY: Duration = Duration::from_secs(10);
+/// A node with this label, whatever its value, does not count in its zone.
+const EXCLUDE_DISRUPTION: &str = "node.kubernetes.io/exclude-disruption";
+
+/// The controller.
+#[derive(Debug)]
+pub struct NodeLifecycleController {
+    options: NodeLifecycleOptions,
+    health: BTreeMap<Str, Health>,
+    zones: Zones,
+    /// Nodes whose turn for a `NoExecute` taint has come.
+    granted: HashMap<Str, String>,
+    nodes: WorkQueue<Str>,
+    pods: WorkQueue<ObjectKey>,
+    writes: HashMap<Str, NodeWrite>,
+    in_flight: HashMap<IntentId, Write>,
+    next_pass: Mono,
+    last_pass: Option<Mono>,
+    /// When any node at all was last heard of.
+    last_life: Mono,
+    /// A live check could not be answered, and none has been since.
+    outage: bool,
+    /// The permission for live checks is missing: said once.
+    no_live_check: bool,
+    leading: bool,
+}
+
+impl NodeLifecycleController {
+    /// With these options.
+    #[must_use]
+    pub fn new(options: NodeLifecycleOptions) -> Self {
+        Self {
+            options,
+            health: BTreeMap::new(),
+            zones: Zones::default(),
+            granted: HashMap::new(),
+            nodes: WorkQueue::default(),
+            pods: WorkQueue::default(),
+            writes: HashMap::new(),
+            in_flight: HashMap::new(),
+            next_pass: Mono(0),
+            last_pass: None,
+            last_life: Mono(0),
+            outage: false,
+            no_live_check: false,
+            leading: false,
+        }
+    }
+
+    /// Figures of the zones, for metrics.
+    #[must_use]
+    pub fn zone_figures(&self) -> Vec<ZoneFigures> {
+        self.zones.figures()
+    }
+
+    /// Longest time between two passes that is no pause of ours: a part of the grace, so that a shorter pause cannot
+    /// use it up.
+    fn longest_gap(&self) -> Duration {
+        let grace = self.options.monitor_grace_period.0;
+        self.options.monitor_period.0 + (grace / 8).clamp(Duration::from_secs(1), Duration::from_secs(5))
+    }
+
+    fn grace(&self, node: &Node) -> Duration {
+        if health::ready(node).is_none() {
+            self.options.startup_grace_period.0
+        } else {
+            self.options.monitor_grace_period.0
+        }
+    }
+
+    /// Whether no node at all has been heard of for a while: more likely nobody reaches the API server.
+    fn all_silent(&self, now: Mono) -> bool {
+        now.since(self.last_life) >= self.options.monitor_grace_period.0 * 4 / 5
+    }
+
+    /// A node's row or lease has changed, or is looked at anyway.
+    fn look(&mut self, name: &str, world: &World, now: Mono) {
+        let Some(node) = world.nodes.get(name) else { return };
+        let Some(health) = self.health.get_mut(name) else { return };
+        let lease = world.leases.get(&lease_key(node.name()));
+        if health.uid == node.meta.uid && health.look(node, lease.map(|l| &**l), now) {
+            if self.all_silent(now) {
+                self.restart_clocks(now, "no node was heard of for a while");
+            }
+            self.last_life = now;
+        }
+    }
+
+    fn restart_clocks(&mut self, now: Mono, why: &str) {
+        tracing::info!("the clocks of all nodes start afresh: {why}");
+        for health in self.health.values_mut() {
+            health.restart(now);
+        }
+    }
+
+    /// One health pass over all nodes (`monitorNodeHealth`).
+    fn pass(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) {
+        self.classify(world, now, out);
+        if self.last_pass.is_some_and(|last| now.mono.since(last) > self.longest_gap()) {
+            self.restart_clocks(now.mono, "this process was paused");
+        }
+        self.last_pass = Some(now.mono);
+
+        let names: Vec<Str> = self.health.keys().cloned().collect();
+        for name in &names {
+            self.look(name, world, now.mono);
+        }
+
+        let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        for name in names {
+            let Some(node) = world.nodes.get(&name) else { continue };
+            let grace = self.grace(node);
+            let silent = self
+                .health
+                .get(&name)
+                .is_some_and(|health| health.expired(grace, now.mono) && !health.dead && health.check.is_none());
+            if silent && taints::unknown_body(node, now.wall).is_some() {
+                let check = self.live_check(&name, out);
+                if let Some(health) = self.health.get_mut(&name) {
+                    health.check = Some(check);
+                }
+            }
+            let Some(health) = self.health.get(&name) else { continue };
+            if health.dead {
+                self.nodes.add(name.clone());
+            }
+            let ready = health.ready(node);
+            let zone = zone_key(node);
+            if !node.meta.labels.has(EXCLUDE_DISRUPTION) {
+                let (up, down) = counts.entry(zone.clone()).or_default();
+                if ready == Some(Status::True) { *up += 1 } else { *down += 1 }
+            }
+            self.consider_taint(&name, node, ready, &zone);
+        }
+        match self.zones.pass(&counts, &self.options, now.mono) {
+            Change::None => {}
+            Change::AllDisrupted => {
+                tracing::warn!("no node is ready in any zone: evictions stop");
+                self.granted.clear();
+                for name in self.health.keys() {
+                    self.nodes.add(name.clone());
+                }
+            }
+            Change::Recovered => self.restart_clocks(now.mono, "some nodes are ready again"),
+        }
+    }
+
+    /// New and vanished nodes (`classifyNodes`).
+    fn classify(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) {
+        for (name, node) in &world.nodes {
+            self.zones.ensure(&zone_key(node), &self.options, now.mono);
+            match self.health.get_mut(name) {
+                // Made anew under the same name: nothing that is known holds for it.
+                Some(health) if health.uid != node.meta.uid => *health = Health::new(node, now.mono),
+                Some(_) => {}
+                None => {
+                    self.health.insert(name.clone(), Health::new(node, now.mono));
+                    let note = format!("Node {name} event: Registered Node {name} in Controller");
+                    out.event(node_event(name, &node.meta.uid, "RegisteredNode", note, now));
+                    self.nodes.add(name.clone());
+                }
+            }
+        }
+        let gone: Vec<Str> = self.health.keys().filter(|name| !world.nodes.contains_key(*name)).cloned().collect();
+        for name in gone {
+            let Some(health) = self.health.remove(&name) else { continue };
+            let note = format!("Node {name} event: Removing Node {name} from Controller");
+            out.event(node_event(&name, &health.uid, "RemovingNode", note, now));
+            self.zones.dequeue(&name);
+            self.granted.remove(&name);
+            self.writes.remove(&name);
+        }
+    }
+
+    /// Whether the node is to be tainted `NoExecute`, at once or in its turn (`processTaintBaseEviction`).
+    fn consider_taint(&mut self, name: &Str, node: &Node, ready: Option<Status>, zone: &str) {
+        let wanted = match ready {
+            Some(Status::False) => NOT_READY,
+            Some(Status::Unknown) => UNREACHABLE,
+            Some(Status::True) => {
+                self.zones.dequeue(name);
+                self.granted.remove(name);
+                if taints::has_no_execute(node, NOT_READY) || taints::has_no_execute(node, UNREACHABLE) {
+                    self.nodes.add(name.clone());
+                }
+                return;
+            }
+            None => return,
+        };
+        if taints::has_no_execute(node, wanted) || self.granted.contains_key(name) {
+            return;
+        }
+        let opposite = if wanted == NOT_READY { UNREACHABLE } else { NOT_READY };
+        if taints::has_no_execute(node, opposite) {
+            // It is tainted already: the other key is no new eviction.
+            self.nodes.add(name.clone());
+        } else {
+            self.zones.enqueue(zone, name);
+        }
+    }
+
+    fn live_check(&mut self, name: &Str, out: &mut Outbox<'_>) -> IntentId {
+        let id = out.push(Op::Get { kind: Kind::LEASE, key: lease_key(name) });
+        self.in_flight.insert(id, Write::Check(name.clone()));
+        id
+    }
+
+    /// What the node's two `NoExecute` taints should be.
+    fn no_execute(&self, name: &Str, node: &Node) -> NoExecute {
+        if self.zones.all_disrupted() {
+            return NoExecute::Neither;
+        }
+        let Some(health) = self.health.get(name) else { return NoExecute::Keep };
+        let (wanted, opposite) = match health.ready(node) {
+            Some(Status::True) => return NoExecute::Neither,
+            Some(Status::False) => (NOT_READY, UNREACHABLE),
+            Some(Status::Unknown) => (UNREACHABLE, NOT_READY),
+            None => return NoExecute::Keep,
+        };
+        let present = taints::has_no_execute(node, wanted) || taints::has_no_execute(node, opposite);
+        if present || self.granted.contains_key(name) { NoExecute::Only(wanted) } else { NoExecute::Keep }
+    }
+
+    /// Writes what is due for a node, one thing at a time.
+    fn sync_node(&mut self, name: &Str, world: &World, now: Now, out: &mut Outbox<'_>) {
+        let Some(node) = world.nodes.get(name) else {
+            self.nodes.forget(name);
+            self.writes.remove(name);
+            return;
+        };
+        if let Some(write) = self.writes.get(name)
+            && let Some(again) = write.wait(node, now.mono)
+        {
+            if let Some(at) = again {
+                self.nodes.add_at(name.clone(), at);
+            }
+            return;
+        }
+        let dead = self.health.get(name).is_some_and(|h| h.dead && h.uid == node.meta.uid);
+        if dead {
+            if let Some(body) = taints::unknown_body(node, now.wall) {
+                let was_ready = health::ready(node) == Some(Status::True);
+                let write = Write::Conditions { node: name.clone(), was_ready };
+                return self.patch(name, node, "status", PatchKind::Strategic, body, write, now, out);
+            }
+            if let Some(health) = self.health.get_mut(name) {
+                health.dead = false;
+            }
+        }
+        let no_execute = self.no_execute(name, node);
+        if let Some(list) = taints::desired(node, no_execute, now.wall) {
+            let evicts = match no_execute {
+                NoExecute::Only(key) => !taints::has_no_execute(node, key),
+                _ => false,
+            };
+            let write =
+                Write::Taints { node: name.clone(), zone: evicts.then(|| self.granted.get(name).cloned()).flatten() };
+            let body = taints::taints_body(node, &list);
+            return self.patch(name, node, "", PatchKind::Merge, body, write, now, out);
+        }
+        // What was granted stands there.
+        self.granted.remove(name);
+        if let Some(body) = taints::labels_body(node) {
+            let write = Write::Labels { node: name.clone() };
+            self.patch(name, node, "", PatchKind::Merge, body, write, now, out);
+        }
+    }
+}
+
+/// The key of a node's lease.
+fn lease_key(name: &Str) -> ObjectKey {
+    ObjectKey { namespace: LEASE_NAMESPACE.into(), name: name.clone() }
+}
+
+/// An event on a node.
+fn node_event(name: &Str, uid: &Str, reason: &'static str, note: String, now: Now) -> EventRecord {
+    EventRecord {
+        regarding_api_version: "v1",
+        regarding: ObjectReference {
+            kind: "Node".into(),
+            namespace: Str::default(),
+            name: name.clone(),
+            uid: uid.clone(),
+        },
+        related: None,
+        kind: EventType::Normal,
+        reason,
+        action: "",
+        note,
+        reporter: Some(COMPONENT.into()),
+        at: now.wall,
+    }
+}
+
+impl Controller for NodeLifecycleController {
+    fn name(&self) -> &'static str {
+        "node-lifecycle-controller"
+    }
+
+    fn observe(&mut self, event: &WorldEvent<'_>, world: &World, now: Now) {
+        match event {
+            WorldEvent::Node(change) => {
+                if let Some(node) = change.latest() {
+                    self.nodes.add(node.name().clone());
+                    self.look(node.name(), world, now.mono);
+                }
+            }
+            WorldEvent::Lease(change) => {
+                if let Some(lease) = change.new.filter(|l| l.meta.key.namespace == LEASE_NAMESPACE) {
+                    self.look(&lease.meta.key.name, world, now.mono);
+                }
+            }
+            WorldEvent::Pod(change) => self.note_pod(change, world),
+            _ => {}
+        }
+    }
+
+    fn started(&mut self, world: &World, now: Now, _: &mut Outbox<'_>) {
+        self.leading = true;
+        self.next_pass = now.mono;
+        self.last_life = now.mono;
+        for name in world.nodes.keys() {
+            self.nodes.add(name.clone());
+        }
+    }
+
+    fn poll(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) -> bool {
+        let synced = [Kind::NODE, Kind::POD, Kind::LEASE].into_iter().all(|kind| world.is_synced(kind));
+        if !self.leading || !synced {
+            return false;
+        }
+        if now.mono >= self.next_pass {
+            self.pass(world, now, out);
+            // From now, not from when it was due: passes that were missed are not made up for.
+            self.next_pass = now.mono + self.options.monitor_period.0;
+            return true;
+        }
+        if let Some((zone, node)) = self.zones.grant(now.mono) {
+            self.granted.insert(node.clone(), zone);
+            self.nodes.add(node);
+        }
+        if let Some(name) = self.nodes.pop(now.mono) {
+            self.sync_node(&name, world, now, out);
+            self.nodes.done(&name);
+        } else if let Some(key) = self.pods.pop(now.mono) {
+            self.sync_pod(&key, world, now, out);
+            self.pods.done(&key);
+        } else {
+            return false;
+        }
+        !self.nodes.is_empty() || !self.pods.is_empty()
+    }
+
+    fn outcome(&mut self, outcome: &Outcome, world: &World, now: Now, out: &mut Outbox<'_>) {
+        self.written(outcome, world, now, out);
+    }
+
+    fn next_deadline(&self) -> Option<Mono> {
+        if !self.leading {
+            return None;
+        }
+        let deadlines = [self.nodes.next_deadline(), self.pods.next_deadline(), self.zones.next_grant()];
+        deadlines.into_iter().flatten().chain([self.next_pass]).min()
+    }
+
+    fn queue_stats(&self) -> (usize, u64, u64) {
+        let (a, b) = (&self.nodes, &self.pods);
+        (a.len() + b.len(), a.adds() + b.adds(), a.retries() + b.retries())
+    }
+}

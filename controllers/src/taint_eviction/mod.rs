@@ -1,0 +1,334 @@
+//! `taint-eviction-controller`: deletes pods from nodes whose `NoExecute` taints they do not tolerate, or no longer.
+//!
+//! Follows `pkg/controller/tainteviction` of 1.36 (reference 4.8): a countdown of the least `tolerationSeconds` starts
+//! when the taint is seen and is kept when a later look would give another finite one; it is cancelled, with an event,
+//! when the taints go or become tolerated for ever; then `DisruptionTarget` is set and the pod is deleted with its own
+//! grace period. Not subject to disruption budgets. Countdowns live in this process only: `timeAdded` is not consulted,
+//! so a new leader starts them anew. Differences, all on purpose:
+//!
+//! - The deletion carries the pod's UID: a pod made anew under the same name is not deleted for its predecessor.
+//! - The decision is made once more, from the rows, right before each write: a retry may be minutes later.
+//! - Failures are retried with backoff for as long as the reason stands (upstream: five attempts within 50 ms, then
+//!   never again until the node's taints change).
+//! - Pods that are already being deleted or have ended are left alone when their time comes.
+
+mod decide;
+
+#[cfg(test)]
+mod tests;
+
+use hashbrown::{HashMap, HashSet};
+use headroom_core::{
+    Mono, Now, Str,
+    intent::{EventRecord, EventType, IntentId, Op, Outcome, PodStatusPatch, WriteError},
+    object::{Kind, ObjectKey, ObjectReference, Pod, PodCondition, Status},
+    queue::WorkQueue,
+};
+
+pub use self::decide::{Stay, stay};
+use crate::framework::{Controller, Outbox, World, WorldEvent};
+
+/// Component of the events, as upstream's.
+const COMPONENT: &str = "taint-eviction-controller";
+const REASON: &str = "DeletionByTaintManager";
+const MESSAGE: &str = "Taint manager: deleting due to NoExecute taint";
+
+/// A pod whose time is running, or has run out.
+#[derive(Debug)]
+struct Eviction {
+    uid: Str,
+    /// When it goes.
+    at: Mono,
+    step: Step,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// The countdown runs.
+    Waiting,
+    /// Announced; the condition is to be written, or is on its way.
+    Marking(Option<IntentId>),
+    /// The condition stands; the deletion is to be sent, or is on its way.
+    Deleting(Option<IntentId>),
+    /// Deleted: what is left to do is the kubelet's.
+    Deleted,
+}
+
+/// The controller.
+#[derive(Debug, Default)]
+pub struct TaintEvictionController {
+    /// Nodes whose taints have changed; they go before pods, as upstream.
+    nodes: WorkQueue<Str>,
+    pods: WorkQueue<ObjectKey>,
+    evictions: HashMap<ObjectKey, Eviction>,
+    in_flight: HashMap<IntentId, ObjectKey>,
+    deletions: u64,
+    leading: bool,
+}
+
+impl TaintEvictionController {
+    /// A controller that knows nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Pods deleted so far (metric `taint_eviction_controller_pod_deletions_total`).
+    #[must_use]
+    pub const fn deletions(&self) -> u64 {
+        self.deletions
+    }
+
+    /// Works on one pod: starts, cancels or carries out its eviction.
+    fn sync_pod(&mut self, key: &ObjectKey, world: &World, now: Now, out: &mut Outbox<'_>) {
+        let pod = world.pods.get(key);
+        let same = pod.is_some_and(|pod| self.evictions.get(key).is_some_and(|e| e.uid == pod.meta.uid));
+        if !same {
+            // Gone, or another pod under the same name.
+            self.cancel(key, now, out);
+        }
+        let Some(pod) = pod else { return };
+        let taints = pod.node_name.as_ref().and_then(|name| world.nodes.get(name)).map_or(&[][..], |n| &n.taints);
+        let Some(eviction) = self.evictions.get(key) else {
+            let wait = match stay(taints, &pod.spec.tolerations) {
+                Stay::Forever => return,
+                Stay::Not => std::time::Duration::ZERO,
+                Stay::For(wait) => wait,
+            };
+            let eviction = Eviction { uid: pod.meta.uid.clone(), at: now.mono + wait, step: Step::Waiting };
+            self.evictions.insert(key.clone(), eviction);
+            return self.carry_out(key, pod, now, out);
+        };
+        if matches!(eviction.step, Step::Marking(Some(_)) | Step::Deleting(Some(_)) | Step::Deleted) {
+            return;
+        }
+        match stay(taints, &pod.spec.tolerations) {
+            Stay::Forever => self.cancel(key, now, out),
+            _ if eviction.step != Step::Waiting => self.carry_out(key, pod, now, out),
+            // A countdown that runs is kept, whether another would be shorter or longer (trap 11: as stock).
+            Stay::For(_) => self.carry_out(key, pod, now, out),
+            Stay::Not => {
+                // As stock: the plan is called off, and the pod goes at once.
+                if eviction.at > now.mono {
+                    self.cancel(key, now, out);
+                    let eviction = Eviction { uid: pod.meta.uid.clone(), at: now.mono, step: Step::Waiting };
+                    self.evictions.insert(key.clone(), eviction);
+                }
+                self.carry_out(key, pod, now, out);
+            }
+        }
+    }
+
+    /// The next step of an eviction that is due.
+    fn carry_out(&mut self, key: &ObjectKey, pod: &Pod, now: Now, out: &mut Outbox<'_>) {
+        let Some(eviction) = self.evictions.get_mut(key) else { return };
+        match &eviction.step {
+            Step::Waiting if eviction.at > now.mono => {
+                let at = eviction.at;
+                self.pods.add_at(key.clone(), at);
+            }
+            Step::Waiting => {
+                if pod.is_terminal() || pod.meta.is_terminating() {
+                    eviction.step = Step::Deleted;
+                    return;
+                }
+                out.event(event(key, format!("Marking for deletion Pod {key}"), now));
+                eviction.step = Step::Marking(None);
+                self.carry_out(key, pod, now, out);
+            }
+            Step::Marking(None) if is_marked(pod) => {
+                eviction.step = Step::Deleting(None);
+                self.carry_out(key, pod, now, out);
+            }
+            Step::Marking(None) => {
+                let condition = PodCondition {
+                    kind: "DisruptionTarget".into(),
+                    status: Status::True,
+                    reason: REASON.into(),
+                    message: MESSAGE.into(),
+                    last_transition: Some(now.wall.truncated()),
+                    observed_generation: pod.meta.generation,
+                };
+                let patch = PodStatusPatch { conditions: vec![condition], nominated_node_name: None };
+                let id = out.push(Op::PodStatus { pod: key.clone(), uid: eviction.uid.clone(), patch });
+                eviction.step = Step::Marking(Some(id));
+                self.in_flight.insert(id, key.clone());
+            }
+            Step::Deleting(None) => {
+                let id = out.push(Op::Delete {
+                    kind: Kind::POD,
+                    key: key.clone(),
+                    uid: Some(eviction.uid.clone()),
+                    resource_version: None,
+                    grace_seconds: None,
+                });
+                eviction.step = Step::Deleting(Some(id));
+                self.in_flight.insert(id, key.clone());
+            }
+            Step::Marking(Some(_)) | Step::Deleting(Some(_)) | Step::Deleted => {}
+        }
+    }
+
+    /// Calls off an eviction, and says so unless the pod is deleted or about to be.
+    fn cancel(&mut self, key: &ObjectKey, now: Now, out: &mut Outbox<'_>) {
+        if let Some(eviction) = self.evictions.remove(key)
+            && matches!(eviction.step, Step::Waiting | Step::Marking(None) | Step::Deleting(None))
+        {
+            out.event(event(key, format!("Cancelling deletion of Pod {key}"), now));
+        }
+        self.pods.forget(key);
+    }
+
+    /// An operation did not succeed; `true` when there is nothing more to be done for this pod.
+    fn refused(&mut self, key: &ObjectKey, error: &WriteError, now: Mono) -> bool {
+        match error {
+            // Gone, or made anew under the same name.
+            WriteError::NotFound(_) | WriteError::Conflict(_) | WriteError::NotLeader => true,
+            error => {
+                if self.pods.failures(key) == 0 {
+                    tracing::warn!(pod = %key, "cannot be evicted: {error}");
+                }
+                self.pods.add_rate_limited(key.clone(), now);
+                false
+            }
+        }
+    }
+}
+
+/// Whether the condition stands already.
+fn is_marked(pod: &Pod) -> bool {
+    pod.condition("DisruptionTarget").is_some_and(|c| c.status == Status::True && c.reason == *REASON)
+}
+
+/// An event on a pod; without UID, as upstream.
+fn event(key: &ObjectKey, note: String, now: Now) -> EventRecord {
+    EventRecord {
+        regarding_api_version: "v1",
+        regarding: ObjectReference {
+            kind: "Pod".into(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            uid: Str::default(),
+        },
+        related: None,
+        kind: EventType::Normal,
+        reason: "TaintManagerEviction",
+        action: "",
+        note,
+        reporter: Some(COMPONENT.into()),
+        at: now.wall,
+    }
+}
+
+impl Controller for TaintEvictionController {
+    fn name(&self) -> &'static str {
+        "taint-eviction-controller"
+    }
+
+    fn observe(&mut self, event: &WorldEvent<'_>, world: &World, _: Now) {
+        match event {
+            WorldEvent::Node(change) => {
+                let taints = |node: Option<&std::sync::Arc<headroom_core::object::Node>>| {
+                    let all = node.map_or(&[][..], |n| &n.taints);
+                    let of = all.iter().filter(|t| t.effect == headroom_core::taint::Effect::NoExecute);
+                    of.map(|t| (t.key.clone(), t.value.clone())).collect::<HashSet<_>>()
+                };
+                if taints(change.old) != taints(change.new)
+                    && let Some(node) = change.latest()
+                {
+                    self.nodes.add(node.name().clone());
+                }
+            }
+            WorldEvent::Pod(change) => {
+                let Some(pod) = change.latest() else { return };
+                let key = &pod.meta.key;
+                let known = self.evictions.contains_key(key);
+                let relevant = match (change.old, change.new) {
+                    (Some(old), Some(new)) => {
+                        old.node_name != new.node_name
+                            || old.meta.uid != new.meta.uid
+                            || (!std::sync::Arc::ptr_eq(&old.spec, &new.spec)
+                                && old.spec.tolerations != new.spec.tolerations)
+                    }
+                    _ => true,
+                };
+                // Pods of untainted nodes are the rule: nothing is queued for them.
+                let tainted = pod
+                    .node_name
+                    .as_ref()
+                    .and_then(|name| world.nodes.get(name))
+                    .is_some_and(|node| decide::evicts(&node.taints));
+                if relevant && (known || tainted) {
+                    self.pods.add(key.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn started(&mut self, world: &World, _: Now, _: &mut Outbox<'_>) {
+        self.leading = true;
+        for (name, node) in &world.nodes {
+            if decide::evicts(&node.taints) {
+                self.nodes.add(name.clone());
+            }
+        }
+    }
+
+    fn poll(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) -> bool {
+        if !self.leading || !world.is_synced(Kind::NODE) || !world.is_synced(Kind::POD) {
+            return false;
+        }
+        if let Some(name) = self.nodes.pop(now.mono) {
+            let mut keys: Vec<ObjectKey> = world.pods.on_node(&name).map(|pod| pod.meta.key.clone()).collect();
+            keys.sort();
+            for key in keys {
+                self.pods.add(key);
+            }
+            self.nodes.done(&name);
+        } else if let Some(key) = self.pods.pop(now.mono) {
+            self.sync_pod(&key, world, now, out);
+            self.pods.done(&key);
+        } else {
+            return false;
+        }
+        !self.nodes.is_empty() || !self.pods.is_empty()
+    }
+
+    fn outcome(&mut self, outcome: &Outcome, _: &World, now: Now, _: &mut Outbox<'_>) {
+        let Some(key) = self.in_flight.remove(&outcome.id) else { return };
+        let Some(eviction) = self.evictions.get_mut(&key) else { return };
+        let marking = eviction.step == Step::Marking(Some(outcome.id));
+        if !marking && eviction.step != Step::Deleting(Some(outcome.id)) {
+            return;
+        }
+        match &outcome.result {
+            Ok(_) if marking => {
+                eviction.step = Step::Deleting(None);
+                self.pods.add(key);
+            }
+            Ok(_) => {
+                eviction.step = Step::Deleted;
+                self.deletions += 1;
+                self.pods.forget(&key);
+            }
+            Err(error) => {
+                eviction.step = if marking { Step::Marking(None) } else { Step::Deleting(None) };
+                if self.refused(&key, error, now.mono) {
+                    self.evictions.remove(&key);
+                    self.pods.forget(&key);
+                }
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Mono> {
+        let due = [self.nodes.next_deadline(), self.pods.next_deadline()];
+        due.into_iter().flatten().min().filter(|_| self.leading)
+    }
+
+    fn queue_stats(&self) -> (usize, u64, u64) {
+        let (a, b) = (&self.nodes, &self.pods);
+        (a.len() + b.len(), a.adds() + b.adds(), a.retries() + b.retries())
+    }
+}
