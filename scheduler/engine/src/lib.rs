@@ -11,6 +11,8 @@ pub mod fit_error;
 pub mod framework;
 pub mod plugins;
 pub mod queue;
+#[cfg(any(test, feature = "testing"))]
+pub mod simulator;
 
 pub use crate::{
     config::{ConfigError, Configuration},

@@ -1,5 +1,481 @@
-//! What `MemoryHeadroom` knows of nodes; filled in by the memory index.
+//! What `MemoryHeadroom` knows of nodes: one [`NodeMemoryInfo`] per node, kept up to date pod by pod, and what holds for
+//! all nodes together (`headroom_core::memory`; memory-and-swap.md 5.3, 5.4, 5.12).
+//!
+//! Nothing is kept while there is no NodeHeadroom at all: then the plugin is inert.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use hashbrown::HashMap;
+use headroom_core::{
+    Str, Timestamp,
+    memory::{
+        Candidate, Cluster, ClusterCounts, Contribution, Footprints, NodeMemory, NodeState, NodeSums, Params, PodUsage,
+        SwapBehavior, SwapMedia, TrackedPod,
+        headroom::NodeFacts,
+        node::{default_eviction, phase, protected, swap_capacity},
+        swap,
+    },
+    object::{Node, NodeHeadroom, Pod, Qos},
+};
+
+use super::{Cache, NodeInfo, Slot};
+use crate::framework::PodInfo;
+
+/// One pod in its node's sums.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Counted {
+    tracked: TrackedPod,
+    contribution: Contribution,
+    /// Footprint and number of containers, when it teaches what an unknown container takes.
+    footprint: Option<(i64, u32)>,
+    /// A static pod of the control plane: its node is protected.
+    protects: bool,
+}
 
 /// Memory of a node.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NodeMemoryInfo {}
+pub struct NodeMemoryInfo {
+    /// The node and the lasting part of its NodeHeadroom.
+    pub node: NodeMemory,
+    /// Its NodeHeadroom.
+    pub headroom: Option<Arc<NodeHeadroom>>,
+    /// Sums over its pods.
+    pub sums: NodeSums,
+    /// What the rules need, as of the last change.
+    pub state: NodeState,
+    facts: NodeFacts,
+    pods: HashMap<Str, Counted>,
+}
+
+impl NodeMemoryInfo {
+    /// The state with these sums instead of the node's own, at `now`.
+    #[must_use]
+    pub fn state_with(&self, sums: &NodeSums, now: Timestamp, params: &Params) -> NodeState {
+        let sample = self.headroom.as_ref().and_then(|h| h.sample.as_ref());
+        NodeState::new(&self.node, sample, sums, now, params)
+    }
+
+    /// The sums without this pod, as if it had never been there.
+    #[must_use]
+    pub fn sums_without(&self, uid: &str) -> NodeSums {
+        let mut sums = self.sums;
+        if let Some(counted) = self.pods.get(uid) {
+            sums.take_out(&counted.tracked, self.node.swap);
+        }
+        sums
+    }
+
+    /// What a pod that is not here would add, in flight.
+    #[must_use]
+    pub fn contribution_of(&self, candidate: &Candidate, params: &Params) -> Contribution {
+        let tracked = TrackedPod {
+            reserved: candidate.demand.reserved,
+            demand: candidate.demand.total,
+            swap_limit: swap::pod_limit(candidate.eligible.iter().copied(), &self.node.swap_node(params)),
+            ..TrackedPod::default()
+        };
+        tracked.contribution(self.node.swap)
+    }
+}
+
+/// Memory of all nodes.
+#[derive(Debug)]
+pub struct MemoryIndex {
+    params: Params,
+    headrooms: HashMap<Str, Arc<NodeHeadroom>>,
+    counts: ClusterCounts,
+    footprints: Footprints,
+    default_demand: i64,
+    /// When states end by themselves.
+    expiry: BTreeSet<(Timestamp, Slot)>,
+    /// Nodes whose state got better for pods since the last look.
+    improved: Vec<Str>,
+    /// What holds for all nodes changed since the last look.
+    cluster_changed: bool,
+}
+
+/// Most names kept of nodes that got better; beyond it all are taken to have.
+const MAX_IMPROVED: usize = 1024;
+
+impl MemoryIndex {
+    fn new(params: Params) -> Self {
+        Self {
+            headrooms: HashMap::new(),
+            counts: ClusterCounts::default(),
+            footprints: Footprints::new(&params),
+            default_demand: params.default_demand_bytes,
+            expiry: BTreeSet::new(),
+            improved: Vec::new(),
+            cluster_changed: false,
+            params,
+        }
+    }
+
+    /// The arguments.
+    #[must_use]
+    pub const fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// What holds for all nodes together.
+    #[must_use]
+    pub fn cluster(&self) -> Cluster {
+        self.counts.cluster()
+    }
+
+    /// What an unknown container is taken to need, in bytes.
+    #[must_use]
+    pub const fn default_demand(&self) -> i64 {
+        self.default_demand
+    }
+
+    /// The pod as the rules see it. There are no learned peaks yet: nothing feeds MemoryProfiles.
+    #[must_use]
+    pub fn candidate(&self, pod: &PodInfo, now: Timestamp) -> Candidate {
+        Candidate::new(&pod.memory(), |_| None, self.default_demand, now, &self.params)
+    }
+
+    fn count(&self, info: &NodeMemoryInfo, pod: &PodInfo, now: Timestamp) -> Counted {
+        let candidate = self.candidate(pod, now);
+        // A static pod is in the sample under the hash of its manifest.
+        let uid = pod.pod.meta.annotations.get("kubernetes.io/config.hash").unwrap_or(pod.uid());
+        let headroom = info.headroom.as_deref();
+        let usage = headroom.and_then(|h| h.usage(uid)).copied();
+        let sample_at = headroom.and_then(|h| h.sample.as_ref()).map_or(now, |s| s.at);
+        let tracked = TrackedPod {
+            reserved: candidate.demand.reserved,
+            demand: candidate.demand.total,
+            swap_limit: swap::pod_limit(candidate.eligible.iter().copied(), &info.node.swap_node(&self.params)),
+            usage,
+            phase: phase(started(&pod.pod), pod.pod.is_ready(), sample_at, &self.params),
+            terminating: pod.pod.meta.is_terminating(),
+        };
+        let footprint = usage.filter(|_| pod.spec.qos == Qos::BestEffort).map(|u: PodUsage| {
+            let bytes = u.working_set.max(0).saturating_add(u.swap.unwrap_or(0).max(0));
+            (bytes, u32::try_from(pod.pod.spec.containers.len()).unwrap_or(u32::MAX))
+        });
+        Counted { tracked, contribution: tracked.contribution(info.node.swap), footprint, protects: protects(&pod.pod) }
+    }
+
+    fn learn(&mut self, counted: &Counted, add: bool) {
+        if let Some((bytes, containers)) = counted.footprint {
+            if add { self.footprints.add(bytes, containers) } else { self.footprints.remove(bytes, containers) }
+        }
+    }
+
+    fn fresh(&self, row: &NodeInfo, now: Timestamp) -> NodeMemoryInfo {
+        let headroom = self.headrooms.get(&row.name).cloned();
+        let mirror = row.pods.iter().any(|p| protects(&p.pod));
+        let node = node_memory(&row.node, headroom.as_deref(), mirror);
+        let sums = NodeSums::default();
+        let sample = headroom.as_ref().and_then(|h| h.sample.as_ref());
+        let state = NodeState::new(&node, sample, &sums, now, &self.params);
+        NodeMemoryInfo { node, headroom, sums, state, facts: NodeFacts::default(), pods: HashMap::new() }
+    }
+
+    /// Works the state of a node out anew, with everything that hangs on it. True when it changed.
+    fn settle(&mut self, info: &mut NodeMemoryInfo, row: (&Str, &Node, Slot), now: Timestamp) -> bool {
+        let (name, node, slot) = row;
+        let state = info.state_with(&info.sums, now, &self.params);
+        let facts = NodeFacts {
+            object: info.headroom.is_some(),
+            usable: state.sample.usable(),
+            schedulable: !node.unschedulable,
+            protected: state.protected,
+        };
+        let before = self.counts.cluster();
+        self.counts.remove(&info.facts);
+        self.counts.add(&facts);
+        self.cluster_changed |= before != self.counts.cluster();
+        info.facts = facts;
+        if let Some(until) = info.state.valid_until {
+            self.expiry.remove(&(until, slot));
+        }
+        if let Some(until) = state.valid_until {
+            self.expiry.insert((until, slot));
+        }
+        let old = std::mem::replace(&mut info.state, state);
+        let opened = old.state.closed() && !state.state.closed();
+        if (state.headroom > old.headroom || state.accessible_now() > old.accessible_now() || opened)
+            && self.improved.len() < MAX_IMPROVED
+            && self.improved.last() != Some(name)
+        {
+            self.improved.push(name.clone());
+        }
+        old != state
+    }
+
+    /// Takes a node's part out of everything.
+    fn retire(&mut self, info: &NodeMemoryInfo, slot: Slot) {
+        let before = self.counts.cluster();
+        self.counts.remove(&info.facts);
+        self.cluster_changed |= before != self.counts.cluster();
+        if let Some(until) = info.state.valid_until {
+            self.expiry.remove(&(until, slot));
+        }
+        for counted in info.pods.values() {
+            self.learn(counted, false);
+        }
+    }
+}
+
+/// When the pod began to count: its start, else its assignment.
+fn started(pod: &Pod) -> Option<Timestamp> {
+    pod.status.start_time.or_else(|| pod.condition("PodScheduled").and_then(|c| c.last_transition))
+}
+
+/// A static pod of etcd or the API server.
+fn protects(pod: &Pod) -> bool {
+    pod.is_mirror() && pod.meta.labels.get("component").is_some_and(|c| *c == "etcd" || *c == "kube-apiserver")
+}
+
+fn node_memory(node: &Node, headroom: Option<&NodeHeadroom>, mirror: bool) -> NodeMemory {
+    let said = |name: &str| node.meta.annotations.get(name).or_else(|| node.meta.labels.get(name)).map(Str::as_str);
+    let role = |name: &str| node.meta.labels.has(name);
+    let control_plane = role("node-role.kubernetes.io/control-plane") || role("node-role.kubernetes.io/master");
+    let behavior = said("headroom.dev/swap-behavior")
+        .and_then(SwapBehavior::parse)
+        .or_else(|| headroom.and_then(|h| h.swap_behavior))
+        .unwrap_or_default();
+    let annotation = match said("headroom.dev/protected") {
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        _ => None,
+    };
+    NodeMemory {
+        capacity: node.capacity.memory,
+        allocatable: node.allocatable.memory,
+        swap: swap_capacity(node.swap_capacity, headroom.and_then(|h| h.swap_capacity)),
+        behavior,
+        eviction: headroom.and_then(|h| h.eviction_hard).unwrap_or_else(|| default_eviction(&node.kubelet_version)),
+        media: said("headroom.dev/swap-media").and_then(SwapMedia::parse).unwrap_or_default(),
+        protected: protected(annotation, control_plane || role("node-role.kubernetes.io/etcd"), mirror),
+        control_plane,
+        overhead: headroom.and_then(|h| h.system_overhead),
+    }
+}
+
+impl Cache {
+    /// Keeps what `MemoryHeadroom` needs from now on.
+    pub(crate) fn enable_memory(&mut self, params: Params) {
+        self.memory = Some(MemoryIndex::new(params));
+    }
+
+    /// Memory of all nodes; absent when the plugin is not configured.
+    #[must_use]
+    pub const fn memory(&self) -> Option<&MemoryIndex> {
+        self.memory.as_ref()
+    }
+
+    /// The wall clock, for the age of samples. States that have ended are worked out anew.
+    pub(crate) fn set_time(&mut self, now: Timestamp) {
+        self.now = now;
+        while let Some(index) = &mut self.memory {
+            match index.expiry.first().copied() {
+                Some((until, slot)) if until < now => {
+                    index.expiry.pop_first();
+                    self.settle_memory(slot);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// When a state ends by itself, on the wall clock.
+    pub(crate) fn memory_deadline(&self) -> Option<Timestamp> {
+        self.memory.as_ref().and_then(|index| index.expiry.first()).map(|(until, _)| *until)
+    }
+
+    fn settle_memory(&mut self, slot: Slot) {
+        let (Some(index), Some(row)) = (&mut self.memory, self.rows.get_mut(slot as usize)) else { return };
+        let Some(mut info) = row.memory.take() else { return };
+        let changed = index.settle(&mut info, (&row.name, &row.node, slot), self.now);
+        row.memory = Some(info);
+        if changed {
+            self.touch(slot);
+        }
+    }
+
+    /// Counts all pods of a node anew: it is new, or it, its sample or what unknown containers take has changed.
+    pub(super) fn rebuild_memory(&mut self, slot: Slot) {
+        let (Some(index), Some(row)) = (&mut self.memory, self.rows.get_mut(slot as usize)) else { return };
+        let before = row.memory.take();
+        if let Some(before) = &before {
+            index.retire(before, slot);
+        }
+        if !row.exists || index.headrooms.is_empty() {
+            self.touch(slot);
+            return;
+        }
+        let mut info = index.fresh(row, self.now);
+        if let Some(before) = before {
+            let sampled = |i: &NodeMemoryInfo| i.headroom.as_ref().and_then(|h| h.sample.as_ref()).map(|s| s.at);
+            // A sample that has not changed still holds what left since it was taken.
+            if sampled(&before) == sampled(&info) {
+                info.sums.credit(&PodUsage {
+                    working_set: before.sums.freed_working_set(),
+                    swap: Some(before.sums.freed_swap()),
+                    swap_available: None,
+                });
+            }
+            // So that `settle` sees whether the node got better.
+            info.state = before.state;
+        }
+        for pod in &row.pods {
+            let counted = index.count(&info, pod, self.now);
+            info.sums.add(&counted.contribution);
+            index.learn(&counted, true);
+            info.pods.insert(pod.uid().clone(), counted);
+        }
+        index.settle(&mut info, (&row.name, &row.node, slot), self.now);
+        row.memory = Some(Box::new(info));
+        self.touch(slot);
+    }
+
+    /// A pod came to the node.
+    pub(super) fn memory_pod_added(&mut self, slot: Slot, pod: &PodInfo) {
+        let (Some(index), Some(row)) = (&mut self.memory, self.rows.get_mut(slot as usize)) else { return };
+        let Some(mut info) = row.memory.take() else { return };
+        let counted = index.count(&info, pod, self.now);
+        // If the sample has it (it came back), its use is not free any more.
+        info.sums.add(&counted.contribution);
+        index.learn(&counted, true);
+        info.pods.insert(pod.uid().clone(), counted);
+        let rebuild = counted.protects && !info.node.protected;
+        index.settle(&mut info, (&row.name, &row.node, slot), self.now);
+        row.memory = Some(info);
+        if rebuild {
+            self.rebuild_memory(slot);
+        }
+    }
+
+    /// A pod left the node: what the sample says of it is free until the next sample.
+    pub(super) fn memory_pod_removed(&mut self, slot: Slot, uid: &str) {
+        let (Some(index), Some(row)) = (&mut self.memory, self.rows.get_mut(slot as usize)) else { return };
+        let Some(mut info) = row.memory.take() else { return };
+        let mut rebuild = false;
+        if let Some(counted) = info.pods.remove(uid) {
+            info.sums.take_out(&counted.tracked, info.node.swap);
+            index.learn(&counted, false);
+            rebuild = counted.protects;
+            index.settle(&mut info, (&row.name, &row.node, slot), self.now);
+        }
+        row.memory = Some(info);
+        if rebuild {
+            self.rebuild_memory(slot);
+        }
+    }
+
+    /// A pod of the node changed its status.
+    pub(super) fn memory_pod_changed(&mut self, slot: Slot, pod: &PodInfo) {
+        let (Some(index), Some(row)) = (&mut self.memory, self.rows.get_mut(slot as usize)) else { return };
+        let Some(mut info) = row.memory.take() else { return };
+        let counted = index.count(&info, pod, self.now);
+        let mut changed = false;
+        match info.pods.get(pod.uid()).copied() {
+            Some(before) if before == counted => {}
+            before => {
+                if let Some(before) = before {
+                    info.sums.remove(&before.contribution);
+                    index.learn(&before, false);
+                }
+                info.sums.add(&counted.contribution);
+                index.learn(&counted, true);
+                info.pods.insert(pod.uid().clone(), counted);
+                changed = index.settle(&mut info, (&row.name, &row.node, slot), self.now);
+            }
+        }
+        row.memory = Some(info);
+        if changed {
+            self.touch(slot);
+        }
+    }
+
+    /// A NodeHeadroom came or changed.
+    pub fn set_headroom(&mut self, headroom: Arc<NodeHeadroom>) {
+        let name = headroom.meta.key.name.clone();
+        let Some(index) = &mut self.memory else { return };
+        let first = index.headrooms.is_empty();
+        index.headrooms.insert(name.clone(), headroom);
+        self.headrooms_changed(first, &name);
+    }
+
+    /// A NodeHeadroom went.
+    pub fn remove_headroom(&mut self, name: &str) {
+        let Some(index) = &mut self.memory else { return };
+        if index.headrooms.remove(name).is_some() {
+            let last = index.headrooms.is_empty();
+            self.headrooms_changed(last, name);
+        }
+    }
+
+    fn headrooms_changed(&mut self, all: bool, name: &str) {
+        if all {
+            if let Some(index) = &mut self.memory {
+                index.cluster_changed = true;
+            }
+            self.rebuild_all_memory();
+        } else if let Some(slot) = self.by_name.get(name) {
+            self.rebuild_memory(*slot);
+        }
+        let Some(index) = &mut self.memory else { return };
+        let demand = index.footprints.default_demand(Some(index.default_demand));
+        if demand != index.default_demand {
+            index.default_demand = demand;
+            self.rebuild_all_memory();
+        }
+    }
+
+    fn rebuild_all_memory(&mut self) {
+        for slot in 0..self.rows.len() as Slot {
+            self.rebuild_memory(slot);
+        }
+    }
+
+    /// Nodes whose memory got better for pods since the last call; and whether something changed for all of them.
+    pub(crate) fn take_memory_news(&mut self) -> (Vec<Str>, bool) {
+        match &mut self.memory {
+            Some(index) => {
+                let all = std::mem::take(&mut index.cluster_changed) || index.improved.len() >= MAX_IMPROVED;
+                (std::mem::take(&mut index.improved), all)
+            }
+            None => (Vec::new(), false),
+        }
+    }
+
+    /// All NodeHeadrooms, for making the cache anew.
+    pub(super) fn headrooms(&self) -> Vec<Arc<NodeHeadroom>> {
+        self.memory.iter().flat_map(|index| index.headrooms.values().cloned()).collect()
+    }
+
+    /// The first node whose incremental memory differs from counting anew, in words.
+    #[must_use]
+    pub fn memory_difference(&self) -> Option<String> {
+        let index = self.memory.as_ref()?;
+        let mut counts = ClusterCounts::default();
+        for row in self.rows.iter().filter(|r| r.exists) {
+            let Some(mine) = &row.memory else { continue };
+            counts.add(&mine.facts);
+            let mut fresh = index.fresh(row, self.now);
+            fresh.sums.credit(&PodUsage {
+                working_set: mine.sums.freed_working_set(),
+                swap: Some(mine.sums.freed_swap()),
+                swap_available: None,
+            });
+            for pod in &row.pods {
+                let counted = index.count(&fresh, pod, self.now);
+                fresh.sums.add(&counted.contribution);
+            }
+            if fresh.sums != mine.sums || fresh.node != mine.node {
+                return Some(format!("{}: {:?} kept, {:?} counted anew", row.name, mine.sums, fresh.sums));
+            }
+            let state = fresh.state_with(&fresh.sums, self.now, &index.params);
+            if mine.state.holds_at(self.now)
+                && (NodeState { age_seconds: None, ..state }) != (NodeState { age_seconds: None, ..mine.state })
+            {
+                return Some(format!("{}: {:?} kept, {state:?} worked out anew", row.name, mine.state));
+            }
+        }
+        (counts != index.counts).then(|| format!("{:?} kept, {counts:?} counted anew", index.counts))
+    }
+}

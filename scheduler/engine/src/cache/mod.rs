@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use headroom_core::{
-    Str,
+    Str, Timestamp,
     object::{Namespace, Node, Pod},
 };
 
 pub use self::{
-    memory::NodeMemoryInfo,
+    memory::{MemoryIndex, NodeMemoryInfo},
     node_info::NodeInfo,
     ports::{UsedPorts, ports_conflict},
 };
@@ -54,6 +54,8 @@ pub struct Cache {
     rows: Vec<NodeInfo>,
     /// By slot; 0 where no node exists.
     generations: Vec<u64>,
+    /// By slot: hashes of the names, for breaking ties.
+    hashes: Vec<u64>,
     last_generation: u64,
     free: Vec<Slot>,
     by_name: HashMap<Str, Slot>,
@@ -64,6 +66,9 @@ pub struct Cache {
     specs: SpecCache,
     /// Counts every time a slot came to stand for another node.
     slot_epoch: u64,
+    memory: Option<MemoryIndex>,
+    /// The wall clock, as of the last input.
+    now: Timestamp,
 }
 
 impl Cache {
@@ -86,14 +91,17 @@ impl Cache {
         }
         self.slot_epoch += 1;
         let fresh = NodeInfo::unknown(name.clone());
+        let hash = fresh.name_hash;
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.rows[slot as usize] = fresh;
+                self.hashes[slot as usize] = hash;
                 slot
             }
             None => {
                 self.rows.push(fresh);
                 self.generations.push(0);
+                self.hashes.push(hash);
                 (self.rows.len() - 1) as Slot
             }
         };
@@ -115,6 +123,7 @@ impl Cache {
         let existed = std::mem::replace(&mut row.exists, true);
         let old = std::mem::replace(&mut row.node, node);
         self.nodes += usize::from(!existed);
+        self.rebuild_memory(slot);
         self.touch(slot);
         existed.then_some(old)
     }
@@ -127,6 +136,7 @@ impl Cache {
             return None;
         }
         let old = std::mem::replace(&mut row.node, Arc::new(Node::default()));
+        self.rebuild_memory(slot);
         self.generations[slot as usize] = 0;
         self.nodes -= 1;
         self.release_if_unused(slot);
@@ -135,6 +145,7 @@ impl Cache {
 
     fn put(&mut self, info: PodInfo, slot: Slot, assumed: bool) {
         self.rows[slot as usize].add(info.clone());
+        self.memory_pod_added(slot, &info);
         self.assumed += usize::from(assumed);
         self.pods.insert(info.uid().clone(), CachedPod { info, slot, assumed });
         self.touch(slot);
@@ -143,6 +154,7 @@ impl Cache {
     fn take(&mut self, uid: &str) -> Option<CachedPod> {
         let known = self.pods.remove(uid)?;
         self.rows[known.slot as usize].remove(uid);
+        self.memory_pod_removed(known.slot, uid);
         self.assumed -= usize::from(known.assumed);
         self.touch(known.slot);
         self.release_if_unused(known.slot);
@@ -152,14 +164,15 @@ impl Cache {
     /// A pod is bound to the node of this name: new, changed, or now confirmed.
     pub fn set_pod(&mut self, info: PodInfo, node: &Str) -> PodChange {
         if let Some(known) = self.pods.get_mut(info.uid()) {
-            let slot = known.slot as usize;
+            let (at, slot) = (known.slot, known.slot as usize);
             // The common case: the kubelet reported something that no sum depends on.
             if self.rows[slot].name == *node && !known.assumed && Arc::ptr_eq(&known.info.spec, &info.spec) {
                 let old = std::mem::replace(&mut known.info, info.clone());
                 let row = &mut self.rows[slot];
                 if let Some(p) = row.pods.iter_mut().find(|p| p.uid() == info.uid()) {
-                    *p = info;
+                    *p = info.clone();
                 }
+                self.memory_pod_changed(at, &info);
                 return PodChange { old: Some(old), was_assumed: false, moved_from: None };
             }
         }
@@ -245,6 +258,11 @@ impl Cache {
         &self.generations
     }
 
+    /// Hashes of the nodes' names, by slot.
+    pub(crate) fn name_hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
     /// Changes when a slot comes to stand for another node.
     #[must_use]
     pub const fn slot_epoch(&self) -> u64 {
@@ -283,7 +301,13 @@ impl Cache {
     /// A cache made from scratch with the same nodes and pods: what incremental updating must come to.
     #[must_use]
     pub fn recomputed(&self) -> Self {
-        let mut fresh = Self::default();
+        let mut fresh = Self { namespaces: self.namespaces.clone(), now: self.now, ..Self::default() };
+        if let Some(index) = &self.memory {
+            fresh.enable_memory(index.params().clone());
+        }
+        for headroom in self.headrooms() {
+            fresh.set_headroom(headroom);
+        }
         for row in self.rows.iter().filter(|r| r.exists) {
             fresh.set_node(row.node.clone());
         }

@@ -54,6 +54,19 @@ impl Configuration {
         Ok(Profiles { all, by_name, names })
     }
 
+    /// The arguments of `MemoryHeadroom`, when any profile has it.
+    pub(crate) fn memory_params(
+        &self,
+        profiles: &Profiles,
+    ) -> Result<Option<headroom_core::memory::Params>, ConfigError> {
+        let Some(i) = profiles.all.iter().position(|p| p.plugins.iter().any(|x| x.name() == MEMORY)) else {
+            return Ok(None);
+        };
+        crate::plugins::memory_headroom::params(self.profiles[i].plugin_config.get(MEMORY))
+            .map(Some)
+            .map_err(|e| ConfigError::at(format!("profiles[{i}].pluginConfig"), e.to_string()))
+    }
+
     /// What must be the same in all profiles.
     fn check_shared(&self, all: &[Profile]) -> Result<(), ConfigError> {
         let sorts = |p: &Profile| p.plugins_at(Point::QueueSort).map(|(name, _)| name).next().unwrap_or_default();

@@ -12,9 +12,9 @@ use super::{
 use crate::framework::MAX_PLUGINS;
 
 /// Largest configuration that is read, in bytes.
-pub const MAX_CONFIG_BYTES: usize = 1 << 20;
+const MAX_CONFIG_BYTES: usize = 1 << 20;
 /// Most profiles.
-pub const MAX_PROFILES: usize = 32;
+const MAX_PROFILES: usize = 32;
 
 impl Configuration {
     /// Reads YAML (or JSON, which is YAML).

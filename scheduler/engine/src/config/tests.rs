@@ -112,7 +112,7 @@ fn everything_that_is_read() {
     let c = yaml(
         "
 parallelism: 4
-leaderElection: {leaderElect: false, leaseDuration: 30s, renewDeadline: 20s, retryPeriod: 4s, resourceLock: leases, resourceName: x, resourceNamespace: y}
+leaderElection: {leaderElect: false, leaseDuration: 30s, renewDeadline: 20s, retryPeriod: 4s, resourceLock: leases, resourceName: x, resourceNamespace: z}
 clientConnection: {kubeconfig: /etc/k.conf, qps: 200, burst: 400, contentType: application/json, acceptContentTypes: ''}
 percentageOfNodesToScore: 50
 podInitialBackoffSeconds: 2
@@ -134,7 +134,7 @@ fn what_is_wrong_is_named() {
     for (body, expected) in [
         ("parallelism: many", "parallelism: invalid type: string \"many\", expected i32"),
         ("parallelism: 0", "parallelism: 0 is not allowed: must be at least 1"),
-        ("paralelism: 1", "unknown field `paralelism`"),
+        ("paralelism: 1", "paralelism: unknown field `paralelism`, expected one of `apiVersion`"),
         ("profiles: [{plugins: {score: {enabled: [{nam: X}]}}}]", "profiles[0].plugins.score.enabled[0]"),
         ("podMaxBackoffSeconds: 0", "podMaxBackoffSeconds: 0 is not allowed: must be at least 1"),
         ("percentageOfNodesToScore: 101", "percentageOfNodesToScore: 101 is not allowed: must be between 0 and 100"),

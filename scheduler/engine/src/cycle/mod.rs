@@ -1,14 +1,16 @@
 //! One scheduling cycle: which node for this pod, and if none, why (reference 1.3 to 1.6).
 
+mod class;
 mod nominated;
 mod plain;
 mod tie;
 
+pub(crate) use self::{
+    class::Classes,
+    plain::{Evaluation, Verdict, decide, evaluate, post_filter, try_nominated_node},
+    tie::{TieBreaker, hash_text, mix},
+};
 pub use self::{
     nominated::Nominated,
     plain::{Choice, Failure},
-};
-pub(crate) use self::{
-    plain::{Evaluation, Verdict, decide, evaluate, post_filter, try_nominated_node},
-    tie::{TieBreaker, hash_text, mix},
 };

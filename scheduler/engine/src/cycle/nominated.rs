@@ -55,8 +55,8 @@ impl Nominated {
             .filter(move |other| other.priority() >= pod.priority() && other.uid() != pod.uid())
     }
 
-    /// The nodes on which some pod comes before `pod`.
-    pub(crate) fn crowded<'a>(&'a self, pod: &'a PodInfo) -> impl Iterator<Item = &'a Str> {
-        self.by_node.keys().filter(move |node| self.before(pod, node).next().is_some())
+    /// Whether some pod comes before `pod` on any node.
+    pub(crate) fn any_before(&self, pod: &PodInfo) -> bool {
+        self.by_node.keys().any(|node| self.before(pod, node).next().is_some())
     }
 }

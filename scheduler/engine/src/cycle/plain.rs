@@ -95,10 +95,10 @@ pub(crate) fn evaluate(
         PreFiltered::Error(message) => return Err(message),
     };
     probe.enter(Point::Filter);
-    for (slot, node) in view.cache.nodes() {
+    for (slot, node) in view.nodes() {
         let rejection = match &narrowed {
             Some(narrowed) if !narrowed.names.contains(&node.name) => Some(narrowed.others.clone()),
-            _ => profile.filter_with_nominated(&e.state, pod, node, nominated)?,
+            _ => profile.filter_with_nominated(&e.state, pod, node, nominated, view)?,
         };
         match rejection {
             Some(rejection) => e.rejected.push((slot, rejection)),
@@ -120,7 +120,7 @@ fn score(
     e: &mut Evaluation,
     probe: &mut dyn Probe,
 ) -> Result<(), String> {
-    let nodes: Vec<_> = e.feasible.iter().filter_map(|slot| view.cache.row(*slot)).collect();
+    let nodes: Vec<_> = e.feasible.iter().filter_map(|slot| view.row(*slot)).collect();
     probe.enter(Point::PreScore);
     profile.pre_score(&mut e.state, pod, &nodes, view)?;
     probe.exit(Point::PreScore, Code::Success);
@@ -159,7 +159,7 @@ impl Evaluation {
         let mut winner: Option<((TieKey, u64), Slot)> = None;
         let mut count = 0;
         for (slot, _) in tied {
-            let Some(node) = view.cache.row(*slot) else { continue };
+            let Some(node) = view.row(*slot) else { continue };
             let key = (profile.tie_key(&self.state, pod, node), ties.rank(node.name_hash));
             count += 1;
             if winner.as_ref().is_none_or(|(k, _)| key > *k) {
@@ -206,9 +206,9 @@ pub(crate) fn decide(
     }
     let mut verdict = failed(Failure::Fit(Box::new(e.fit_error(nodes))));
     if !profile.at(Point::PostFilter).is_empty() {
-        let name = |slot| view.cache.row(slot).map(|n| n.name.clone());
+        let name = |slot| view.row(slot).map(|n| n.name.clone());
         verdict.rejected = match &e.everywhere {
-            Some((status, _)) => view.cache.nodes().map(|(_, n)| (n.name.clone(), status.code())).collect(),
+            Some((status, _)) => view.nodes().map(|(_, n)| (n.name.clone(), status.code())).collect(),
             None => e.rejected.iter().filter_map(|(slot, r)| Some((name(*slot)?, r.status.code()))).collect(),
         };
     }
@@ -225,9 +225,9 @@ pub(crate) fn try_nominated_node(
 ) -> Option<Choice> {
     let name = pod.pod.status.nominated_node_name.as_ref().filter(|n| !n.is_empty())?;
     let slot = view.cache.slot(name)?;
-    let node = view.cache.row(slot)?;
+    let node = view.row(slot)?;
     let PreFiltered::Go(state, _) = profile.pre_filter(pod, view, probe) else { return None };
-    let feasible = matches!(profile.filter_with_nominated(&state, pod, node, nominated), Ok(None));
+    let feasible = matches!(profile.filter_with_nominated(&state, pod, node, nominated, view), Ok(None));
     feasible.then_some(Choice { slot, total: None, feasible: 1, ties: 1 })
 }
 

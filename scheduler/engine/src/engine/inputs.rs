@@ -140,6 +140,18 @@ impl Engine {
         }
     }
 
+    /// Pods that were rejected for want of memory hear of the nodes that have more of it now.
+    pub(super) fn memory_news(&mut self, now: Now) {
+        let (nodes, all) = self.cache.take_memory_news();
+        if all {
+            self.happened(EventResource::NodeHeadroom, Actions::UPDATE_OTHER, &Change::None, now);
+            return;
+        }
+        for node in nodes {
+            self.happened(EventResource::NodeHeadroom, Actions::UPDATE_OTHER, &Change::NodeHeadroom { node }, now);
+        }
+    }
+
     /// Time passed.
     pub(super) fn tick(&mut self, now: Now, out: &mut Vec<Intent>) {
         let (queue, cx) = queue_and_cx!(self, now);

@@ -5,6 +5,7 @@
 //! `handle(Input::Tick)` when [`Engine::next_deadline`] has come.
 
 mod binding;
+mod explain;
 mod failure;
 mod inputs;
 mod recover;
@@ -21,18 +22,22 @@ use hashbrown::{HashMap, HashSet};
 use headroom_core::{
     Mono, Now, Str,
     intent::{Intent, IntentId, Op, Outcome},
-    object::{Namespace, Node, ObjectKey, Pod},
+    object::{Namespace, Node, NodeHeadroom, ObjectKey, Pod},
 };
 
 use self::{binding::Binding, shadow::Shadow};
 pub use self::{
+    explain::{
+        DemandExplanation, MemoryExplanation, NodeExplanation, PodExplanation, PodReference, RejectionExplanation,
+        ResultExplanation, ScoreExplanation, VictimReference,
+    },
     report::{Decision, DecisionResult, Report, ShadowDecision, ShadowOutcome},
     stats::{EngineStats, MAX_REPORTS},
 };
 use crate::{
     cache::Cache,
     config::{ConfigError, Configuration},
-    cycle::{Nominated, TieBreaker},
+    cycle::{Classes, Nominated, TieBreaker},
     framework::{Probe, Profiles, Registry},
     queue::Queue,
 };
@@ -74,6 +79,13 @@ pub enum Input {
         /// Its name.
         name: Str,
     },
+    /// A NodeHeadroom came or changed.
+    SampleApplied(Arc<NodeHeadroom>),
+    /// A NodeHeadroom went.
+    SampleDeleted {
+        /// Its name: the node's.
+        name: Str,
+    },
     /// What became of an intent.
     Outcome(Outcome),
     /// Time passed.
@@ -98,6 +110,7 @@ pub struct Engine {
     cache: Cache,
     queue: Queue,
     nominated: Nominated,
+    classes: Classes,
     bindings: HashMap<Str, Binding>,
     /// When bindings need attention by themselves.
     deadlines: BTreeSet<(Mono, Str)>,
@@ -112,6 +125,8 @@ pub struct Engine {
     counters: stats::Counters,
     /// Whether pods form classes. Off in tests that want the plain path.
     classes_enabled: bool,
+    /// The time of the last input.
+    now: Now,
 }
 
 impl Engine {
@@ -123,12 +138,17 @@ impl Engine {
     pub fn new(config: Configuration, registry: Registry, seed: u64, mode: Mode) -> Result<Self, ConfigError> {
         let profiles = config.build(&registry)?;
         let queue = Queue::new(&profiles, config.pod_initial_backoff, config.pod_max_backoff);
+        let mut cache = Cache::default();
+        if let Some(params) = config.memory_params(&profiles)? {
+            cache.enable_memory(params);
+        }
         Ok(Self {
             mode,
             seed,
-            cache: Cache::default(),
+            cache,
             queue,
             nominated: Nominated::default(),
+            classes: Classes::default(),
             bindings: HashMap::new(),
             deadlines: BTreeSet::new(),
             owners: HashMap::new(),
@@ -139,6 +159,7 @@ impl Engine {
             reports: Vec::new(),
             counters: stats::Counters::default(),
             classes_enabled: true,
+            now: Now::default(),
             profiles,
         })
     }
@@ -168,6 +189,7 @@ impl Engine {
 
     /// Something happened. Intents that follow are added to `out`.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Intent>) {
+        self.set_time(now);
         match input {
             Input::PodApplied(pod) => self.pod_applied(pod, now, out),
             Input::PodDeleted { key: _, uid } => self.pod_gone(&uid, now, out),
@@ -175,16 +197,24 @@ impl Engine {
             Input::NodeDeleted { name } => self.node_deleted(&name, now),
             Input::NamespaceApplied(namespace) => self.namespace_applied(namespace, now),
             Input::NamespaceDeleted { name } => self.namespace_deleted(&name, now),
+            Input::SampleApplied(headroom) => self.cache.set_headroom(headroom),
+            Input::SampleDeleted { name } => self.cache.remove_headroom(&name),
             Input::Outcome(outcome) => self.outcome(&outcome, now, out),
             Input::Tick => self.tick(now, out),
         }
+        self.memory_news(now);
     }
 
     /// When [`Input::Tick`] is wanted next; absent when nothing happens by itself.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
         let binding = self.deadlines.first().map(|(at, _)| *at);
-        [self.queue.next_deadline(), binding].into_iter().flatten().min()
+        // Ages of samples are on the wall clock; both run alike until the next input.
+        let memory = self.cache.memory_deadline().map(|until| {
+            let wait = until.since(self.now.wall) + std::time::Duration::from_micros(1);
+            self.now.mono + wait
+        });
+        [self.queue.next_deadline(), binding, memory].into_iter().flatten().min()
     }
 
     /// Whether a pod waits to be tried.
@@ -197,6 +227,7 @@ impl Engine {
     ///
     /// At most a handful of intents are added to `out` per call: [`Engine::MAX_INTENTS_PER_DECISION`].
     pub fn schedule_one(&mut self, now: Now, out: &mut Vec<Intent>, probe: &mut dyn Probe) -> Option<Decision> {
+        self.set_time(now);
         let decision = self.pop_and_decide(now, out, probe);
         self.current = None;
         decision
@@ -208,6 +239,11 @@ impl Engine {
     /// What happened since the last call: for metrics and logs.
     pub fn take_reports(&mut self) -> Vec<Report> {
         std::mem::take(&mut self.reports)
+    }
+
+    fn set_time(&mut self, now: Now) {
+        self.now = now;
+        self.cache.set_time(now.wall);
     }
 
     fn report(&mut self, report: Report) {

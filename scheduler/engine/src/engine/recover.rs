@@ -14,6 +14,7 @@ impl Engine {
         self.counters.panics += 1;
         let culprit = self.current.take();
         self.cache = self.cache.recomputed();
+        self.classes = Default::default();
         // Assumed pods without a binding were left by the cycle that panicked.
         let lost: Vec<Str> = self
             .cache

@@ -110,19 +110,24 @@ impl Engine {
     fn decide(
         &mut self,
         info: &PodInfo,
-        profile: usize,
+        at: usize,
         since: Option<headroom_core::Timestamp>,
         now: Now,
         probe: &mut dyn Probe,
     ) -> (Verdict, bool) {
         let ties = self.tie_breaker(info.uid());
-        let view = View { cache: &self.cache, now, unschedulable_since: since };
-        let Some(profile) = self.profiles.all.get(profile) else {
+        let view = View { unschedulable_since: since, ..View::new(&self.cache, now) };
+        let Some(profile) = self.profiles.all.get(at) else {
             let message = format!("profile not found for scheduler name {:?}", info.pod.spec.scheduler_name.as_str());
             return (Verdict { result: Err(Failure::Error(message)), rejected: Vec::new() }, false);
         };
         if let Some(choice) = cycle::try_nominated_node(profile, info, &view, &self.nominated, probe) {
             return (Verdict { result: Ok(choice), rejected: Vec::new() }, false);
+        }
+        if self.classes_enabled
+            && let Some(verdict) = self.classes.decide(at, profile, info, &view, &self.nominated, ties, probe)
+        {
+            return (verdict, true);
         }
         (cycle::decide(profile, info, &view, &self.nominated, ties, probe), false)
     }
@@ -139,7 +144,7 @@ impl Engine {
         now: Now,
         probe: &mut dyn Probe,
     ) -> (String, Option<Option<Option<Str>>>) {
-        let view = View { cache: &self.cache, now, unschedulable_since: since };
+        let view = View { unschedulable_since: since, ..View::new(&self.cache, now) };
         match (failure, self.profiles.all.get_mut(profile)) {
             (Failure::Fit(_), Some(profile)) if !profile.at(Point::PostFilter).is_empty() => {
                 let (message, nominated) = cycle::post_filter(profile, info, &view, rejected, probe);

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Most pods that were looked at and are not bound yet. Beyond it pods are not compared.
-pub const MAX_SHADOW_PODS: usize = 16_384;
+const MAX_SHADOW_PODS: usize = 16_384;
 
 /// What we would have done.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ fn has(set: &[u64], slot: Slot) -> bool {
 impl Engine {
     /// All nodes with the best total.
     fn equally_good(&self, info: &PodInfo, now: Now) -> Vec<Slot> {
-        let view = View { cache: &self.cache, now, unschedulable_since: None };
+        let view = View::new(&self.cache, now);
         let Some(profile) = self.profiles.find(&info.pod.spec.scheduler_name).and_then(|p| self.profiles.all.get(p))
         else {
             return Vec::new();

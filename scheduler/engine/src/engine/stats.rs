@@ -38,6 +38,10 @@ pub struct EngineStats {
     pub intents: usize,
     /// Events kept for pods in flight.
     pub in_flight_events: usize,
+    /// Classes of equal pods kept.
+    pub classes: usize,
+    /// Bytes of their columns, about.
+    pub class_bytes: usize,
     /// Pods bound by us.
     pub bound: u64,
     /// Bindings that failed.
@@ -106,6 +110,8 @@ impl Engine {
             bindings: self.bindings.len(),
             intents: self.owners.len(),
             in_flight_events: self.queue.in_flight_events(),
+            classes: self.classes.len(),
+            class_bytes: self.classes.bytes(),
             bound: c.bound,
             binding_failures: c.binding_failures,
             foreign_bindings: c.foreign_bindings,

@@ -143,9 +143,9 @@ pub trait DynPlugin: Send {
     /// See [`Plugin::pre_filter`].
     fn pre_filter(&self, pod: &PodInfo, view: &View<'_>) -> PreFilter<State>;
     /// See [`Plugin::add_pod`].
-    fn add_pod(&self, state: &mut State, pod: &PodInfo, added: &PodInfo, node: &NodeInfo);
+    fn add_pod(&self, state: &mut State, pod: &PodInfo, added: &PodInfo, node: &NodeInfo, view: &View<'_>);
     /// See [`Plugin::remove_pod`].
-    fn remove_pod(&self, state: &mut State, pod: &PodInfo, removed: &PodInfo, node: &NodeInfo);
+    fn remove_pod(&self, state: &mut State, pod: &PodInfo, removed: &PodInfo, node: &NodeInfo, view: &View<'_>);
     /// See [`Plugin::filter`].
     fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Status;
     /// See [`Plugin::post_filter`].
@@ -251,15 +251,15 @@ impl<P: Plugin> DynPlugin for Erased<P> {
         }
     }
 
-    fn add_pod(&self, state: &mut State, pod: &PodInfo, added: &PodInfo, node: &NodeInfo) {
+    fn add_pod(&self, state: &mut State, pod: &PodInfo, added: &PodInfo, node: &NodeInfo, view: &View<'_>) {
         if let Some(state) = state.get_mut() {
-            self.0.add_pod(state, pod, added, node);
+            self.0.add_pod(state, pod, added, node, view);
         }
     }
 
-    fn remove_pod(&self, state: &mut State, pod: &PodInfo, removed: &PodInfo, node: &NodeInfo) {
+    fn remove_pod(&self, state: &mut State, pod: &PodInfo, removed: &PodInfo, node: &NodeInfo, view: &View<'_>) {
         if let Some(state) = state.get_mut() {
-            self.0.remove_pod(state, pod, removed, node);
+            self.0.remove_pod(state, pod, removed, node, view);
         }
     }
 

@@ -16,7 +16,7 @@ pub use self::{
         BindCx, MAX_NODE_SCORE, NodeRejection, Permit, Plugin, Point, Points, PostFilter, PreFilter, PreFlight,
         PreScore, QueueItem, Reads, Signature, Step, TieKey, View, default_normalize,
     },
-    pod_info::{HostPort, PodInfo, SpecCache, SpecInfo},
+    pod_info::{HostPort, PodInfo, SpecCache, SpecInfo, SpecMemory},
     probe::{NoProbe, Probe},
     profile::{
         CycleState, MAX_PLUGINS, Narrowed, PluginId, PluginNames, PluginSet, PreFiltered, Profile, Profiles, Rejection,

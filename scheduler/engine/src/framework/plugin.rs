@@ -12,7 +12,7 @@ use super::{
     pod_info::PodInfo,
     status::{Code, Status},
 };
-use crate::cache::{Cache, NodeInfo};
+use crate::cache::{Cache, NodeInfo, Slot};
 
 /// Highest normalised score; the lowest is 0.
 pub const MAX_NODE_SCORE: i64 = 100;
@@ -146,6 +146,31 @@ pub struct View<'a> {
     pub now: Now,
     /// Since when the pod has been found unschedulable, if it has been.
     pub unschedulable_since: Option<headroom_core::Timestamp>,
+    /// A node as it would be: takes the place of the one in the cache.
+    pub(crate) overlay: Option<(Slot, &'a NodeInfo)>,
+}
+
+impl<'a> View<'a> {
+    /// The cluster at this time.
+    #[must_use]
+    pub const fn new(cache: &'a Cache, now: Now) -> Self {
+        Self { cache, now, unschedulable_since: None, overlay: None }
+    }
+
+    /// The node in a slot.
+    #[must_use]
+    pub fn row(&self, slot: Slot) -> Option<&'a NodeInfo> {
+        match self.overlay {
+            Some((at, row)) if at == slot => Some(row),
+            _ => self.cache.row(slot),
+        }
+    }
+
+    /// All nodes with their slots, by slot.
+    pub fn nodes(&self) -> impl Iterator<Item = (Slot, &'a NodeInfo)> + use<'a> {
+        let this = *self;
+        this.cache.nodes().filter_map(move |(slot, _)| Some((slot, this.row(slot)?)))
+    }
 }
 
 /// What a plugin reads of a pod besides its spec, as numbers: pods whose spec and numbers are equal form a class.
@@ -331,9 +356,18 @@ pub trait Plugin: Send + 'static {
         PreFilter::Continue(Self::Filter::default())
     }
     /// PreFilterExtensions.AddPod: `added` is taken to be on `node` as well.
-    fn add_pod(&self, _state: &mut Self::Filter, _pod: &PodInfo, _added: &PodInfo, _node: &NodeInfo) {}
+    fn add_pod(&self, _state: &mut Self::Filter, _pod: &PodInfo, _added: &PodInfo, _node: &NodeInfo, _view: &View<'_>) {
+    }
     /// PreFilterExtensions.RemovePod: `removed` is taken to be gone from `node`.
-    fn remove_pod(&self, _state: &mut Self::Filter, _pod: &PodInfo, _removed: &PodInfo, _node: &NodeInfo) {}
+    fn remove_pod(
+        &self,
+        _state: &mut Self::Filter,
+        _pod: &PodInfo,
+        _removed: &PodInfo,
+        _node: &NodeInfo,
+        _view: &View<'_>,
+    ) {
+    }
     /// Filter.
     fn filter(&self, _state: &Self::Filter, _pod: &PodInfo, _node: &NodeInfo) -> Status {
         Status::SUCCESS

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use headroom_core::{
     Str,
-    object::{Pod, PodSpec, Protocol, Qos},
+    memory::{ContainerKind, ContainerMemory, PodMemory},
+    object::{Pod, PodSpec, Protocol, Qos, VolumeKind},
     requests::{pod_non_zero_requests, pod_requests, qos},
     resource::Resources,
 };
@@ -19,6 +20,37 @@ pub struct HostPort {
     pub protocol: Protocol,
     /// Port, never 0.
     pub port: u16,
+}
+
+/// What the memory model reads of a spec.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SpecMemory {
+    /// Init containers, then app containers.
+    containers: Box<[ContainerMemory]>,
+    /// Sum of the size limits of volumes in memory, in bytes.
+    volumes: i64,
+}
+
+impl SpecMemory {
+    fn new(spec: &PodSpec) -> Self {
+        let one = |c: &headroom_core::object::Container, kind| ContainerMemory {
+            kind,
+            request: c.requests.memory,
+            limit: c.limits.memory,
+        };
+        let init = spec
+            .init_containers
+            .iter()
+            .map(|c| one(c, if c.restartable { ContainerKind::Sidecar } else { ContainerKind::Init }));
+        let volumes = spec.volumes.iter().filter_map(|v| match v.kind {
+            VolumeKind::MemoryEmptyDir(size) => size,
+            _ => None,
+        });
+        Self {
+            containers: init.chain(spec.containers.iter().map(|c| one(c, ContainerKind::App))).collect(),
+            volumes: volumes.fold(0, |sum, size| sum.saturating_add(size.max(0))),
+        }
+    }
 }
 
 /// What follows from a [`PodSpec`]; shared by all pods with an equal one.
@@ -36,6 +68,8 @@ pub struct SpecInfo {
     pub ports: Box<[HostPort]>,
     /// Quality of service class.
     pub qos: Qos,
+    /// For the memory model.
+    pub memory: SpecMemory,
 }
 
 impl SpecInfo {
@@ -57,6 +91,7 @@ impl SpecInfo {
             non_zero_memory: non_zero.memory,
             ports,
             qos: qos(&spec),
+            memory: SpecMemory::new(&spec),
             spec,
         }
     }
@@ -89,6 +124,31 @@ impl PodInfo {
     #[must_use]
     pub fn priority(&self) -> i32 {
         self.pod.spec.priority
+    }
+
+    /// The pod as the memory model reads it (interfaces.md 1, "Names on other objects").
+    #[must_use]
+    pub fn memory(&self) -> PodMemory<'_> {
+        let (meta, spec) = (&self.pod.meta, &self.pod.spec);
+        let annotation = |name: &str| meta.annotations.get(name).map(Str::as_str);
+        PodMemory {
+            containers: &self.spec.memory.containers,
+            qos: match self.spec.qos {
+                Qos::Guaranteed => headroom_core::memory::Qos::Guaranteed,
+                Qos::Burstable => headroom_core::memory::Qos::Burstable,
+                Qos::BestEffort => headroom_core::memory::Qos::BestEffort,
+            },
+            priority: spec.priority,
+            static_pod: self.pod.is_mirror(),
+            daemon_set: meta.controller().is_some_and(|o| o.kind == "DaemonSet"),
+            overhead: spec.overhead.memory.unwrap_or(0),
+            memory_volumes: self.spec.memory.volumes,
+            hint: annotation("headroom.dev/memory-hint").and_then(|v| headroom_core::quantity::value(v).ok()),
+            swap_never: annotation("headroom.dev/swap") == Some("never"),
+            allow_protected: annotation("headroom.dev/allow-protected-nodes") == Some("true"),
+            pod_request: spec.pod_requests.as_ref().and_then(|r| r.memory),
+            pod_limit: spec.pod_limits.as_ref().and_then(|r| r.memory),
+        }
     }
 }
 

@@ -290,7 +290,12 @@ impl Profile {
     ///
     /// # Errors
     /// The text of a plugin's failure, which ends the cycle.
-    fn filter(&self, state: &CycleState, pod: &PodInfo, node: &NodeInfo) -> Result<Option<Rejection>, String> {
+    pub(crate) fn filter(
+        &self,
+        state: &CycleState,
+        pod: &PodInfo,
+        node: &NodeInfo,
+    ) -> Result<Option<Rejection>, String> {
         for i in self.at(Point::Filter) {
             let Some(own) = &state.filter[*i] else { continue };
             let status = self.plugins[*i].filter(own, pod, node);
@@ -315,6 +320,7 @@ impl Profile {
         pod: &PodInfo,
         node: &NodeInfo,
         nominated: &Nominated,
+        view: &View<'_>,
     ) -> Result<Option<Rejection>, String> {
         let mut others = nominated.before(pod, &node.name).peekable();
         if others.peek().is_some() {
@@ -324,7 +330,7 @@ impl Profile {
                 crowded.add(other.clone());
                 for i in self.at(Point::PreFilter) {
                     if let Some(own) = &mut state.filter[*i] {
-                        self.plugins[*i].add_pod(own, pod, other, &crowded);
+                        self.plugins[*i].add_pod(own, pod, other, &crowded, view);
                     }
                 }
             }

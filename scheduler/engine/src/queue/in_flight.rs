@@ -28,10 +28,6 @@ pub(super) enum Missed {
 }
 
 impl InFlight {
-    pub(super) fn len(&self) -> usize {
-        self.pods.len()
-    }
-
     pub(super) fn events(&self) -> usize {
         self.events.len()
     }
@@ -96,7 +92,7 @@ mod tests {
         f.done("a");
         assert_eq!((f.events(), count(&f, "b")), (1, Some(1)));
         f.done("b");
-        assert_eq!((f.events(), f.len()), (0, 0));
+        assert_eq!((f.events(), f.pods.len()), (0, 0));
     }
 
     #[test]

@@ -412,6 +412,6 @@ impl Queue {
     }
 
     fn view<'a>(&self, cx: &QueueCx<'a>) -> View<'a> {
-        View { cache: cx.cache, now: cx.now, unschedulable_since: None }
+        View::new(cx.cache, cx.now)
     }
 }

@@ -43,7 +43,7 @@ fn with(p: PodBuilder, required: Option<Vec<NodeSelectorTerm>>, preferred: Vec<(
 
 fn pre_filter(plugin: &NodeAffinity, p: &PodInfo) -> PreFilter<()> {
     let cache = Cache::default();
-    plugin.pre_filter(p, &View { cache: &cache, now: Now::default(), unschedulable_since: None })
+    plugin.pre_filter(p, &View::new(&cache, Now::default()))
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn scores_preferences_and_added_ones() {
     let p =
         with(pod("p"), None, vec![(10, by_label(req("zone", Operator::In, &["a"]))), (3, NodeSelectorTerm::default())]);
     let cache = Cache::default();
-    let view = View { cache: &cache, now: Now::default(), unschedulable_since: None };
+    let view = View::new(&cache, Now::default());
     let PreScore::Continue(terms) = plugin.pre_score(&p, &[], &view) else { panic!() };
     let n = NodeInfo::new(node("n").label("zone", "a").label("fast", "").label("pool", "x").arc());
     assert_eq!(plugin.score(&terms, &p, &n), Ok(15));

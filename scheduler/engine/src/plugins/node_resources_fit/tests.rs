@@ -104,7 +104,7 @@ fn arguments_are_validated() {
 fn hints() {
     let fit = plugin("{}");
     let cache = Cache::default();
-    let view = View { cache: &cache, now: Now::default(), unschedulable_since: None };
+    let view = View::new(&cache, Now::default());
     let p = PodInfo::new(pod("p").requests("2", "1Gi").arc());
     let hint = |change: Change| fit.hint(&change, &p, &view);
     let (small, big, bigger) = (

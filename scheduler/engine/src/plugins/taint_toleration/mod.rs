@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn scores_soft_taints() {
         let cache = Cache::default();
-        let view = View { cache: &cache, now: Now::default(), unschedulable_since: None };
+        let view = View::new(&cache, Now::default());
         let p = PodInfo::new(pod("p").tolerates("a", Some(Effect::NoSchedule), None).tolerates("b", None, None).arc());
         let PreScore::Continue(state) = TaintToleration.pre_score(&p, &[], &view) else { panic!() };
         let n = NodeInfo::new(
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn hints_only_when_the_taint_goes() {
         let cache = Cache::default();
-        let view = View { cache: &cache, now: Now::default(), unschedulable_since: None };
+        let view = View::new(&cache, Now::default());
         let p = PodInfo::new(pod("p").arc());
         let (tainted, clean) = (node("n").taint("k", "", Effect::NoSchedule).arc(), node("n").arc());
         let hint = |old: Option<_>, new| TaintToleration.hint(&Change::Node { old, new: Some(new) }, &p, &view);

@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn says_what() {
         let cache = Cache::default();
-        let view = View { cache: &cache, now: Now::default(), unschedulable_since: None };
+        let view = View::new(&cache, Now::default());
         let p = PodInfo::new(pod("p").spec(|s| s.unsupported = "resource claims".into()).arc());
         let PreFilter::Reject(status) = Unsupported.pre_filter(&p, &view) else { panic!() };
         assert_eq!(status.message(), "pod needs what this scheduler does not support: resource claims");

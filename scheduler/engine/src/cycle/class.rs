@@ -1,0 +1,347 @@
+//! Classes of equal pods: columns of verdicts and scores per node, of which only what changed is worked out anew
+//! (DESIGN.md parts 5 and 13).
+//!
+//! A class is what pods have in common that plugins read: profile, spec, and the numbers of `Plugin::signature`. Per
+//! node it keeps the verdict, the raw scores, the normalised scores, the total and the tie key, with the generation of
+//! the node that they were computed from. A decision refills the rows whose generation changed, normalises again what
+//! hangs on a changed minimum or maximum, and takes the best total. The result is that of `plain`, bit for bit.
+
+use std::sync::Arc;
+
+use super::{
+    Nominated,
+    plain::{Choice, Failure, Verdict},
+    tie::TieBreaker,
+};
+use crate::{
+    cache::Slot,
+    fit_error::FitError,
+    framework::{
+        Code, Column, CycleState, Narrowed, Normalized, PodInfo, Point, PreFiltered, Probe, Profile, Rejection,
+        Signature, SpecInfo, TieKey, View,
+    },
+};
+
+/// Most classes kept.
+const MAX_CLASSES: usize = 256;
+/// Most bytes of columns kept, about. The class used last stays in any case.
+const MAX_CLASS_BYTES: usize = 8 << 20;
+/// When more than this part of the rows has changed, everything is normalised anew.
+const MANY: usize = 4;
+
+#[derive(Debug)]
+struct Class {
+    profile: usize,
+    spec: Arc<SpecInfo>,
+    signature: Signature,
+    epoch: u64,
+    last_used: u64,
+    state: CycleState,
+    narrowed: Option<Narrowed>,
+    /// By slot, the generation that the row was made from; 0 = no node.
+    generations: Vec<u64>,
+    feasible: Vec<bool>,
+    feasible_count: usize,
+    rejections: Vec<Option<Box<Rejection>>>,
+    columns: Vec<(usize, Column)>,
+    /// Valid for feasible rows as of the last normalising.
+    totals: Vec<i64>,
+    ties: Vec<TieKey>,
+    /// Rows refilled since the last normalising.
+    changed: Vec<u32>,
+    /// Nothing was normalised yet.
+    fresh: bool,
+}
+
+/// The classes, least recently used ones evicted.
+#[derive(Debug, Default)]
+pub(crate) struct Classes {
+    all: Vec<Class>,
+    clock: u64,
+    scratch: Signature,
+}
+
+impl Classes {
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Bytes of all columns, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.all.iter().map(Class::bytes).sum()
+    }
+
+    /// The decision for a pod; `None` when it belongs to no class and has to go the plain way.
+    #[allow(clippy::too_many_arguments, reason = "the same as the plain path, and the profile's place")]
+    pub(crate) fn decide(
+        &mut self,
+        at: usize,
+        profile: &Profile,
+        pod: &PodInfo,
+        view: &View<'_>,
+        nominated: &Nominated,
+        ties: TieBreaker,
+        probe: &mut dyn Probe,
+    ) -> Option<Verdict> {
+        // Columns know nothing of pods that are nominated somewhere.
+        if !profile.reads_nodes_only(pod) || (!nominated.is_empty() && nominated.any_before(pod)) {
+            return None;
+        }
+        if view.cache.node_count() == 0 {
+            return None;
+        }
+        let index = self.find_or_make(at, profile, pod, view, probe)?;
+        let class = &mut self.all[index];
+        match class.decide(profile, pod, view, ties, probe) {
+            Some(verdict) => Some(verdict),
+            None => {
+                // A plugin failed: the plain path says how.
+                self.all.swap_remove(index);
+                None
+            }
+        }
+    }
+
+    fn find_or_make(
+        &mut self,
+        at: usize,
+        profile: &Profile,
+        pod: &PodInfo,
+        view: &View<'_>,
+        probe: &mut dyn Probe,
+    ) -> Option<usize> {
+        self.clock += 1;
+        profile.signature(pod, view, &mut self.scratch);
+        let epoch = profile.epoch(view);
+        let found = self
+            .all
+            .iter()
+            .position(|c| c.profile == at && Arc::ptr_eq(&c.spec, &pod.spec) && c.signature == self.scratch);
+        if let Some(index) = found {
+            let class = &mut self.all[index];
+            class.last_used = self.clock;
+            if class.epoch == epoch {
+                return Some(index);
+            }
+            // What plugins read of the rest of the cluster changed.
+            self.all.swap_remove(index);
+        }
+        let PreFiltered::Go(mut state, narrowed) = profile.pre_filter(pod, view, probe) else { return None };
+        profile.pre_score(&mut state, pod, &[], view).ok()?;
+        let columns = profile.scoring(&state).map(|i| (i, profile.new_column(i))).collect();
+        self.all.push(Class {
+            profile: at,
+            spec: pod.spec.clone(),
+            signature: self.scratch.clone(),
+            epoch,
+            last_used: self.clock,
+            state,
+            narrowed,
+            generations: Vec::new(),
+            feasible: Vec::new(),
+            feasible_count: 0,
+            rejections: Vec::new(),
+            columns,
+            totals: Vec::new(),
+            ties: Vec::new(),
+            changed: Vec::new(),
+            fresh: true,
+        });
+        let index = self.all.len() - 1;
+        self.all[index].resize(view.cache.slots());
+        self.evict();
+        // The class made last is the newest: it is never evicted, but may have moved.
+        self.all.iter().position(|c| c.last_used == self.clock)
+    }
+
+    fn evict(&mut self) {
+        while self.all.len() > 1 && (self.all.len() > MAX_CLASSES || self.bytes() > MAX_CLASS_BYTES) {
+            let Some(oldest) = (0..self.all.len()).min_by_key(|i| self.all[*i].last_used) else { return };
+            self.all.swap_remove(oldest);
+        }
+    }
+}
+
+impl Class {
+    fn bytes(&self) -> usize {
+        let row = 8 + 1 + 8 + 8 + size_of::<TieKey>() + self.columns.iter().map(|(_, c)| c.row_bytes()).sum::<usize>();
+        let rejections = self.generations.len() - self.feasible_count;
+        row * self.generations.len() + rejections * size_of::<Rejection>() + self.signature.bytes()
+    }
+
+    fn resize(&mut self, slots: usize) {
+        self.generations.resize(slots, 0);
+        self.feasible.resize(slots, false);
+        self.rejections.resize_with(slots, || None);
+        self.totals.resize(slots, i64::MIN);
+        self.ties.resize(slots, TieKey::default());
+        for (_, column) in &mut self.columns {
+            column.resize(slots);
+        }
+    }
+
+    /// Refills the rows of nodes that changed. `None` when a plugin failed.
+    fn refresh(&mut self, profile: &Profile, pod: &PodInfo, view: &View<'_>) -> Option<()> {
+        let generations = view.cache.generations();
+        if self.generations.len() != generations.len() {
+            self.resize(generations.len());
+        }
+        for (slot, generation) in generations.iter().enumerate() {
+            if self.generations[slot] != *generation {
+                self.refill(slot, *generation, profile, pod, view)?;
+            }
+        }
+        Some(())
+    }
+
+    fn refill(
+        &mut self,
+        slot: usize,
+        generation: u64,
+        profile: &Profile,
+        pod: &PodInfo,
+        view: &View<'_>,
+    ) -> Option<()> {
+        self.changed.push(slot as u32);
+        self.generations[slot] = generation;
+        let rejection = match view.cache.row(slot as Slot) {
+            None => None,
+            Some(node) => match &self.narrowed {
+                Some(narrowed) if !narrowed.names.contains(&node.name) => Some(narrowed.others.clone()),
+                _ => profile.filter(&self.state, pod, node).ok()?,
+            },
+        };
+        let feasible = generation != 0 && rejection.is_none();
+        self.feasible_count = self.feasible_count - usize::from(self.feasible[slot]) + usize::from(feasible);
+        self.feasible[slot] = feasible;
+        match (rejection, &mut self.rejections[slot]) {
+            (Some(new), Some(old)) => **old = new,
+            (Some(new), place) => *place = Some(Box::new(new)),
+            (None, place) => *place = None,
+        }
+        if let Some(node) = view.cache.row(slot as Slot).filter(|_| feasible) {
+            for (plugin, column) in &mut self.columns {
+                profile.score(*plugin, &self.state, column, slot, pod, node).ok()?;
+            }
+            self.ties[slot] = profile.tie_key(&self.state, pod, node);
+        } else {
+            self.totals[slot] = i64::MIN;
+        }
+        Some(())
+    }
+
+    /// Normalises and sums up. `None` when a plugin's score left its range.
+    fn total(&mut self, profile: &Profile) -> Option<()> {
+        let mut all = self.fresh || self.changed.len() * MANY > self.feasible.len();
+        let fresh = all;
+        for (plugin, column) in &mut self.columns {
+            let done = profile.plugins[*plugin].normalize(column, &self.feasible, &self.changed, fresh).ok()?;
+            all |= done == Normalized::All;
+        }
+        // Without any score plugin every node gets 1 (reference 1.6).
+        let base = i64::from(profile.at(Point::Score).is_empty());
+        if all {
+            self.totals.fill(base);
+            for (plugin, column) in &self.columns {
+                let weight = profile.weights[*plugin];
+                for (total, score) in self.totals.iter_mut().zip(column.normalized()) {
+                    *total = total.saturating_add(i64::from(*score).saturating_mul(weight));
+                }
+            }
+            for (total, feasible) in self.totals.iter_mut().zip(&self.feasible) {
+                if !feasible {
+                    *total = i64::MIN;
+                }
+            }
+        } else {
+            for row in &self.changed {
+                let row = *row as usize;
+                self.totals[row] = if self.feasible[row] {
+                    self.columns.iter().fold(base, |total, (plugin, column)| {
+                        let score = i64::from(column.normalized()[row]);
+                        total.saturating_add(score.saturating_mul(profile.weights[*plugin]))
+                    })
+                } else {
+                    i64::MIN
+                };
+            }
+        }
+        self.changed.clear();
+        self.fresh = false;
+        Some(())
+    }
+
+    fn decide(
+        &mut self,
+        profile: &Profile,
+        pod: &PodInfo,
+        view: &View<'_>,
+        ties: TieBreaker,
+        probe: &mut dyn Probe,
+    ) -> Option<Verdict> {
+        probe.enter(Point::Filter);
+        let refreshed = self.refresh(profile, pod, view);
+        let code = if self.feasible_count == 0 { Code::Unschedulable } else { Code::Success };
+        probe.exit(Point::Filter, if refreshed.is_some() { code } else { Code::Error });
+        refreshed?;
+        let result = match self.feasible_count {
+            0 => Err(Failure::Fit(Box::new(self.fit_error(view.cache.node_count())))),
+            1 => {
+                let slot = self.feasible.iter().position(|f| *f)? as Slot;
+                Ok(Choice { slot, total: None, feasible: 1, ties: 1 })
+            }
+            _ => {
+                probe.enter(Point::Score);
+                let done = self.total(profile);
+                probe.exit(Point::Score, if done.is_some() { Code::Success } else { Code::Error });
+                done?;
+                Ok(self.choose(view.cache.name_hashes(), ties)?)
+            }
+        };
+        let mut rejected = Vec::new();
+        if result.is_err() && !profile.at(Point::PostFilter).is_empty() {
+            rejected = view
+                .cache
+                .nodes()
+                .filter_map(|(slot, node)| {
+                    let rejection = self.rejections.get(slot as usize)?.as_ref()?;
+                    Some((node.name.clone(), rejection.status.code()))
+                })
+                .collect();
+        }
+        Some(Verdict { result, rejected })
+    }
+
+    fn choose(&self, hashes: &[u64], ties: TieBreaker) -> Option<Choice> {
+        let best = self.totals.iter().copied().max()?;
+        let mut winner: Option<(TieKey, u64, usize)> = None;
+        let mut count = 0;
+        for (slot, total) in self.totals.iter().enumerate() {
+            if *total != best || !self.feasible[slot] {
+                continue;
+            }
+            count += 1;
+            let tie = self.ties[slot];
+            // The rank is worked out only where the key does not decide.
+            if winner.is_none_or(|(t, _, _)| tie >= t) {
+                let rank = ties.rank(*hashes.get(slot)?);
+                if winner.is_none_or(|(t, r, _)| (tie, rank) > (t, r)) {
+                    winner = Some((tie, rank, slot));
+                }
+            }
+        }
+        let (_, _, slot) = winner?;
+        Some(Choice { slot: slot as Slot, total: Some(best), feasible: self.feasible_count, ties: count })
+    }
+
+    fn fit_error(&self, nodes: usize) -> FitError {
+        let mut error = FitError::new(nodes);
+        for rejection in self.rejections.iter().flatten() {
+            error.add(rejection);
+        }
+        if let Some(narrowed) = &self.narrowed {
+            error.rejectors = error.rejectors.union(narrowed.plugins);
+        }
+        error
+    }
+}
