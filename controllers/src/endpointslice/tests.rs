@@ -525,7 +525,8 @@ proptest! {
         let mut pods: BTreeMap<String, (bool, bool, u16)> = BTreeMap::new();
         for step in steps {
             for (i, state, number) in step {
-                let p = backend(i).container(container("c").port("http", 1 + u16::from(number), 0));
+                // Another port is another pod under the same name.
+                let p = backend(i).uid(&format!("u{i}-{number}")).container(container("c").port("http", 1 + u16::from(number), 0));
                 let name = format!("p{i}");
                 let number = if named { 1 + u16::from(number) } else { 8080 };
                 match state {
