@@ -72,7 +72,7 @@ pub(crate) async fn run(shared: Arc<Shared>, in_flight: usize) {
     let mut pods = watch_pods(&shared.client, streaming);
     let mut writes: FuturesUnordered<BoxFuture<'static, (Write, Outcome)>> = FuturesUnordered::new();
     let (mut on_pods, mut on_nodes) = (0usize, 0usize);
-    shared.change(|world, now| world.start(now));
+    shared.change(World::start);
     loop {
         let (next, relist) = shared.read(|world, now| {
             world.step(now);
@@ -103,21 +103,22 @@ pub(crate) async fn run(shared: Arc<Shared>, in_flight: usize) {
         tokio::select! {
             () = shared.wake.notified() => {}
             () = timer => {}
-            Some(done) = writes.next(), if !writes.is_empty() => {
-                let mut done = Some(done);
-                for _ in 0..BATCH {
+            Some(first) = writes.next(), if !writes.is_empty() => {
+                let mut done = Some(first);
+                // Nothing is taken that is not handled: the last round takes no more.
+                for left in (0..BATCH).rev() {
                     let Some((write, outcome)) = done.take() else { break };
                     match &write {
                         Write::PodStatus { .. } | Write::PodDelete { .. } => on_pods -= 1,
                         Write::Lease { .. } | Write::NodeStatus { .. } => on_nodes -= 1,
                     }
-                    shared.read(|world, now| world.node_written(&write, outcome, now));
-                    done = writes.next().now_or_never().flatten();
+                    shared.read(|world, now| world.written(&write, outcome, now));
+                    done = if left > 0 { writes.next().now_or_never().flatten() } else { None };
                 }
             }
-            Some(event) = pods.next() => {
-                let mut event = Some(event);
-                for _ in 0..BATCH {
+            Some(first) = pods.next() => {
+                let mut event = Some(first);
+                for left in (0..BATCH).rev() {
                     let Some(one) = event.take() else { break };
                     if let Err(error) = &one
                         && streaming
@@ -129,7 +130,7 @@ pub(crate) async fn run(shared: Arc<Shared>, in_flight: usize) {
                         break;
                     }
                     observe(&shared, one);
-                    event = pods.next().now_or_never().flatten();
+                    event = if left > 0 { pods.next().now_or_never().flatten() } else { None };
                 }
             }
         }
@@ -270,7 +271,7 @@ pub(crate) async fn register(shared: &Arc<Shared>, untaint: bool, in_flight: usi
     });
     let mut results = futures::stream::iter(nodes)
         .map(|(index, name, object)| async move {
-            let result = register_one(&shared.client, &name, &object, untaint).await;
+            let result = register_one(&shared.client, index, &name, &object, untaint).await;
             (index, name, result)
         })
         .buffer_unordered(in_flight);
@@ -287,6 +288,7 @@ pub(crate) async fn register(shared: &Arc<Shared>, untaint: bool, in_flight: usi
 
 async fn register_one(
     client: &kube::Client,
+    index: usize,
     name: &str,
     object: &Value,
     untaint: bool,
@@ -301,7 +303,10 @@ async fn register_one(
         if for_good || tokio::time::Instant::now() >= give_up {
             return Err(error);
         }
-        tracing::warn!(node = name, %error, "registration failed; trying again");
+        // Every node has the same trouble: the first one speaks for all.
+        if index == 0 {
+            tracing::warn!(node = name, %error, "registration failed; trying again");
+        }
         tokio::time::sleep(REGISTER_RETRY).await;
     }
 }

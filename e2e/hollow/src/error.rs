@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-/// An error of [`crate::Hollow`], its configuration or its servers. Each message says what, where and what to do.
+/// An error of [`crate::Hollow`], its configuration or its servers. Each message says what, where and what to do; the cause is
+/// its `source`.
 #[derive(Debug, thiserror::Error)]
 pub enum HollowError {
     /// A value of the configuration is wrong.
@@ -14,7 +15,7 @@ pub enum HollowError {
         problem: String,
     },
     /// The configuration file could not be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     File {
         /// The file.
         path: PathBuf,
@@ -26,7 +27,7 @@ pub enum HollowError {
     #[error("cannot use the kubeconfig: {0}")]
     Kubeconfig(String),
     /// A node could not be registered.
-    #[error("cannot register node {node}: {source}; is the API server up and may this identity create nodes?")]
+    #[error("cannot register node {node}; is the API server up, and may this identity create nodes?")]
     Register {
         /// The node's name.
         node: String,
@@ -38,7 +39,7 @@ pub enum HollowError {
     #[error("cannot make a serving certificate: {0}")]
     Certificate(String),
     /// A listener could not be opened.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: std::net::SocketAddr,

@@ -45,8 +45,8 @@ pub(crate) enum Decision {
 /// One kubelet's caches.
 #[derive(Debug, Default)]
 pub(crate) struct Authorizer {
-    tokens: Mutex<HashMap<String, (Instant, UserInfo)>>,
-    access: Mutex<HashMap<(String, &'static str), (Instant, bool)>>,
+    tokens: Cache<String, UserInfo>,
+    access: Cache<(String, &'static str), bool>,
 }
 
 /// Subresources of `nodes` of which any one lets a request through (fine-grained kubelet authorisation): the special

@@ -163,11 +163,14 @@ fn a_curve_can_be_replaced_and_memory_given_back() {
     assert!(!node.set_curve(owner(9), Curve::constant(1), None, 0));
 }
 
+/// Curve points (second, MiB), hot share, limit and swap allowance in MiB.
+type PodCase = (Vec<(u64, u64)>, f64, Option<u64>, u64);
+
 #[derive(Debug, Clone)]
 struct Case {
     ram: u64,
     swap: u64,
-    pods: Vec<(Vec<(u64, u64)>, f64, Option<u64>, u64)>,
+    pods: Vec<PodCase>,
 }
 
 fn case() -> impl Strategy<Value = Case> {

@@ -180,8 +180,8 @@ impl World {
         self.nodes.get(index).map_or(0, |node| node.slow)
     }
 
-    /// The outcome of a node's write.
-    pub(crate) fn node_written(&mut self, write: &super::Write, outcome: Outcome, now: Millis) {
+    /// The outcome of a write.
+    pub(crate) fn written(&mut self, write: &super::Write, outcome: Outcome, now: Millis) {
         match write {
             super::Write::Lease { node, method, .. } => self.lease_written(*node, *method, outcome, now),
             super::Write::NodeStatus { node, .. } => self.status_written(*node, &outcome, now),

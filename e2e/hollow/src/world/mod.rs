@@ -162,14 +162,13 @@ impl World {
 
     /// Starts leases, status reports and the memory model; to be called once all nodes are registered.
     ///
-    /// The first round is spread over the interval, so that a thousand nodes never renew at once.
+    /// Leases are written at once, as a starting kubelet does; later rounds are spread over the interval.
     pub(crate) fn start(&mut self, now: Millis) {
         let count = self.nodes.len().max(1) as u64;
         for index in 0..self.nodes.len() {
             let share = |interval: Millis| interval.saturating_mul(index as u64) / count;
-            let (lease, status) = (share(self.lease_interval), share(self.status_interval));
-            self.arm_lease(index, now.saturating_add(lease));
-            let first = now.saturating_add(status).saturating_add(self.status_interval / 2);
+            self.arm_lease(index, now);
+            let first = now.saturating_add(share(self.status_interval)).saturating_add(self.status_interval / 2);
             self.nodes[index].status_at = first;
             self.arm(first, Timer::Status(index));
         }
@@ -207,7 +206,7 @@ impl World {
         }
     }
 
-    /// The next write on a pod, if any: the caller reports its outcome with [`World::pod_written`].
+    /// The next write on a pod, if any: the caller reports its outcome with [`World::written`].
     pub(crate) fn take_pod_write(&mut self) -> Option<Write> {
         if self.paused {
             return None;
@@ -220,7 +219,7 @@ impl World {
         None
     }
 
-    /// The next write on a node or lease, if any; its outcome goes to [`World::node_written`].
+    /// The next write on a node or lease, if any; its outcome goes to [`World::written`].
     pub(crate) fn take_node_write(&mut self, now: Millis) -> Option<Write> {
         if self.paused {
             return None;

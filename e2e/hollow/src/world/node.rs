@@ -39,7 +39,10 @@ pub(crate) struct Node {
     range: u32,
     addresses: [u64; 16],
     pub(super) lease_version: Option<String>,
+    /// Believed not to exist, so that it is created.
     pub(super) lease_missing: bool,
+    /// Written at least once.
+    pub(super) lease_known: bool,
     /// A late renewal of a slow node, due then.
     pub(super) lease_deferred: bool,
     pub(super) lease_at: Millis,
@@ -83,7 +86,8 @@ impl Node {
             range: POD_BASE.saturating_add(offset),
             addresses: [0; 16],
             lease_version: None,
-            lease_missing: false,
+            lease_missing: true,
+            lease_known: false,
             lease_deferred: false,
             lease_at: now,
             lease_ok: now,

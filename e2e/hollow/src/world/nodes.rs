@@ -85,19 +85,25 @@ impl World {
     }
 
     /// The outcome of a lease renewal.
-    pub(crate) fn lease_written(&mut self, index: usize, method: LeaseMethod, outcome: Outcome, now: Millis) {
+    pub(super) fn lease_written(&mut self, index: usize, method: LeaseMethod, outcome: Outcome, now: Millis) {
         let interval = self.lease_interval;
+        let count = self.nodes.len().max(1) as u64;
         let Some(node) = self.nodes.get_mut(index) else { return };
         match outcome {
             Outcome::Done(version) => {
                 node.lease_version = version;
                 node.lease_missing = false;
+                // A lease that exists is renewed right after it was read.
                 if method == LeaseMethod::Get {
                     return self.node_queue.push_back(Timer::Lease(index));
                 }
                 let gap = now.saturating_sub(node.lease_ok);
                 node.lease_ok = now;
-                self.arm_lease(index, now.saturating_add(interval));
+                // After the first write the renewals are spread over the interval, so that a thousand nodes never
+                // renew at once.
+                let first = !std::mem::replace(&mut node.lease_known, true);
+                let spread = interval / 4 + interval.saturating_mul(index as u64 * 3) / (count * 4);
+                self.arm_lease(index, now.saturating_add(if first { spread } else { interval }));
                 // The node may have been marked Unknown meanwhile; a kubelet sees that and reports at once.
                 if gap > interval.saturating_mul(2) {
                     if let Some(node) = self.nodes.get_mut(index) {
@@ -120,7 +126,7 @@ impl World {
     }
 
     /// The outcome of a status report.
-    pub(crate) fn status_written(&mut self, index: usize, outcome: &Outcome, now: Millis) {
+    pub(super) fn status_written(&mut self, index: usize, outcome: &Outcome, now: Millis) {
         let interval = if *outcome == Outcome::Failed { NODE_RETRY } else { self.status_interval };
         if let Some(node) = self.nodes.get_mut(index) {
             // A report that was asked for while this one was under way comes first.

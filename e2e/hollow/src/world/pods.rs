@@ -295,7 +295,7 @@ impl World {
     }
 
     /// The outcome of a write on a pod.
-    pub(crate) fn pod_written(&mut self, key: u64, delete: bool, outcome: &Outcome, now: Millis) {
+    pub(super) fn pod_written(&mut self, key: u64, delete: bool, outcome: &Outcome, now: Millis) {
         let Some(pod) = self.pods.get_mut(&key) else { return };
         pod.writing = false;
         match outcome {
@@ -305,9 +305,9 @@ impl World {
                     self.enqueue(key, now);
                 }
             }
-            // Another UID has the name, or nobody: this pod is gone.
-            Outcome::NotFound | Outcome::Conflict => self.remove(key),
-            Outcome::Failed => {
+            Outcome::NotFound => self.remove(key),
+            // A conflict: another pod has the name by now, and the watch will say so; or too much contention.
+            Outcome::Conflict | Outcome::Failed => {
                 pod.status_dirty |= !delete;
                 pod.delete_wanted |= delete;
                 pod.retry = pod.retry.saturating_mul(2).clamp(RETRY_FIRST, RETRY_MAX);

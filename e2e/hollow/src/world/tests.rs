@@ -39,11 +39,11 @@ fn run(world: &mut World, from: Millis, to: Millis) -> Vec<Write> {
     while now <= to {
         world.step(now);
         while let Some(write) = world.take_pod_write() {
-            world.node_written(&write, Outcome::Done(None), now);
+            world.written(&write, Outcome::Done(None), now);
             writes.push(write);
         }
         while let Some(write) = world.take_node_write(now) {
-            world.node_written(&write, Outcome::Done(Some("7".to_owned())), now);
+            world.written(&write, Outcome::Done(Some("7".to_owned())), now);
         }
         now += 500;
     }
@@ -116,21 +116,28 @@ fn leases_are_staggered_and_renewed_with_their_version() {
         world.step(now);
         while let Some(write) = world.take_node_write(now) {
             if let Write::Lease { node, method, body, .. } = &write {
-                let first = *method == LeaseMethod::Get;
-                if *method == LeaseMethod::Update {
-                    assert_eq!(body["metadata"]["resourceVersion"], "7");
+                let version = &body["metadata"]["resourceVersion"];
+                match method {
+                    LeaseMethod::Create => assert_eq!((now, version), (T0, &Value::Null), "created at once"),
+                    LeaseMethod::Update => {
+                        assert_eq!(version, "7");
+                        times.push((*node, now - T0));
+                    }
+                    LeaseMethod::Get => {}
                 }
-                if !first {
-                    times.push((*node, now - T0));
-                }
-                let outcome = if first { Outcome::NotFound } else { Outcome::Done(Some("7".to_owned())) };
-                world.node_written(&write, outcome, now);
+                // Half of them exist already.
+                let exists = *method == LeaseMethod::Create && node % 2 == 0;
+                let outcome = if exists { Outcome::Conflict } else { Outcome::Done(Some("7".to_owned())) };
+                world.written(&write, outcome, now);
             }
         }
     }
-    assert_eq!(times.len(), 30);
-    let starts: BTreeSet<Millis> = times.iter().map(|(_, at)| at % 10_000).collect();
-    assert_eq!(starts.len(), 10, "{times:?}");
+    let starts: BTreeSet<Millis> = times.iter().filter(|(_, at)| *at >= 10_000).map(|(_, at)| at % 10_000).collect();
+    assert_eq!(starts.len(), 10, "spread over the interval: {times:?}");
+    for node in 0..10 {
+        let own: Vec<Millis> = times.iter().filter(|(n, _)| *n == node).map(|(_, at)| *at).collect();
+        assert!(own.len() >= 3 && own.windows(2).skip(1).all(|pair| pair[1] - pair[0] == 10_000), "{own:?}");
+    }
 }
 
 #[test]
@@ -158,7 +165,7 @@ fn dead_nodes_are_silent_and_come_back_whole() {
     let mut kinds = Vec::new();
     while let Some(write) = world.take_node_write(T0 + 60_000) {
         kinds.push(matches!(write, Write::NodeStatus { .. }));
-        world.node_written(&write, Outcome::Done(Some("8".to_owned())), T0 + 60_000);
+        world.written(&write, Outcome::Done(Some("8".to_owned())), T0 + 60_000);
     }
     assert!(kinds.contains(&true) && kinds.contains(&false), "a lease and a status at once");
     assert_eq!(phases(&run(&mut world, T0 + 60_000, T0 + 62_000)), ["a Succeeded", "b Running", "a delete"]);
@@ -178,17 +185,20 @@ fn what_is_missing_in_a_list_is_gone() {
 }
 
 #[test]
-fn failed_writes_are_tried_again_and_foreign_uids_end_it() {
+fn failed_writes_are_tried_again_until_the_pod_is_gone() {
     let mut world = world("w=1:1Gi");
     world.apply(&wire(&pod("a", "w-1", "100Mi")), T0);
     world.step(T0 + 500);
     let write = world.take_pod_write().unwrap();
     assert!(world.take_pod_write().is_none());
-    world.node_written(&write, Outcome::Failed, T0 + 500);
+    world.written(&write, Outcome::Failed, T0 + 500);
     assert!(world.take_pod_write().is_none(), "not at once");
     world.step(T0 + 1000);
     let write = world.take_pod_write().unwrap();
-    world.node_written(&write, Outcome::Conflict, T0 + 1000);
+    world.written(&write, Outcome::Conflict, T0 + 1000);
+    world.step(T0 + 2000);
+    let write = world.take_pod_write().unwrap();
+    world.written(&write, Outcome::NotFound, T0 + 2000);
     assert!(world.pods.is_empty());
 }
 
