@@ -139,9 +139,10 @@ impl MemoryIndex {
         let candidate = self.candidate(pod, now);
         // A static pod is in the sample under the hash of its manifest.
         let uid = pod.pod.meta.annotations.get("kubernetes.io/config.hash").unwrap_or(pod.uid());
-        let headroom = info.headroom.as_deref();
-        let usage = headroom.and_then(|h| h.usage(uid)).copied();
-        let sample_at = headroom.and_then(|h| h.sample.as_ref()).map_or(now, |s| s.at);
+        let sampled = info.headroom.as_deref().and_then(|h| Some((h, h.sample.as_ref()?.at)));
+        let usage = sampled.and_then(|(h, _)| h.usage(uid)).copied();
+        // Without a sample the pod is in flight whatever its phase.
+        let sample_at = sampled.map_or(Timestamp(0), |(_, at)| at);
         let tracked = TrackedPod {
             reserved: candidate.demand.reserved,
             demand: candidate.demand.total,

@@ -313,7 +313,8 @@ impl Cache {
         }
         for pod in self.pods.values() {
             let slot = fresh.slot_for(&self.rows[pod.slot as usize].name);
-            fresh.put(PodInfo::new(pod.info.pod.clone()), slot, pod.assumed);
+            let info = fresh.info(pod.info.pod.clone(), None);
+            fresh.put(info, slot, pod.assumed);
         }
         fresh
     }

@@ -159,8 +159,9 @@ fn build_profile(
     let multi = merge_multi_point(registry, &config.plugins.multi_point);
     let mut b = Builder { path, config, registry, plugins: Vec::new(), indices: HashMap::new() };
     b.plugins.push(Erased::boxed(unsupported::Unsupported));
-    for (i, p) in multi.iter().enumerate() {
-        b.plugin(&|| format!("plugins.multiPoint.enabled[{i}].name"), &p.name)?;
+    for p in &multi {
+        let given = config.plugins.multi_point.enabled.iter().position(|u| u.name == p.name).unwrap_or(0);
+        b.plugin(&|| format!("plugins.multiPoint.enabled[{given}].name"), &p.name)?;
     }
     let mut points: [Vec<usize>; Point::ALL.len()] = Default::default();
     for point in Point::ALL {

@@ -26,6 +26,8 @@ use crate::{
 const MAX_CLASSES: usize = 256;
 /// Most bytes of columns kept, about. The class used last stays in any case.
 const MAX_CLASS_BYTES: usize = 8 << 20;
+/// Rows whose generations are compared at once.
+const STRETCH: usize = 64;
 /// When more than this part of the rows has changed, everything is normalised anew.
 const MANY: usize = 4;
 
@@ -186,9 +188,16 @@ impl Class {
         if self.generations.len() != generations.len() {
             self.resize(generations.len());
         }
-        for (slot, generation) in generations.iter().enumerate() {
-            if self.generations[slot] != *generation {
-                self.refill(slot, *generation, profile, pod, view)?;
+        // Most nodes have not changed: whole stretches are compared at once.
+        for (stretch, theirs) in generations.chunks(STRETCH).enumerate() {
+            let start = stretch * STRETCH;
+            if self.generations[start..start + theirs.len()] == *theirs {
+                continue;
+            }
+            for (offset, generation) in theirs.iter().enumerate() {
+                if self.generations[start + offset] != *generation {
+                    self.refill(start + offset, *generation, profile, pod, view)?;
+                }
             }
         }
         Some(())
@@ -314,24 +323,24 @@ impl Class {
 
     fn choose(&self, hashes: &[u64], ties: TieBreaker) -> Option<Choice> {
         let best = self.totals.iter().copied().max()?;
-        let mut winner: Option<(TieKey, u64, usize)> = None;
+        if best == i64::MIN {
+            return None;
+        }
+        let mut winner: Option<usize> = None;
+        let (mut key, mut top) = (TieKey::default(), 0);
         let mut count = 0;
-        for (slot, total) in self.totals.iter().enumerate() {
-            if *total != best || !self.feasible[slot] {
+        // What is not feasible has the smallest total there is.
+        for (slot, ((total, tie), hash)) in self.totals.iter().zip(&self.ties).zip(hashes).enumerate() {
+            if *total != best {
                 continue;
             }
             count += 1;
-            let tie = self.ties[slot];
-            // The rank is worked out only where the key does not decide.
-            if winner.is_none_or(|(t, _, _)| tie >= t) {
-                let rank = ties.rank(*hashes.get(slot)?);
-                if winner.is_none_or(|(t, r, _)| (tie, rank) > (t, r)) {
-                    winner = Some((tie, rank, slot));
-                }
+            let rank = ties.rank(*hash);
+            if winner.is_none() || *tie > key || (*tie == key && rank > top) {
+                (winner, key, top) = (Some(slot), *tie, rank);
             }
         }
-        let (_, _, slot) = winner?;
-        Some(Choice { slot: slot as Slot, total: Some(best), feasible: self.feasible_count, ties: count })
+        Some(Choice { slot: winner? as Slot, total: Some(best), feasible: self.feasible_count, ties: count })
     }
 
     fn fit_error(&self, nodes: usize) -> FitError {

@@ -160,6 +160,9 @@ impl Engine {
     }
 
     pub(super) fn foreign_binding(&mut self, info: &PodInfo, node: &Str, ours: Option<Str>, now: Now) {
+        if !self.leading {
+            return;
+        }
         self.counters.foreign_bindings += 1;
         let pod = info.pod.meta.key.clone();
         self.report(Report::ForeignBinding { pod, node: node.clone(), ours, at: now.wall });

@@ -125,6 +125,7 @@ pub struct Engine {
     counters: stats::Counters,
     /// Whether pods form classes. Off in tests that want the plain path.
     classes_enabled: bool,
+    leading: bool,
     /// The time of the last input.
     now: Now,
 }
@@ -159,6 +160,7 @@ impl Engine {
             reports: Vec::new(),
             counters: stats::Counters::default(),
             classes_enabled: true,
+            leading: true,
             now: Now::default(),
             profiles,
         })
@@ -180,6 +182,12 @@ impl Engine {
     #[must_use]
     pub const fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// Whether this process leads. A standby is fed like a leader and sees another one bind the pods of its queue: those
+    /// are no foreign bindings. True at first.
+    pub const fn set_leading(&mut self, leading: bool) {
+        self.leading = leading;
     }
 
     /// Turns the sharing of work between pods of one class off or on: the decisions are the same.
