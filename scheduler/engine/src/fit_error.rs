@@ -40,9 +40,9 @@ impl FitError {
     pub fn pre_filter(nodes: usize, status: &Status, plugins: PluginSet) -> Self {
         let mut this = Self { nodes, pre_filter_message: status.message(), ..Self::default() };
         if status.code() == Code::Pending {
-            this.pending = plugins
+            this.pending = plugins;
         } else {
-            this.rejectors = plugins
+            this.rejectors = plugins;
         }
         this
     }

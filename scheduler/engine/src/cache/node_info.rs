@@ -56,7 +56,8 @@ impl NodeInfo {
     /// A node without pods.
     #[must_use]
     pub fn new(node: Arc<Node>) -> Self {
-        Self { exists: true, node: node.clone(), ..Self::unknown(node.name().clone()) }
+        let unknown = Self::unknown(node.name().clone());
+        Self { exists: true, node, ..unknown }
     }
 
     /// Puts a pod on it.

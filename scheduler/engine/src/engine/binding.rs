@@ -8,12 +8,17 @@ use std::time::Duration;
 
 use headroom_core::{
     Mono, Now, Str,
-    intent::{EventType, Intent, IntentId, Op, Outcome, PodStatusPatch, WriteError, Written},
+    intent::{Intent, IntentId, Op, Outcome, PodStatusPatch, WriteError, Written},
     object::Kind,
 };
 use serde_json::Value;
 
-use super::{Engine, Owner, Report, failure::Fault, queue_and_cx, schedule::rejected_at};
+use super::{
+    Engine, Owner, Report,
+    failure::Fault,
+    queue_and_cx,
+    schedule::{SCHEDULED, rejected_at},
+};
 use crate::framework::{
     Actions, BindCx, Change, ClusterEvent, EventResource, PluginId, PodInfo, Point, PreFlight, Rejection, Status, Step,
 };
@@ -247,7 +252,7 @@ impl Engine {
     fn tell_bound(&mut self, binding: &Binding, now: Now, out: &mut Vec<Intent>) {
         let key = binding.info.pod.meta.key.clone();
         let note = format!("Successfully assigned {}/{} to {}", key.namespace, key.name, binding.node);
-        self.event(&binding.info, EventType::Normal, "Scheduled", "Binding", note, now, out);
+        self.event(&binding.info, SCHEDULED, note, now, out);
         let mut name = Str::default();
         if let Some(profile) = self.profiles.all.get_mut(binding.attempt.profile) {
             name = profile.name.clone();
@@ -295,11 +300,8 @@ impl Engine {
     pub(super) fn confirm_binding(&mut self, info: &PodInfo, node: &Str, now: Now, out: &mut Vec<Intent>) {
         let uid = info.uid().clone();
         match self.take_binding(&uid) {
-            Some(binding) if binding.node == *node => {
-                if !matches!(binding.stage, Stage::Bound { .. }) {
-                    self.tell_bound(&binding, now, out);
-                }
-            }
+            Some(Binding { node: ours, stage: Stage::Bound { .. }, .. }) if ours == *node => {}
+            Some(binding) if binding.node == *node => self.tell_bound(&binding, now, out),
             Some(binding) => {
                 self.take_back(&binding.info, binding.attempt.profile, &binding.node);
                 self.foreign_binding(info, node, Some(binding.node), now);

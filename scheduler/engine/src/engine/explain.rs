@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Engine;
 use crate::{
-    cache::{NodeInfo, Slot},
+    cache::{MemoryIndex, NodeInfo, Slot},
     cycle::{self, Evaluation},
     fit_error::NO_NODES,
     framework::{Column, NoProbe, PodInfo, Profile, Rejection, View},
@@ -184,7 +184,7 @@ impl Engine {
         };
         let memory = MemoryHeadroom::pod_state(&info, &view);
         let index = self.cache.memory();
-        let cluster = index.map_or_else(Cluster::default, |i| i.cluster());
+        let cluster = index.map_or_else(Cluster::default, MemoryIndex::cluster);
         let known = memory.is_some();
         let mut explanation = PodExplanation {
             api_version: "headroom.dev/v1alpha1",

@@ -2,11 +2,11 @@
 
 use headroom_core::{
     Now, Str,
-    intent::{EventType, Intent, Op, PodStatusPatch},
+    intent::{Intent, Op, PodStatusPatch},
     object::{Pod, PodCondition, Status},
 };
 
-use super::{DecisionResult, Engine, Owner, queue_and_cx};
+use super::{DecisionResult, Engine, Owner, queue_and_cx, schedule::FAILED_SCHEDULING};
 use crate::{
     cycle::{hash_text, mix},
     framework::{PluginSet, PodInfo},
@@ -85,7 +85,7 @@ impl Engine {
         if fault.quiet {
             return result;
         }
-        self.event(&info, EventType::Warning, "FailedScheduling", "Scheduling", fault.message.clone(), now, out);
+        self.event(&info, FAILED_SCHEDULING, fault.message.clone(), now, out);
         self.write_condition(uid, &info, fault, now, out);
         result
     }

@@ -26,24 +26,27 @@ pub(super) fn reference(info: &PodInfo) -> ObjectReference {
     }
 }
 
+/// What an event says besides its note (reference 5.4).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Occurrence {
+    kind: EventType,
+    reason: &'static str,
+    action: &'static str,
+}
+
+pub(super) const SCHEDULED: Occurrence = Occurrence { kind: EventType::Normal, reason: "Scheduled", action: "Binding" };
+pub(super) const FAILED_SCHEDULING: Occurrence =
+    Occurrence { kind: EventType::Warning, reason: "FailedScheduling", action: "Scheduling" };
+
 impl Engine {
-    pub(super) fn event(
-        &mut self,
-        info: &PodInfo,
-        kind: EventType,
-        reason: &'static str,
-        action: &'static str,
-        note: String,
-        now: Now,
-        out: &mut Vec<Intent>,
-    ) {
+    pub(super) fn event(&mut self, info: &PodInfo, what: Occurrence, note: String, now: Now, out: &mut Vec<Intent>) {
         let record = EventRecord {
             regarding_api_version: "v1",
             regarding: reference(info),
             related: None,
-            kind,
-            reason,
-            action,
+            kind: what.kind,
+            reason: what.reason,
+            action: what.action,
             note,
             // Upstream reports in the name of the profile, which is the pod's scheduler name.
             reporter: Some(info.pod.spec.scheduler_name.clone()),
@@ -72,7 +75,7 @@ impl Engine {
         if deleting || self.cache.pod(&uid).is_some() {
             if deleting && self.mode != Mode::Shadow {
                 let note = format!("skip schedule deleting pod: {}", info.pod.meta.key);
-                self.event(&info, EventType::Warning, "FailedScheduling", "Scheduling", note, now, out);
+                self.event(&info, FAILED_SCHEDULING, note, now, out);
             }
             let (queue, cx) = queue_and_cx!(self, now);
             queue.remove(&uid, &cx);
@@ -193,7 +196,7 @@ impl Engine {
                     match profile.plugins[i].permit(info, &node) {
                         Permit::Allow => {}
                         Permit::Wait(time) => {
-                            waits.push((profile.ids[i], now.mono + time.min(MAX_PERMIT), time.min(MAX_PERMIT)))
+                            waits.push((profile.ids[i], now.mono + time.min(MAX_PERMIT), time.min(MAX_PERMIT)));
                         }
                         Permit::Reject(status) => {
                             refused = Some(Rejection {

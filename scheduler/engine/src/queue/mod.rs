@@ -214,7 +214,7 @@ impl Queue {
         };
         self.by_uid.insert(uid, slot);
         let cause = Cause::Event(ClusterEvent::new(EventResource::UnscheduledPod, Actions::ADD));
-        self.to_active(slot, cause, cx);
+        self.enter_active(slot, cause, cx);
     }
 
     /// A pod that waits for a node changed.
@@ -338,7 +338,7 @@ impl Queue {
         self.entries[slot as usize] = Some(entry);
         self.by_uid.insert(uid, slot);
         if !in_flight {
-            self.to_active(slot, Cause::Named(crate::framework::events::FORCE_ACTIVATE), cx);
+            self.enter_active(slot, Cause::Named(crate::framework::events::FORCE_ACTIVATE), cx);
         }
     }
 

@@ -64,7 +64,7 @@ impl Queue {
         }
     }
 
-    pub(super) fn to_active(&mut self, slot: u32, cause: Cause, cx: &QueueCx<'_>) -> bool {
+    pub(super) fn enter_active(&mut self, slot: u32, cause: Cause, cx: &QueueCx<'_>) -> bool {
         if !self.passes_pre_enqueue(slot, cx) {
             return false;
         }
@@ -77,7 +77,7 @@ impl Queue {
         true
     }
 
-    fn to_backoff(&mut self, slot: u32, cause: Cause, cx: &QueueCx<'_>) -> bool {
+    fn enter_backoff(&mut self, slot: u32, cause: Cause, cx: &QueueCx<'_>) -> bool {
         if !self.passes_pre_enqueue(slot, cx) {
             return false;
         }
@@ -106,10 +106,10 @@ impl Queue {
                 self.count(Place::Unschedulable, cause);
             }
             Strategy::AfterBackoff if waits => {
-                self.to_backoff(slot, cause, cx);
+                self.enter_backoff(slot, cause, cx);
             }
             Strategy::AfterBackoff | Strategy::Immediately => {
-                self.to_active(slot, cause, cx);
+                self.enter_active(slot, cause, cx);
             }
         }
     }
@@ -244,7 +244,7 @@ impl Queue {
         let Some(slot) = self.by_uid.get(uid).copied() else { return };
         self.in_flight.done(uid);
         if self.entries[slot as usize].as_ref().is_some_and(|e| e.place == Place::InFlight) {
-            self.to_active(slot, Cause::Named(FORCE_ACTIVATE), cx);
+            self.enter_active(slot, Cause::Named(FORCE_ACTIVATE), cx);
         }
     }
 
@@ -263,7 +263,7 @@ impl Queue {
                 }
             }
         }
-        self.to_active(slot, Cause::Named(FORCE_ACTIVATE), cx)
+        self.enter_active(slot, Cause::Named(FORCE_ACTIVATE), cx)
     }
 
     /// Time passed: ends backoffs, and gives pods another attempt that waited for too long.
@@ -279,7 +279,7 @@ impl Queue {
                     break;
                 }
                 heap.pop(&|a, b| backoff_less(entries, cx.profiles, a, b));
-                self.to_active(slot, Cause::Named(BACKOFF_COMPLETE), cx);
+                self.enter_active(slot, Cause::Named(BACKOFF_COMPLETE), cx);
             }
         }
         if now < self.next_leftover_flush {

@@ -89,8 +89,8 @@ fn template(i: u8, t: u8) -> PodBuilder {
         )
         .requests("100m", "100Mi"),
         10 => {
-            let mut named = NodeSelectorTerm::default();
-            named.match_fields = Box::new([req("metadata.name", Operator::In, &["n1", "n3", "nowhere"])]);
+            let fields = Box::new([req("metadata.name", Operator::In, &["n1", "n3", "nowhere"])]);
+            let named = NodeSelectorTerm { match_fields: fields, ..NodeSelectorTerm::default() };
             affinity(p, vec![named], vec![])
         }
         11 => p.gate("wait"),
@@ -134,12 +134,12 @@ fn sample(s: &Simulator, i: u8, v: u8, w: u16) -> NodeHeadroom {
     let mut pods: Vec<_> = s
         .pods
         .values()
-        .filter(|p| p.node_name.as_deref() == Some(&name) && w % 3 != 0)
+        .filter(|p| p.node_name.as_deref() == Some(&name) && !w.is_multiple_of(3))
         .map(|p| {
             let usage = PodUsage {
                 working_set: i64::from(w) << 12,
-                swap: (v % 3 != 0).then_some(i64::from(w) << 8),
-                swap_available: (v % 5 != 0).then_some(1 << 20),
+                swap: (!v.is_multiple_of(3)).then_some(i64::from(w) << 8),
+                swap_available: (!v.is_multiple_of(5)).then_some(1 << 20),
             };
             (p.meta.key.clone(), p.meta.uid.clone(), usage)
         })
@@ -151,7 +151,12 @@ fn sample(s: &Simulator, i: u8, v: u8, w: u16) -> NodeHeadroom {
             at: s.now.wall,
             working_set: Some(capacity / 65_536 * i64::from(w)),
             swap_used: (v % 3 != 1).then_some(i64::from(w) << 10),
-            psi: (v % 2 == 0).then(|| Psi { some10: 1.0, some60: f64::from(v) / 16.0, full10: 0.0, full60: 0.0 }),
+            psi: v.is_multiple_of(2).then(|| Psi {
+                some10: 1.0,
+                some60: f64::from(v) / 16.0,
+                full10: 0.0,
+                full60: 0.0,
+            }),
             state: if v < 128 { PressureState::Calm } else { state },
             state_since: Some(s.now.wall),
             ..Sample::default()
