@@ -13,6 +13,14 @@ E2E_RECORD := $(CARGO_TARGET_DIR)/e2e-record
 DENY_VERSION := 0.20.2
 DENY := $(HEADROOM_CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
+# Runs tests, and fails when none of them started a control plane.
+define WITH_RECORD
+@rm -f "$(E2E_RECORD)" && mkdir -p "$(dir $(E2E_RECORD))"
+HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) $(1)
+@test -s "$(E2E_RECORD)" || { echo "e2e: NO CONTROL PLANE WAS STARTED: the end-to-end level did not run" >&2; exit 1; }
+@echo "e2e: scenarios ran on $$(wc -l < "$(E2E_RECORD)") real control planes"
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help build control-plane demo test unit e2e lint fmt clippy deny bench bench-core clean-cache
 
@@ -24,23 +32,22 @@ help: ## List the targets
 build: ## Build all binaries (optimised, without LTO)
 	$(CARGO) build $(PROFILE) --workspace --bins
 
-control-plane: ## Build etcd, kube-apiserver, kubectl, kube-scheduler and kube-controller-manager from their Go modules
-	@$(CARGO) build $(PROFILE) --quiet -p headroom-e2e --bin control-plane
+control-plane: ## Build the real Kubernetes parts from their Go modules
+	@$(CARGO) build $(PROFILE) --quiet --workspace --bins
 	@$(BIN)/control-plane build
 
 demo: build control-plane ## Show the main job on a real API server (KEEP=1 leaves it running)
 	@$(BIN)/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
-test: lint unit e2e ## Everything that CI runs: lint, unit and property tests, scenarios on a real control plane
+# Every target selects the whole workspace: cargo then resolves one set of features, and builds each dependency once.
+test: lint build control-plane ## Everything: lint, unit and property tests, scenarios
+	$(call WITH_RECORD,--workspace)
 
 unit: ## Unit and property tests, without a control plane
-	$(CARGO) test $(PROFILE) --workspace --exclude headroom-e2e
+	$(CARGO) test $(PROFILE) --workspace --lib --bins
 
-e2e: build control-plane ## Scenarios on the real control plane
-	@rm -f "$(E2E_RECORD)" && mkdir -p "$(dir $(E2E_RECORD))"
-	HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) -p headroom-e2e
-	@test -s "$(E2E_RECORD)" || { echo "e2e: NO CONTROL PLANE WAS STARTED: the end-to-end level did not run" >&2; exit 1; }
-	@echo "e2e: scenarios ran on $$(wc -l < "$(E2E_RECORD)") real control planes"
+e2e: build control-plane ## Scenarios on real control planes
+	$(call WITH_RECORD,--workspace --test '*')
 
 lint: fmt clippy deny ## Formatting, clippy and cargo-deny
 

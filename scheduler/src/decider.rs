@@ -25,42 +25,44 @@ const BATCH: usize = 1024;
 const DECISIONS: usize = 16;
 /// The longest sleep.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Clusters up to this size get the reason of each placement in the debug log.
+const EXPLAINED_NODES: usize = 50;
 /// How often the gauges are refreshed.
 const GAUGES: Duration = Duration::from_secs(1);
 
 /// What the thread tells about itself.
 #[derive(Debug, Default)]
-pub struct Shared {
+pub(crate) struct Shared {
     stats: Mutex<EngineStats>,
 }
 
 impl Shared {
     /// The engine's figures, at most a second old.
     #[must_use]
-    pub fn stats(&self) -> EngineStats {
+    pub(crate) fn stats(&self) -> EngineStats {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// Everything that the thread owns.
 #[derive(Debug)]
-pub struct Decider {
+pub(crate) struct Decider {
     /// The engine.
-    pub engine: Engine,
+    pub(crate) engine: Engine,
     /// Its mode.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// Where messages come from.
-    pub messages: mpsc::Receiver<Message>,
+    pub(crate) messages: mpsc::Receiver<Message>,
     /// Where intents go.
-    pub dispatch: DispatchHandle,
+    pub(crate) dispatch: DispatchHandle,
     /// Metrics.
-    pub metrics: SchedulerMetrics,
+    pub(crate) metrics: SchedulerMetrics,
     /// For the other threads.
-    pub shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Shadow mode: the comparisons.
-    pub shadow: Arc<ShadowBook>,
+    pub(crate) shadow: Arc<ShadowBook>,
     /// Kinds whose first list has to be complete before anything is decided.
-    pub awaited: Vec<Kind>,
+    pub(crate) awaited: Vec<Kind>,
 }
 
 struct State {
@@ -77,7 +79,7 @@ struct State {
 impl Decider {
     /// Runs until [`Message::Stop`], or until nobody sends any more. `handle` is the runtime of the other thread: this
     /// one only parks on it.
-    pub fn run(self, handle: &Handle) {
+    pub(crate) fn run(self, handle: &Handle) {
         let mut state = State {
             probe: CycleProbe::new(self.metrics.clone()),
             decider: self,
@@ -154,7 +156,8 @@ impl State {
             Message::Node(Change::Deleted { key, .. }) => Input::NodeDeleted { name: key.name },
             Message::Namespace(Change::Applied(namespace)) => Input::NamespaceApplied(namespace),
             Message::Namespace(Change::Deleted { key, .. }) => Input::NamespaceDeleted { name: key.name },
-            Message::Headroom(Change::Applied(_) | Change::Deleted { .. }) => return,
+            Message::Headroom(Change::Applied(row)) => Input::SampleApplied(row),
+            Message::Headroom(Change::Deleted { key, .. }) => Input::SampleDeleted { name: key.name },
             Message::Outcome(outcome) => Input::Outcome(outcome),
             Message::Pod(Change::Synced) => return self.synced(Kind::POD),
             Message::Node(Change::Synced) => return self.synced(Kind::NODE),
@@ -224,7 +227,10 @@ impl State {
     fn log(&self, decision: &Decision) {
         match &decision.result {
             DecisionResult::Assumed { node, total, feasible, ties, .. } => {
-                debug!(pod = %decision.pod, %node, total, feasible, ties, attempts = decision.attempts, "placed");
+                if tracing::enabled!(tracing::Level::DEBUG) {
+                    let why = self.why(decision, node);
+                    debug!(pod = %decision.pod, %node, total, feasible, ties, attempts = decision.attempts, why, "placed");
+                }
             }
             DecisionResult::Unschedulable { message, .. } => {
                 debug!(pod = %decision.pod, attempts = decision.attempts, reason = %message, "no place");
@@ -237,6 +243,16 @@ impl State {
             }
             DecisionResult::Skipped => {}
         }
+    }
+
+    /// The reason in one line. An explanation looks at every node again, so only small clusters get it.
+    fn why(&self, decision: &Decision, node: &str) -> Option<String> {
+        let engine = &self.decider.engine;
+        if engine.cache().nodes().count() > EXPLAINED_NODES {
+            return None;
+        }
+        let pod = &engine.cache().pod(&decision.uid)?.info.pod;
+        crate::why::one_line(&engine.explain(pod, clock::now()), node)
     }
 
     /// Hands intents over, in order; what finds no room waits.

@@ -8,7 +8,7 @@ use headroom_runtime::{informer::Change, wire::NodeHeadroomRow};
 
 /// One message. The channel that carries them is bounded: a slow decision slows the informers down, nothing piles up.
 #[derive(Debug)]
-pub enum Message {
+pub(crate) enum Message {
     /// Pods.
     Pod(Change<Pod>),
     /// Nodes.

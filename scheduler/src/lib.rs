@@ -9,6 +9,7 @@ mod inputs;
 mod metrics;
 mod options;
 mod shadow;
+mod why;
 
 use std::{collections::BTreeMap, ffi::OsString, io::Write, process::ExitCode, sync::Arc};
 

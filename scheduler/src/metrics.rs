@@ -14,7 +14,7 @@ use prometheus::{
 
 /// All of them. Cloning shares them.
 #[derive(Debug, Clone)]
-pub struct SchedulerMetrics {
+pub(crate) struct SchedulerMetrics {
     attempts: IntCounterVec,
     attempt_duration: HistogramVec,
     algorithm_duration: Histogram,
@@ -41,7 +41,7 @@ impl SchedulerMetrics {
     ///
     /// # Errors
     /// When they are registered already.
-    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let opts = |name: &str, help: &str| Opts::new(format!("scheduler_{name}"), help);
         let histogram = |name: &str, help: &str, start: f64, factor: f64, count: usize| {
             Ok::<_, prometheus::Error>(
@@ -182,7 +182,7 @@ impl SchedulerMetrics {
     }
 
     /// Counts what the engine reports.
-    pub fn report(&self, report: &Report) {
+    pub(crate) fn report(&self, report: &Report) {
         match report {
             Report::Bound { profile, attempts, first_active, started, flushed, .. } => {
                 let now = clock::mono();
@@ -210,7 +210,7 @@ impl SchedulerMetrics {
     }
 
     /// Copies the engine's figures.
-    pub fn refresh(&self, stats: &EngineStats) {
+    pub(crate) fn refresh(&self, stats: &EngineStats) {
         let set = |gauge: &IntGaugeVec, label: &str, n: usize| {
             gauge.with_label_values(&[label]).set(i64::try_from(n).unwrap_or(i64::MAX));
         };
@@ -252,7 +252,7 @@ const MAX_OPEN: usize = 4;
 
 /// Measures the extension points of each cycle.
 #[derive(Debug)]
-pub struct CycleProbe {
+pub(crate) struct CycleProbe {
     metrics: SchedulerMetrics,
     began: Instant,
     open: Vec<Instant>,
@@ -266,7 +266,7 @@ const MAX_SPANS: usize = 32;
 impl CycleProbe {
     /// For one thread.
     #[must_use]
-    pub fn new(metrics: SchedulerMetrics) -> Self {
+    pub(crate) fn new(metrics: SchedulerMetrics) -> Self {
         Self {
             metrics,
             began: Instant::now(),
@@ -276,14 +276,14 @@ impl CycleProbe {
     }
 
     /// A cycle begins.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.began = Instant::now();
         self.open.clear();
         self.spans.clear();
     }
 
     /// It ended like this.
-    pub fn decided(&mut self, decision: &Decision) {
+    pub(crate) fn decided(&mut self, decision: &Decision) {
         let took = self.began.elapsed().as_secs_f64();
         self.metrics.algorithm_duration.observe(took);
         if let Some(label) = decision.result.metric_label() {

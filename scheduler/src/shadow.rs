@@ -38,11 +38,11 @@ struct Book {
 
 /// The comparisons so far: totals, and the latest differences.
 #[derive(Debug, Default)]
-pub struct ShadowBook(Mutex<Book>);
+pub(crate) struct ShadowBook(Mutex<Book>);
 
 impl ShadowBook {
     /// Takes a comparison in.
-    pub fn add(&self, decision: &ShadowDecision) {
+    pub(crate) fn add(&self, decision: &ShadowDecision) {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match decision.outcome {
             ShadowOutcome::Agrees => book.agrees += 1,
@@ -66,7 +66,7 @@ impl ShadowBook {
 
     /// The report as JSON, served under `/shadow`.
     #[must_use]
-    pub fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         serde_json::to_string_pretty(&*book).unwrap_or_else(|e| format!("{{\"error\": {:?}}}", e.to_string()))
     }

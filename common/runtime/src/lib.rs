@@ -22,7 +22,6 @@ pub mod events;
 pub mod informer;
 pub mod lease;
 pub mod metrics;
-// NOTE to the helper of this crate: process/, serving/, lease/ and events/ are written by the lead (see the NOTE files there); write wire, informer, dispatcher.
 pub mod process;
 pub mod serving;
 pub mod wire;

@@ -10,7 +10,7 @@ use crate::{node_headroom::ScrapeResult, selection};
 
 /// One input. The channel that carries them is bounded: a slow loop slows the informers down, nothing piles up.
 #[derive(Debug)]
-pub enum Input {
+pub(super) enum Input {
     /// Pods.
     Pod(Change<Pod>),
     /// Nodes.
@@ -37,7 +37,7 @@ pub enum Input {
 
 /// The kinds that a loop has to know completely before it may start.
 #[must_use]
-pub fn needs(controller: &str) -> &'static [Kind] {
+pub(super) fn needs(controller: &str) -> &'static [Kind] {
     match controller {
         selection::REPLICATION => &[Kind::POD, Kind::REPLICATION_CONTROLLER],
         selection::ENDPOINTS => &[Kind::POD, Kind::SERVICE, Kind::ENDPOINTS],

@@ -46,7 +46,7 @@ impl Loop {
 }
 
 /// The loops and what they know.
-pub struct Loops {
+pub(super) struct Loops {
     world: World,
     loops: Vec<(Loop, bool)>,
     leading: bool,
@@ -98,7 +98,7 @@ impl Loops {
 
     /// The kinds that have to be watched.
     #[must_use]
-    pub fn kinds(&self) -> Vec<Kind> {
+    pub(super) fn kinds(&self) -> Vec<Kind> {
         let mut kinds = Vec::new();
         for (l, _) in &self.loops {
             for kind in inputs::needs(l.as_ref().name()) {
@@ -111,12 +111,12 @@ impl Loops {
     }
 
     /// This process leads from now on.
-    pub fn lead(&mut self) {
+    pub(super) fn lead(&mut self) {
         self.leading = true;
     }
 
     /// Takes an input in.
-    pub fn handle(&mut self, input: Input, now: Now) {
+    pub(super) fn handle(&mut self, input: Input, now: Now) {
         let loops = &mut self.loops;
         let mut tell = |event: &WorldEvent<'_>, world: &World| {
             for (l, _) in loops.iter_mut() {
@@ -178,7 +178,12 @@ impl Loops {
 
     /// Works until nothing can be done at once, or the dispatcher has no room, but on at most `budget` keys. Returns
     /// whether there is more to do.
-    pub fn work(&mut self, now: Now, budget: usize, mut submit: impl FnMut(Intent) -> Result<(), Intent>) -> bool {
+    pub(super) fn work(
+        &mut self,
+        now: Now,
+        budget: usize,
+        mut submit: impl FnMut(Intent) -> Result<(), Intent>,
+    ) -> bool {
         if !self.flush(&mut submit) {
             return false;
         }
@@ -232,7 +237,7 @@ impl Loops {
     }
 
     /// What kubelets are to be asked.
-    pub fn take_commands(&mut self) -> Vec<CollectorCommand> {
+    pub(super) fn take_commands(&mut self) -> Vec<CollectorCommand> {
         if !self.leading {
             return Vec::new();
         }
@@ -244,7 +249,7 @@ impl Loops {
 
     /// When there is work though nothing has changed.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Mono> {
+    pub(super) fn next_deadline(&self) -> Option<Mono> {
         if !self.leading {
             return None;
         }
@@ -252,13 +257,13 @@ impl Loops {
     }
 
     /// Queue figures of each loop: name, (depth, adds, retries).
-    pub fn queue_stats(&self) -> impl Iterator<Item = (&'static str, (usize, u64, u64))> {
+    pub(super) fn queue_stats(&self) -> impl Iterator<Item = (&'static str, (usize, u64, u64))> {
         self.loops.iter().map(|(l, _)| (l.as_ref().name(), l.as_ref().queue_stats()))
     }
 
     /// Sizes of the indexes, for the dump and for metrics.
     #[must_use]
-    pub const fn world(&self) -> &World {
+    pub(super) const fn world(&self) -> &World {
         &self.world
     }
 }

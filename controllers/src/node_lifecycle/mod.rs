@@ -135,8 +135,9 @@ impl NodeLifecycleController {
         let Some(health) = self.health.get_mut(name) else { return };
         let lease = world.leases.get(&lease_key(node.name()));
         if health.uid == node.meta.uid && health.look(node, lease.map(|l| &**l), now) {
-            if self.all_silent(now) {
-                self.restart_clocks(now, "no node was heard of for a while");
+            if self.outage || self.all_silent(now) {
+                self.outage = false;
+                self.restart_clocks(now, "nodes are heard of again");
             }
             self.last_life = now;
         }

@@ -70,11 +70,13 @@ fn place(engine: &mut Engine, pods: &[Arc<Pod>]) -> usize {
     let mut placed = 0;
     while engine.schedule_one(now(), &mut out, &mut NoProbe).is_some() {
         for intent in std::mem::take(&mut out) {
-            if let Op::Bind { .. } = intent.op {
-                placed += 1;
-                let outcome = Outcome { id: intent.id, result: Ok(Written::default()) };
-                engine.handle(Input::Outcome(outcome), now(), &mut Vec::new());
-            }
+            let Op::Bind { uid, node, .. } = intent.op else { continue };
+            placed += 1;
+            let outcome = Outcome { id: intent.id, result: Ok(Written::default()) };
+            engine.handle(Input::Outcome(outcome), now(), &mut Vec::new());
+            let index: usize = uid.trim_start_matches("uid-").parse().unwrap_or_default();
+            let bound = Pod { node_name: Some(node), ..(*pods[index]).clone() };
+            engine.handle(Input::PodApplied(Arc::new(bound)), now(), &mut Vec::new());
         }
     }
     placed

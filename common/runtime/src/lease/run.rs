@@ -93,7 +93,7 @@ impl Leadership {
     async fn reached(&self, what: impl FnMut(&Standing) -> bool) {
         // Without election the sender is gone and the standing final: then this waits for ever.
         if self.standing.clone().wait_for(what).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -20,7 +20,9 @@ pub enum Probe {
 
 /// The checks of one process.
 #[derive(Clone, Default)]
-pub struct Health(Arc<Mutex<Vec<(Probe, &'static str, Check)>>>);
+pub struct Health(Arc<Mutex<Vec<Named>>>);
+
+type Named = (Probe, &'static str, Check);
 
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

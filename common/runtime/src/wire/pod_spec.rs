@@ -206,7 +206,8 @@ impl WirePodSpec {
         }
     }
 
-    /// Why binding this pod would be wrong, or nothing. Soft wishes that are not honoured make no pod wrong.
+    /// What this pod needs and nobody here gives it, so that binding it would be wrong; or nothing. The scheduler puts a
+    /// sentence around it. Soft wishes that are not honoured make no pod wrong.
     fn unsupported(&self) -> String {
         let affinity = self.affinity.0.as_ref();
         let wants = [
@@ -234,10 +235,7 @@ impl WirePodSpec {
             ),
         ];
         let needed: Vec<&str> = wants.iter().filter(|(wanted, _)| *wanted).map(|(_, what)| *what).collect();
-        if needed.is_empty() {
-            return String::new();
-        }
-        format!("the pod needs {}, which this version does not support", needed.join(" and "))
+        needed.join(", ")
     }
 }
 
