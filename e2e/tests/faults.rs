@@ -1,7 +1,12 @@
 //! What goes wrong around the scheduler: flags, files, a missing API server, missing rights, malformed objects, kills,
 //! a leader that was stopped and goes on.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code, helpers included: a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test code, helpers included: a panic is a failed test"
+)]
 
 mod common;
 

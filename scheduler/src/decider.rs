@@ -89,6 +89,8 @@ impl Decider {
             refreshed: clock::mono(),
             stopped: false,
         };
+        // A standby sees the leader's bindings: they are not foreign.
+        state.decider.engine.set_leading(false);
         let mut batch = Vec::with_capacity(BATCH);
         while !state.stopped {
             let wait = state.wait();
@@ -165,6 +167,7 @@ impl State {
             Message::Headroom(Change::Synced) => return self.synced(Kind::NODE_HEADROOM),
             Message::Lead => {
                 self.leading = true;
+                self.decider.engine.set_leading(true);
                 return;
             }
             Message::Dump => {

@@ -146,7 +146,7 @@ impl Loops {
             Input::Headroom(Change::Applied(row)) => {
                 let kept = HeadroomRow {
                     meta: row.meta.clone(),
-                    sample: row.sample.clone().unwrap_or_default(),
+                    sample: row.sample.unwrap_or_default(),
                     overhead: row.system_overhead,
                 };
                 self.world.apply_headroom(std::sync::Arc::new(kept), &mut tell);
@@ -259,11 +259,5 @@ impl Loops {
     /// Queue figures of each loop: name, (depth, adds, retries).
     pub(super) fn queue_stats(&self) -> impl Iterator<Item = (&'static str, (usize, u64, u64))> {
         self.loops.iter().map(|(l, _)| (l.as_ref().name(), l.as_ref().queue_stats()))
-    }
-
-    /// Sizes of the indexes, for the dump and for metrics.
-    #[must_use]
-    pub(super) const fn world(&self) -> &World {
-        &self.world
     }
 }

@@ -8,9 +8,9 @@ use headroom_core::{
 use serde_json::{Map, Value, json};
 
 /// Ready is False.
-pub const NOT_READY: &str = "node.kubernetes.io/not-ready";
+pub(super) const NOT_READY: &str = "node.kubernetes.io/not-ready";
 /// Ready is Unknown.
-pub const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+pub(super) const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// Conditions that a silent node gets; `NetworkUnavailable` belongs to others.

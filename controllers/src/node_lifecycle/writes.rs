@@ -151,7 +151,7 @@ impl NodeLifecycleController {
 
     /// The end of a live check.
     fn checked(&mut self, name: &Str, outcome: &Outcome, world: &World, now: Now) {
-        if !self.health.get(name).is_some_and(|h| h.check == Some(outcome.id)) {
+        if self.health.get(name).is_none_or(|h| h.check != Some(outcome.id)) {
             return;
         }
         let answered = !matches!(&outcome.result, Err(e) if e.is_retryable() || *e == WriteError::NotLeader);

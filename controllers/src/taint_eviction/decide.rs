@@ -35,7 +35,7 @@ pub fn stay(taints: &[Taint], tolerations: &[Toleration]) -> Stay {
 
 /// Whether the node has any `NoExecute` taint.
 #[must_use]
-pub fn evicts(taints: &[Taint]) -> bool {
+pub(super) fn evicts(taints: &[Taint]) -> bool {
     taints.iter().any(|t| t.effect == Effect::NoExecute)
 }
 

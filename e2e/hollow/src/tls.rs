@@ -53,7 +53,6 @@ impl ServingCa {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is a map_err function")]
 fn certificate(error: rcgen::Error) -> HollowError {
     HollowError::Certificate(error.to_string())
 }

@@ -1,7 +1,7 @@
 //! The two measurements: a burst of pending pods, and an idle process.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
@@ -32,8 +32,7 @@ const MAX_PROBLEMS: usize = 10;
 pub struct Burst {
     /// Pods divided by the time from the first to the last binding.
     pub pods_per_second: f64,
-    /// Bindings in each second of the API server's clock, from the pods' condition `PodScheduled`. Finer than the watch
-    /// where the API server is so busy that it sends events late.
+    /// Bindings in each second of the API server's clock, from the pods' condition `PodScheduled`.
     pub per_second: Vec<u32>,
     /// From the start of the process to the first binding, seconds.
     pub first_bind_seconds: f64,
@@ -56,6 +55,9 @@ pub struct Burst {
     /// How often the API server closed the bench's own watch, which then began again: it does so when a watcher's
     /// buffer overflows, as on a busy machine. A high number makes the times of bindings coarse.
     pub watch_restarts: u32,
+    /// How late the watch showed a binding at most, seconds (fractions within the second of the binding not counted):
+    /// a saturated API server sends events late. The times of bindings are corrected by it.
+    pub watch_lag_seconds: f64,
     /// Size of a pod, bytes of JSON.
     pub pod_bytes: usize,
     /// Whether every pod was bound by exactly one POST and no node holds more than it can.
@@ -86,7 +88,7 @@ pub(crate) async fn burst(label: &str, program: &Program, workload: Workload) ->
     let server_before = server_cpu(&cluster);
     let mut observer = Observer::start(&wire, &since).await?;
 
-    let start = Instant::now();
+    let start = SystemTime::now();
     let process = program.start(&cluster, workload)?;
     all_bound(label, &cluster, &process, &mut observer, workload).await?;
     let (drain, quiet) = drained(&process, &wire).await?;
@@ -108,13 +110,16 @@ pub(crate) async fn burst(label: &str, program: &Program, workload: Workload) ->
     if !quiet {
         problems.push("it never got quiet: its CPU time is too high".to_owned());
     }
-    let first = seen.times.first().copied().unwrap_or(start);
-    let last = seen.times.last().copied().unwrap_or(start);
+    let times = Times::of(&seen, &scheduled);
+    let after_start = |time: Option<SystemTime>| {
+        time.and_then(|time| time.duration_since(start).ok()).unwrap_or_default().as_secs_f64()
+    };
+    let (first, last) = (after_start(times.first), after_start(times.last));
     let burst = Burst {
-        pods_per_second: pods / last.duration_since(first).as_secs_f64().max(f64::EPSILON),
-        per_second: per_second(&scheduled),
-        first_bind_seconds: first.duration_since(start).as_secs_f64(),
-        last_bind_seconds: last.duration_since(start).as_secs_f64(),
+        pods_per_second: pods / (last - first).max(f64::EPSILON),
+        per_second: per_second(scheduled.values().copied()),
+        first_bind_seconds: first,
+        last_bind_seconds: last,
         cpu_micros_per_pod: micros(cpu) / pods,
         server_cpu_micros_per_pod: micros(server) / pods,
         rss_bytes: memory.rss,
@@ -123,6 +128,7 @@ pub(crate) async fn burst(label: &str, program: &Program, workload: Workload) ->
         events: after.events.saturating_sub(before.events),
         bindings_refused: after.bindings_refused.saturating_sub(before.bindings_refused),
         watch_restarts: seen.restarts,
+        watch_lag_seconds: times.lag.as_secs_f64(),
         pod_bytes,
         bound_exactly_once: problems.is_empty(),
         problems,
@@ -250,6 +256,14 @@ struct Item {
     status: ItemStatus,
 }
 
+impl Item {
+    /// The Unix second in which the API server bound it.
+    fn scheduled(&self) -> Option<u64> {
+        let condition = self.status.conditions.iter().find(|c| c.kind == "PodScheduled" && c.status == "True")?;
+        u64::try_from(condition.since.as_ref()?.0.as_second()).ok()
+    }
+}
+
 #[derive(Deserialize)]
 struct ItemMetadata {
     name: String,
@@ -277,16 +291,15 @@ struct ItemCondition {
 }
 
 /// Compares what the API server holds in the end with what the watch saw and with what the nodes can hold. Returns the
-/// problems, and the second in which each pod was bound by the API server's clock.
-async fn verify(wire: &Wire, workload: Workload, seen: &Seen) -> Result<(Vec<String>, Vec<i64>), BenchError> {
+/// problems, and the second (Unix time) in which each pod was bound by the API server's clock.
+async fn verify(
+    wire: &Wire,
+    workload: Workload,
+    seen: &Seen,
+) -> Result<(Vec<String>, HashMap<String, u64>), BenchError> {
     let list: PodList = wire.get(&format!("/api/v1/namespaces/{NAMESPACE}/pods")).await?;
-    let scheduled = list
-        .items
-        .iter()
-        .flat_map(|item| &item.status.conditions)
-        .filter(|condition| condition.kind == "PodScheduled" && condition.status == "True")
-        .filter_map(|condition| condition.since.as_ref().map(|time| time.0.as_second()))
-        .collect();
+    let scheduled =
+        list.items.iter().filter_map(|item| Some((item.metadata.name.clone(), item.scheduled()?))).collect();
     let bound = list.items.into_iter().map(|item| (item.metadata.name, item.spec.node)).collect();
     Ok((check(workload, seen, &bound), scheduled))
 }
@@ -300,7 +313,7 @@ fn check(workload: Workload, seen: &Seen, bound: &HashMap<String, String>) -> Ve
             None => problems.push(format!("{name} is gone")),
             Some("") => problems.push(format!("{name} is not bound")),
             Some(node) => {
-                if seen.nodes.get(&name).map(String::as_str) != Some(node) {
+                if seen.bound.get(&name).map(|(node, _)| node.as_str()) != Some(node) {
                     problems.push(format!("{name} is on {node}, which the watch did not show"));
                 }
                 let sum = used.entry(node).or_default();
@@ -321,13 +334,39 @@ fn check(workload: Workload, seen: &Seen, bound: &HashMap<String, String>) -> Ve
     problems
 }
 
+/// When the first and the last pod were bound.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Times {
+    first: Option<SystemTime>,
+    last: Option<SystemTime>,
+    lag: Duration,
+}
+
+impl Times {
+    /// The watch tells fractions of a second but may be late; the API server's timestamp is right but tells whole
+    /// seconds. A binding that the watch showed after its second counts at the end of that second.
+    fn of(seen: &Seen, scheduled: &HashMap<String, u64>) -> Self {
+        let mut times = Self::default();
+        for (pod, (_, shown)) in &seen.bound {
+            let end = scheduled
+                .get(pod)
+                .and_then(|second| UNIX_EPOCH.checked_add(Duration::from_secs(second.saturating_add(1))));
+            let bound = end.map_or(*shown, |end| end.min(*shown));
+            times.lag = times.lag.max(shown.duration_since(bound).unwrap_or_default());
+            times.first = Some(times.first.map_or(bound, |first| first.min(bound)));
+            times.last = Some(times.last.map_or(bound, |last| last.max(bound)));
+        }
+        times
+    }
+}
+
 /// How many of the times (Unix seconds) lie in each second from the first to the last.
-fn per_second(times: &[i64]) -> Vec<u32> {
-    let Some(first) = times.iter().min() else { return Vec::new() };
+fn per_second(times: impl Iterator<Item = u64> + Clone) -> Vec<u32> {
+    let Some(first) = times.clone().min() else { return Vec::new() };
     let mut counts: Vec<u32> = Vec::new();
     for time in times {
         // One clock made them all within one run, so the span is short.
-        let second = usize::try_from(time.saturating_sub(*first)).unwrap_or(0).min(MAX_SECONDS);
+        let second = usize::try_from(time.saturating_sub(first)).unwrap_or(0).min(MAX_SECONDS);
         if counts.len() <= second {
             counts.resize(second + 1, 0);
         }
@@ -349,10 +388,27 @@ pub(crate) fn mebibytes(bytes: u64) -> f64 {
 mod tests {
     use super::*;
 
+    fn seen(bound: &HashMap<String, String>) -> Seen {
+        let bound = bound.iter().map(|(pod, node)| (pod.clone(), (node.clone(), UNIX_EPOCH))).collect();
+        Seen { bound, ..Seen::default() }
+    }
+
     #[test]
     fn bindings_are_counted_by_second() {
-        assert_eq!(per_second(&[101, 100, 103, 100]), [2, 1, 0, 1]);
-        assert!(per_second(&[]).is_empty());
+        assert_eq!(per_second([101, 100, 103, 100].into_iter()), [2, 1, 0, 1]);
+        assert!(per_second(std::iter::empty()).is_empty());
+    }
+
+    #[test]
+    fn a_late_watch_is_corrected_by_the_api_servers_clock() {
+        let at = |millis| UNIX_EPOCH + Duration::from_millis(millis);
+        let pod = |name: &str, millis| (name.to_owned(), ("n".to_owned(), at(millis)));
+        let bound = HashMap::from([pod("a", 100_200), pod("b", 109_500), pod("c", 103_900)]);
+        let seen = Seen { bound, ..Seen::default() };
+        let scheduled = [("a", 100), ("b", 104), ("c", 103)].map(|(name, second)| (name.to_owned(), second)).into();
+        let want = Times { first: Some(at(100_200)), last: Some(at(105_000)), lag: Duration::from_millis(4500) };
+        assert_eq!(Times::of(&seen, &scheduled), want);
+        assert_eq!(Times::of(&Seen::default(), &scheduled), Times::default());
     }
 
     #[test]
@@ -360,20 +416,19 @@ mod tests {
         let workload = Workload { nodes: 2, pods: 100 };
         let good: HashMap<String, String> =
             (0..100).map(|i| (Workload::pod_name(i), Workload::node_name(i % 2))).collect();
-        let seen = Seen { nodes: good.clone(), ..Seen::default() };
-        assert!(check(workload, &seen, &good).is_empty());
+        let watched = seen(&good);
+        assert!(check(workload, &watched, &good).is_empty());
 
         let mut bad = good.clone();
         bad.insert(Workload::pod_name(0), String::new());
         bad.insert(Workload::pod_name(1), Workload::node_name(0));
         bad.remove(&Workload::pod_name(2));
-        let got = check(workload, &seen, &bad);
+        let got = check(workload, &watched, &bad);
         assert_eq!(got.len(), 3, "{got:?}");
 
         let crowded: HashMap<String, String> =
             (0..100).map(|i| (Workload::pod_name(i), Workload::node_name(0))).collect();
-        let seen = Seen { nodes: crowded.clone(), ..Seen::default() };
-        assert!(check(workload, &seen, &crowded)[0].contains("holds too much: 100 pods"));
+        assert!(check(workload, &seen(&crowded), &crowded)[0].contains("holds too much: 100 pods"));
         let nothing = check(workload, &Seen::default(), &HashMap::new());
         assert_eq!(nothing.last().map(String::as_str), Some("and 90 more"));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::Method;
@@ -28,10 +28,8 @@ const MAX_PROBLEMS: usize = 10;
 /// What was seen.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
-    /// Pod to node.
-    pub(crate) nodes: HashMap<String, String>,
-    /// When each binding was seen, in order.
-    pub(crate) times: Vec<Instant>,
+    /// Pod to node, and when that was seen first. By the wall clock, which the API server on this machine shares.
+    pub(crate) bound: HashMap<String, (String, SystemTime)>,
     /// What must not happen.
     pub(crate) problems: Vec<String>,
     /// How often the API server closed the watch and it was opened again.
@@ -127,7 +125,7 @@ async fn read(mut body: Incoming, seen: &Mutex<Seen>, count: &watch::Sender<usiz
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| error.to_string())?;
         let Some(data) = frame.data_ref() else { continue };
-        let now = Instant::now();
+        let now = SystemTime::now();
         buffer.extend_from_slice(data);
         let mut start = 0;
         while let Some(length) = buffer[start..].iter().position(|byte| *byte == b'\n') {
@@ -138,7 +136,7 @@ async fn read(mut body: Incoming, seen: &Mutex<Seen>, count: &watch::Sender<usiz
         if buffer.len() > MAX_EVENT {
             return Err(format!("an event is longer than {MAX_EVENT} bytes"));
         }
-        let bound = lock(seen).times.len();
+        let bound = lock(seen).bound.len();
         count.send_if_modified(|value| std::mem::replace(value, bound) != bound);
     }
     Ok(())
@@ -179,17 +177,16 @@ struct Spec<'a> {
 }
 
 /// Takes one event; an error ends the watch.
-fn take(line: &[u8], now: Instant, seen: &mut Seen) -> Result<(), String> {
+fn take(line: &[u8], now: SystemTime, seen: &mut Seen) -> Result<(), String> {
     let event: Event<'_> = serde_json::from_slice(line).map_err(|error| format!("an unreadable event: {error}"))?;
     let (pod, node) = (event.object.metadata.name, event.object.spec.node);
     match event.kind {
-        "ADDED" | "MODIFIED" => match seen.nodes.get(pod) {
+        "ADDED" | "MODIFIED" => match seen.bound.get(pod) {
             None => {
-                seen.nodes.insert(pod.to_owned(), node.to_owned());
-                seen.times.push(now);
+                seen.bound.insert(pod.to_owned(), (node.to_owned(), now));
             }
-            Some(before) if before == node => {}
-            Some(before) => {
+            Some((before, _)) if before == node => {}
+            Some((before, _)) => {
                 let text = format!("{pod} moved from {before} to {node}");
                 note(seen, text);
             }
@@ -223,11 +220,11 @@ mod tests {
     #[test]
     fn each_pod_counts_once_and_oddities_are_told() {
         let mut seen = Seen::default();
-        let now = Instant::now();
+        let now = SystemTime::now();
         for line in [event("ADDED", "a", "n1"), event("MODIFIED", "a", "n1"), event("ADDED", "b", "n2")] {
             take(&line, now, &mut seen).unwrap();
         }
-        assert_eq!((seen.times.len(), seen.problems.len(), seen.version.as_str()), (2, 0, "7b"));
+        assert_eq!((seen.bound.len(), seen.problems.len(), seen.version.as_str()), (2, 0, "7b"));
         take(&event("MODIFIED", "a", "n2"), now, &mut seen).unwrap();
         take(&event("DELETED", "b", "n2"), now, &mut seen).unwrap();
         assert_eq!(seen.problems, ["a moved from n1 to n2", "b on n2 was deleted"]);
@@ -236,7 +233,7 @@ mod tests {
     #[test]
     fn an_error_of_the_server_ends_the_watch() {
         let line = br#"{"type":"ERROR","object":{"kind":"Status","metadata":{},"code":410}}"#;
-        assert!(take(line, Instant::now(), &mut Seen::default()).unwrap_err().contains("410"));
-        assert!(take(b"{", Instant::now(), &mut Seen::default()).is_err());
+        assert!(take(line, SystemTime::now(), &mut Seen::default()).unwrap_err().contains("410"));
+        assert!(take(b"{", SystemTime::now(), &mut Seen::default()).is_err());
     }
 }

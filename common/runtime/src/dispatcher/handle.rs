@@ -1,7 +1,5 @@
 //! The way in, from any thread.
 
-#![expect(clippy::result_large_err, reason = "a refused intent goes back to the core whole, to be submitted again")]
-
 use std::{
     collections::VecDeque,
     fmt,

@@ -15,6 +15,7 @@ fn burst(pods_per_second: f64) -> Burst {
         events: 150_000,
         bindings_refused: 0,
         watch_restarts: 0,
+        watch_lag_seconds: 0.0,
         pod_bytes: 1000,
         bound_exactly_once: true,
         problems: Vec::new(),

@@ -135,7 +135,6 @@ impl Engine {
     ///
     /// # Errors
     /// [`ConfigError`] when the profiles cannot be made with the plugins of `registry`.
-    #[allow(clippy::needless_pass_by_value, reason = "both belong to the engine from now on")]
     pub fn new(config: Configuration, registry: Registry, seed: u64, mode: Mode) -> Result<Self, ConfigError> {
         let profiles = config.build(&registry)?;
         let queue = Queue::new(&profiles, config.pod_initial_backoff, config.pod_max_backoff);
