@@ -33,7 +33,7 @@ impl<C: Controller> Rig<C> {
             let (c, now) = (&mut self.controller, self.now);
             self.world.set_synced(kind, |e, w| c.observe(e, w, now));
         }
-        self.with(|c, world, now, out| c.started(world, now, out));
+        self.with(C::started);
     }
 
     fn with<T>(&mut self, f: impl FnOnce(&mut C, &World, Now, &mut Outbox<'_>) -> T) -> T {
@@ -52,7 +52,7 @@ impl<C: Controller> Rig<C> {
     /// Polls until there is nothing to do at this moment.
     pub(crate) fn settle(&mut self) {
         for _ in 0..100_000 {
-            let again = self.with(|c, world, now, out| c.poll(world, now, out));
+            let again = self.with(C::poll);
             if !again && self.controller.next_deadline().is_none_or(|d| d > self.now.mono) {
                 return;
             }

@@ -156,7 +156,8 @@ fn hopeless() -> Vec<(&'static str, Value)> {
 }
 
 /// Ours and stock at the same time on the same objects, each with its copy of every pod. The stock scheduler runs
-/// without its preemption plugin, which appends a sentence of its own: ours has no such plugin yet.
+/// without its PostFilter plugins (preemption, dynamic resources), which append sentences of their own: ours has no such
+/// plugins yet.
 #[tokio::test]
 async fn messages_are_the_stock_schedulers_letter_by_letter() {
     let cluster = control_plane(RbacSet::Primary).await;
@@ -168,7 +169,7 @@ async fn messages_are_the_stock_schedulers_letter_by_letter() {
         config: Some(
             "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nclientConnection: \
              {kubeconfig: '{kubeconfig}'}\nleaderElection: {leaderElect: false}\nprofiles:\n- schedulerName: \
-             default-scheduler\n  plugins: {postFilter: {disabled: [{name: DefaultPreemption}]}}\n"
+             default-scheduler\n  plugins: {postFilter: {disabled: [{name: '*'}]}}\n"
                 .to_owned(),
         ),
         ..SchedulerOptions::default()

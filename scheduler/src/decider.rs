@@ -72,7 +72,8 @@ struct State {
     /// Intents that found no room yet; while there are any, nothing is decided.
     outgoing: VecDeque<Intent>,
     scratch: Vec<Intent>,
-    refreshed: headroom_core::Mono,
+    /// When the gauges were last refreshed; they are there from the start, as upstream's.
+    refreshed: Option<headroom_core::Mono>,
     stopped: bool,
 }
 
@@ -86,7 +87,7 @@ impl Decider {
             leading: false,
             outgoing: VecDeque::new(),
             scratch: Vec::new(),
-            refreshed: clock::mono(),
+            refreshed: None,
             stopped: false,
         };
         // A standby sees the leader's bindings: they are not foreign.
@@ -285,8 +286,8 @@ impl State {
             self.decider.metrics.report(&report);
         }
         let now = clock::mono();
-        if now.since(self.refreshed) >= GAUGES {
-            self.refreshed = now;
+        if self.refreshed.is_none_or(|at| now.since(at) >= GAUGES) {
+            self.refreshed = Some(now);
             let stats = self.decider.engine.stats();
             self.decider.metrics.refresh(&stats);
             *self.decider.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;

@@ -80,7 +80,14 @@ async fn serve_cluster(options: &Options, plugins: Registry) -> anyhow::Result<(
         tracing::warn!("ignored: {line}");
     }
     let mode = Mode::from(options.mode);
-    let engine = Engine::new(settings.configuration.clone(), plugins, seed(), mode)?;
+    let engine = Engine::new(settings.configuration.clone(), plugins, seed(), mode).map_err(|error| {
+        // What the registry refuses stands in the file as well: say in which.
+        let error = anyhow::Error::new(error);
+        match &options.config {
+            Some(path) => error.context(format!("--config {}", path.display())),
+            None => error,
+        }
+    })?;
 
     let registry = prometheus::Registry::new();
     registry.register(Box::new(ProcessCollector::new()?))?;

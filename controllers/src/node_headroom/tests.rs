@@ -72,7 +72,7 @@ impl Collector {
     fn next_scrape(&mut self, most: u64) -> (u64, String) {
         for _ in 0..most * 10 {
             self.settle();
-            for (id, name, path) in self.commands() {
+            if let Some((id, name, path)) = self.commands().into_iter().next() {
                 assert_eq!(path, Path::Summary);
                 return (id, name);
             }
@@ -382,7 +382,7 @@ fn concurrency_is_limited_and_nobody_starves() {
         rig.advance(Duration::from_millis(100));
         flying.extend(rig.commands());
         assert!(flying.len() <= MAX_SCRAPES, "{}", flying.len());
-        for (id, name, path) in flying.drain(..).collect::<Vec<_>>() {
+        for (id, name, path) in std::mem::take(&mut flying) {
             *polled.entry(name.clone()).or_default() += u32::from(path == Path::Summary);
             rig.result(id, &name, path, Err(ScrapeError::NoAddress));
         }

@@ -176,7 +176,7 @@ impl Cluster {
         for _ in 0..seconds {
             self.serve();
             self.rig.advance(Duration::from_secs(1));
-            if self.second() % 10 == 0 && !self.api_down {
+            if self.second().is_multiple_of(10) && !self.api_down {
                 self.renew();
             }
             self.serve();
@@ -326,7 +326,7 @@ fn a_watch_that_lags_is_no_dead_kubelet() {
             c.rig.answer(id, result);
         }
         c.rig.advance(Duration::from_secs(1));
-        if c.second() % 10 == 0 {
+        if c.second().is_multiple_of(10) {
             c.renew();
         }
     }

@@ -9,7 +9,8 @@ use crate::error::{HarnessError, Result};
 use super::identity::Identity;
 use super::pki::Pki;
 
-/// Writes the kubeconfig of an identity and returns its path.
+/// Writes the kubeconfig of an identity and returns its path. Processes that were started with it before may be
+/// reading it: it is replaced as a whole.
 pub(crate) fn write_kubeconfig(dir: &Path, pki: &Pki, identity: &Identity, port: u16) -> Result<PathBuf> {
     let pair = pki.identity(identity)?;
     let path = dir.join("kubeconfig").join(format!("{}.yaml", identity.stem()));
@@ -38,7 +39,9 @@ contexts:
         key = quoted(&pair.key),
         user = serde_json::Value::from(identity.user()),
     );
-    std::fs::write(&path, text).map_err(HarnessError::io("write", &path))?;
+    let new = tempfile::NamedTempFile::new_in(dir.join("kubeconfig")).map_err(HarnessError::io("write", &path))?;
+    std::fs::write(new.path(), text).map_err(HarnessError::io("write", &path))?;
+    new.persist(&path).map_err(|error| error.error).map_err(HarnessError::io("write", &path))?;
     Ok(path)
 }
 

@@ -72,11 +72,15 @@ pub(crate) async fn wait_for_log(process: &Process, text: &str) {
 /// Waits until a text stands in the log of a process so many times.
 pub(crate) async fn wait_for_log_times(process: &Process, text: &str, times: usize) {
     let what = format!("{text:?} in the log of {}, {times} times", process.name());
+    let said = || process.log().matches(text).count() >= times;
     eventually(LONG, &what, || async {
-        if process.log().matches(text).count() >= times { Ok(()) } else { Err(process.log_tail()) }
+        // One that has ended says nothing more.
+        let ended = !process.is_running();
+        if said() || ended { Ok(()) } else { Err(process.log_tail()) }
     })
     .await
     .unwrap();
+    assert!(said(), "ended before {what}: {}", process.log_tail());
 }
 
 /// Who holds a lease of `kube-system`; empty when nobody does.
@@ -259,17 +263,35 @@ pub(crate) fn assert_nothing_forbidden(cluster: &ControlPlane, user: &str) {
     assert!(refused.is_empty(), "the shipped roles do not suffice: {refused:?}");
 }
 
-/// Fails unless each pod of a namespace was bound by exactly one successful request.
-pub(crate) fn assert_bound_once(cluster: &ControlPlane, namespace: &str, count: usize) {
-    let mut bindings: BTreeMap<String, usize> = BTreeMap::new();
+/// How the bindings of a pod were answered.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bindings {
+    /// So many succeeded.
+    pub(crate) done: usize,
+    /// Of so many the client was gone before the answer (504 in the audit log): carried out or not.
+    pub(crate) unanswered: usize,
+}
+
+/// How the bindings of the pods of a namespace were answered, by pod.
+pub(crate) fn bindings(cluster: &ControlPlane, namespace: &str) -> BTreeMap<String, Bindings> {
+    let mut bindings: BTreeMap<String, Bindings> = BTreeMap::new();
     for event in cluster.audit_events().unwrap() {
         let Some(of) = event.object_ref.as_ref() else { continue };
-        if of.subresource == "binding" && of.namespace == namespace && event.verb == "create" && event.code() == 201 {
-            *bindings.entry(of.name.clone()).or_default() += 1;
+        if of.subresource == "binding" && of.namespace == namespace && event.verb == "create" {
+            let pod = bindings.entry(of.name.clone()).or_default();
+            pod.done += usize::from(event.code() == 201);
+            pod.unanswered += usize::from(event.code() == 504);
         }
     }
-    assert!(bindings.values().all(|times| *times == 1), "bound more than once: {bindings:?}");
-    assert_eq!(bindings.len(), count, "pods of {namespace} that were bound");
+    bindings
+}
+
+/// Fails unless so many pods of a namespace were bound, each by exactly one successful request.
+pub(crate) fn assert_bound_once(cluster: &ControlPlane, namespace: &str, count: usize) {
+    let bindings = bindings(cluster, namespace);
+    let done: Vec<_> = bindings.iter().filter(|(_, answers)| answers.done > 0).collect();
+    assert!(done.iter().all(|(_, answers)| answers.done == 1), "bound more than once: {done:?}");
+    assert_eq!(done.len(), count, "pods of {namespace} that were bound");
 }
 
 /// The HTTP status of an answer.
