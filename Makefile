@@ -16,7 +16,7 @@ DENY := $(HEADROOM_CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # Runs tests, and fails when none of them started a control plane.
 define WITH_RECORD
 @rm -f "$(E2E_RECORD)" && mkdir -p "$(dir $(E2E_RECORD))"
-HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) $(1)
+HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
 @test -s "$(E2E_RECORD)" || { echo "e2e: NO CONTROL PLANE WAS STARTED: the end-to-end level did not run" >&2; exit 1; }
 @echo "e2e: scenarios ran on $$(wc -l < "$(E2E_RECORD)") real control planes"
 endef

@@ -12,12 +12,12 @@ pub(crate) fn one_line(explanation: &PodExplanation, node: &str) -> Option<Strin
     let feasible = explanation.nodes.iter().filter(|n| n.feasible).count();
     let score = chosen.scores.iter().find(|s| s.plugin == "MemoryHeadroom");
     let fits = match memory.fits {
-        Some("swap") => format!("leans on {} of swap", human_bytes(memory.accessible_swap_bytes)),
+        Some("swap") => format!("with {} of swap", human_bytes(memory.accessible_swap_bytes)),
         _ => "fits in RAM".to_owned(),
     };
-    let score = score.map_or_else(String::new, |s| format!(", memory score {}", s.score));
+    let score = score.map_or_else(String::new, |s| format!(", score {}", s.score));
     Some(format!(
-        "needs {}, headroom {}: {fits}{score}; {feasible}/{} nodes",
+        "{} of {} free: {fits}{score}, {feasible}/{} nodes",
         human_bytes(demand.memory_bytes),
         human_bytes(memory.headroom_bytes),
         explanation.nodes.len(),

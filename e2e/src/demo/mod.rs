@@ -39,7 +39,7 @@ pub async fn run(options: &Options) -> DemoResult {
     let began = Instant::now();
     let say = Narrator::new();
     say.title("Headroom: a scheduler and controllers for small clusters");
-    say.note("real: kube-apiserver, etcd, kube-controller-manager (less our loops). simulated: the kubelets");
+    say.note("real: kube-apiserver, etcd, kube-controller-manager; simulated: kubelets");
     let stage = Stage::build(&say).await?;
     let outcome = async {
         steps::measure(&stage, &say).await?;

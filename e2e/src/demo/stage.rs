@@ -40,7 +40,7 @@ impl Stage {
         plane.create_namespace("default").await?;
         plane.create_namespace("kube-node-lease").await?;
 
-        say.step("registering 4 simulated nodes: 3 of 1 GiB with 2 GiB swap, 1 of 2 GiB without");
+        say.step("registering 3 nodes of 1 GiB with 2 GiB swap, 1 of 2 GiB without");
         let mut config = HollowConfig::from_spec(NODES)?;
         config.address_base = std::net::Ipv4Addr::new(127, plane.loopback_octet(), 0, 0);
         config.chaos = None;
@@ -52,8 +52,11 @@ impl Stage {
         std::fs::write(&ca, hollow.ca_pem())?;
 
         let less: String = OURS.iter().map(|name| format!(",-{name}")).collect();
-        say.step("starting kube-controller-manager without our loops, and headroom-controllers with them");
-        say.line(&format!("kube-controller-manager --controllers=*{}", wrapped(&less)));
+        say.step("starting kube-controller-manager without five loops, ours with them");
+        say.line("kube-controller-manager --controllers=*");
+        for name in OURS {
+            say.line(&format!("                                      ,-{name}"));
+        }
         let stock = plane.start_stock_kcm(&format!("*{less}"), &[])?;
         let controllers = plane.start_headroom_controllers(&[
             "--controllers=*",
@@ -63,8 +66,9 @@ impl Stage {
             &format!("--kubelet-certificate-authority={}", ca.display()),
             "--log-format=json",
         ])?;
-        say.note("node-monitor-grace-period 6s instead of 50s, measuring every 3s instead of 15s, tolerations 5s instead of 300s");
-        say.step("starting headroom-scheduler in primary mode (no kube-scheduler runs here)");
+        say.note("sped up: a node is given up after 6s instead of 50s, measured every 3s");
+        say.note("instead of 15s, and its pods tolerate that for 5s instead of 300s");
+        say.step("starting headroom-scheduler in primary mode, no kube-scheduler");
         let scheduler = plane.start_headroom_scheduler(&["--mode=primary", "-v=2", "--log-format=json"])?;
         for process in [&stock, &controllers, &scheduler] {
             plane.wait_healthy(process, "/healthz", START).await?;
@@ -98,17 +102,4 @@ impl Stage {
 async fn load(path: &std::path::Path) -> DemoResult<kube::Config> {
     let kubeconfig = kube::config::Kubeconfig::read_from(path)?;
     Ok(kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?)
-}
-
-/// The list over several lines.
-fn wrapped(list: &str) -> String {
-    let mut text = String::new();
-    for part in list.split_inclusive(',') {
-        let line = text.rsplit('\n').next().map_or(0, |l: &str| l.chars().count());
-        if line + part.len() > 60 {
-            text.push_str("\n      ");
-        }
-        text.push_str(part);
-    }
-    text
 }

@@ -24,7 +24,7 @@ const THRASHING: &str = "worker-1";
 
 /// Every node is measured and published.
 pub(super) async fn measure(stage: &Stage, say: &Narrator) -> DemoResult {
-    say.step("node-headroom reads each kubelet's /stats/summary and publishes NodeHeadroom objects");
+    say.step("node-headroom reads each kubelet and publishes NodeHeadroom objects");
     let api: Api<NodeHeadroom> = Api::all(stage.client.clone());
     eventually(PATIENCE, "a fresh NodeHeadroom of every node", || async {
         let fresh = headrooms(&api).await?;
@@ -32,7 +32,7 @@ pub(super) async fn measure(stage: &Stage, say: &Narrator) -> DemoResult {
     })
     .await?;
     show_headrooms(&api, say).await?;
-    say.check("4 of 4 nodes measured, with nodes/stats only and a token that can do nothing else");
+    say.check("4 of 4 nodes measured, with a token that opens nodes/stats only");
     Ok(())
 }
 
@@ -70,7 +70,7 @@ fn plain(v: &Value) -> String {
 
 /// A replication controller of 6 becomes pods, and the pods get nodes. Returns the pods' names.
 pub(super) async fn replicate(stage: &Stage, say: &Narrator) -> DemoResult<BTreeSet<String>> {
-    say.step("creating ReplicationController web: 6 pods that request 64Mi, may have 256Mi, and use 150Mi");
+    say.step("creating ReplicationController web: 6 pods, 64Mi asked, 150Mi used");
     let began = Instant::now();
     let rcs: Api<ReplicationController> = Api::default_namespaced(stage.client.clone());
     rcs.create(&PostParams::default(), &objects::replication_controller(6)?).await?;
@@ -78,7 +78,7 @@ pub(super) async fn replicate(stage: &Stage, say: &Narrator) -> DemoResult<BTree
     say.line(&format!("6 pods ready after {:.1} s", began.elapsed().as_secs_f64()));
     show_placements(stage, say, &pods);
     verify_bound_once(stage, &pods)?;
-    say.check("6 of 6 pods bound by headroom-scheduler, running and ready; the RC's status says the same");
+    say.check("6 of 6 bound by headroom-scheduler, ready; the RC's status agrees");
     Ok(pods.iter().map(ResourceExt::name_any).collect())
 }
 
@@ -176,7 +176,7 @@ pub(super) async fn expose(stage: &Stage, say: &Narrator) -> DemoResult {
     let list: Vec<&str> = addresses.iter().map(String::as_str).collect();
     say.line(&format!("Endpoints web, port 8080: {}", list[..3.min(list.len())].join(" ")));
     say.line(&format!("                          {}", list[3.min(list.len())..].join(" ")));
-    say.check("Endpoints and EndpointSlices list the same 6 addresses, those of the ready pods");
+    say.check("Endpoints and EndpointSlices list exactly the 6 ready pods");
     Ok(())
 }
 
@@ -232,7 +232,7 @@ async fn wait_endpoints(stage: &Stage, count: usize) -> DemoResult<BTreeSet<Stri
 
 /// A node starts to thrash and gets no new pods.
 pub(super) async fn thrash(stage: &Stage, say: &Narrator, before: &BTreeSet<String>) -> DemoResult {
-    say.step(&format!("{THRASHING} starts to thrash: its tasks wait for memory half of the time"));
+    say.step(&format!("{THRASHING} thrashes: its tasks wait for memory half of the time"));
     stage.hollow.force_pressure(THRASHING, Some((60.0, 45.0)))?;
     let api: Api<NodeHeadroom> = Api::all(stage.client.clone());
     eventually(PATIENCE, "state Thrash of the node", || async {
@@ -286,7 +286,7 @@ pub(super) async fn lose_a_node(stage: &Stage, say: &Narrator) -> DemoResult {
         if ready == "Unknown" { Ok(()) } else { Err(format!("Ready is {ready}")) }
     })
     .await?;
-    say.line(&format!("after {}: detected (Ready: Unknown, taint node.kubernetes.io/unreachable)", since(began)));
+    say.line(&format!("after {}: detected: Ready Unknown, tainted unreachable", since(began)));
     eventually(PATIENCE, "the dead node's pods to be evicted", || async {
         let all = pods.list(&labels).await.map_err(|e| e.to_string())?;
         let left = all.iter().filter(|p| node_of(p) == victim && p.metadata.deletion_timestamp.is_none()).count();
@@ -309,9 +309,8 @@ pub(super) async fn lose_a_node(stage: &Stage, say: &Narrator) -> DemoResult {
     for pod in &alive {
         rows.entry(node_of(pod)).or_default().push(pod.name_any());
     }
-    let rows: Vec<Vec<String>> =
-        rows.into_iter().map(|(node, pods)| vec![node, pods.len().to_string(), pods.join(" ")]).collect();
-    say.table(&["NODE", "PODS", ""], &rows);
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(node, pods)| vec![node, pods.len().to_string()]).collect();
+    say.table(&["NODE", "PODS"], &rows);
     say.check("no pod on the dead node, 10 of 10 ready, traffic only to live ones");
     Ok(())
 }
