@@ -74,6 +74,9 @@ fn conditions(digest: &Digest, machine: &Machine) -> Value {
             value
         })
         .collect();
+    // A pod that is here has been scheduled, also when nobody but its creator did it. The time that the API server may
+    // have set at the binding stays: a strategic merge keeps what is not named.
+    all.push(json!({"type": "PodScheduled", "status": "True"}));
     if machine.evicted {
         let message = machine.failure.as_ref().map_or("", |(_, message)| message);
         all.push(json!({

@@ -56,7 +56,7 @@ fn a_plain_pod_starts_and_is_ready() {
     assert_eq!(status["hostIPs"], json!([{"ip": "127.10.0.1"}]));
     assert_eq!(status["observedGeneration"], 3);
     assert_eq!(status["startTime"], "2026-11-22T21:30:00Z");
-    for name in ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"] {
+    for name in ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", "PodScheduled"] {
         assert_eq!(condition(&status, name)["status"], "True", "{name}");
     }
     let c = &status["containerStatuses"][0];
