@@ -10,6 +10,8 @@ PROFILE := --release --locked
 BIN := $(CARGO_TARGET_DIR)/release
 # What is measured is what is shipped.
 DIST := $(CARGO_TARGET_DIR)/dist
+# Generic code of equal shape is linked once: what is in the binary is what ends up in memory.
+DIST_BUILD = $(CARGO) rustc --profile dist --locked -p $(1) --bin $(1) -- -C link-arg=-Wl,--icf=all
 # One line for each control plane that the tests started: proof that the end-to-end level ran.
 E2E_RECORD := $(CARGO_TARGET_DIR)/e2e-record
 DENY_VERSION := 0.20.2
@@ -67,7 +69,8 @@ $(DENY):
 	$(CARGO) install --quiet --locked --version $(DENY_VERSION) --root $(HEADROOM_CACHE)/tools/cargo-deny-$(DENY_VERSION) cargo-deny
 
 dist: ## Build the processes as they are shipped (LTO, stripped; takes minutes)
-	$(CARGO) build --profile dist --locked -p headroom-scheduler -p headroom-controllers --bins
+	$(call DIST_BUILD,headroom-scheduler)
+	$(call DIST_BUILD,headroom-controllers)
 
 bench: build dist control-plane ## Measure ours beside stock on the same API server (writes docs/benchmarks/)
 	@HEADROOM_SCHEDULER_BIN=$(DIST)/headroom-scheduler HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench $(BENCH_FLAGS)
