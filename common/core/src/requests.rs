@@ -2,7 +2,7 @@
 //! and its quality of service class.
 
 use crate::{
-    object::{Container, PodSpec, Qos},
+    object::{Container, Pod, PodResize, PodSpec, Qos},
     resource::{ResourceList, Resources},
 };
 
@@ -15,27 +15,77 @@ pub const DEFAULT_MEMORY: i64 = 200 << 20;
 /// started before it, whichever is more; pod-level requests replace the sum per resource; overhead comes on top.
 #[must_use]
 pub fn pod_requests(spec: &PodSpec) -> Resources {
-    aggregate(spec, |c| Resources::from(&c.requests))
+    aggregate(spec, None, |list| Resources::from(list))
 }
 
 /// The same for scoring: containers without a CPU or memory request count with [`DEFAULT_MILLI_CPU`] and
 /// [`DEFAULT_MEMORY`] (upstream `NonMissingContainerRequests`); an explicit zero stays zero.
 #[must_use]
 pub fn pod_non_zero_requests(spec: &PodSpec) -> Resources {
-    // Upstream drops the per-container default of a resource that the pod level sets; the replacement below does that.
-    aggregate(spec, |c| {
-        let mut r = Resources::from(&c.requests);
-        if c.requests.milli_cpu.is_none() {
-            r.milli_cpu = DEFAULT_MILLI_CPU;
-        }
-        if c.requests.memory.is_none() {
-            r.memory = DEFAULT_MEMORY;
-        }
-        r
-    })
+    aggregate(spec, None, assume_missing)
 }
 
-fn aggregate(spec: &PodSpec, of: impl Fn(&Container) -> Resources) -> Resources {
+/// What a pod takes on its node: [`pod_requests`], with what its status says of a resize. A resize that the node could
+/// not grant yet takes the larger of old and new; one that it never can grant (`Infeasible`) takes the old.
+#[must_use]
+pub fn effective_requests(pod: &Pod) -> Resources {
+    aggregate(&pod.spec, Status::of(pod), |list| Resources::from(list))
+}
+
+/// [`effective_requests`] for scoring.
+#[must_use]
+pub fn effective_non_zero_requests(pod: &Pod) -> Resources {
+    aggregate(&pod.spec, Status::of(pod), assume_missing)
+}
+
+fn assume_missing(list: &ResourceList) -> Resources {
+    // Upstream drops the per-container default of a resource that the pod level sets; replacing the sum does that.
+    let mut r = Resources::from(list);
+    if list.milli_cpu.is_none() {
+        r.milli_cpu = DEFAULT_MILLI_CPU;
+    }
+    if list.memory.is_none() {
+        r.memory = DEFAULT_MEMORY;
+    }
+    r
+}
+
+/// Whether the node said that a resize can never be granted (`resourcehelper.IsPodResizeInfeasible`).
+#[must_use]
+pub fn is_resize_infeasible(pod: &Pod) -> bool {
+    pod.condition("PodResizePending").is_some_and(|c| c.reason == "Infeasible")
+}
+
+/// What a status says of resizes.
+#[derive(Clone, Copy)]
+struct Status<'a> {
+    resize: &'a PodResize,
+    infeasible: bool,
+}
+
+impl<'a> Status<'a> {
+    fn of(pod: &'a Pod) -> Option<Self> {
+        let resize = pod.status.resize.as_deref()?;
+        Some(Self { resize, infeasible: is_resize_infeasible(pod) })
+    }
+
+    /// `determineEffectiveRequests`.
+    fn effective(self, spec: &ResourceList, actuated: &ResourceList, allocated: &ResourceList) -> ResourceList {
+        let running = actuated.larger(allocated);
+        if self.infeasible { running } else { spec.larger(&running) }
+    }
+
+    fn container(self, c: &Container) -> Option<ResourceList> {
+        let found = self.resize.containers.iter().find(|r| r.name == c.name)?;
+        Some(self.effective(&c.requests, &found.actuated, &found.allocated))
+    }
+}
+
+fn aggregate(spec: &PodSpec, status: Option<Status<'_>>, of: impl Fn(&ResourceList) -> Resources) -> Resources {
+    let of = |c: &Container| match status.and_then(|s| s.container(c)) {
+        Some(effective) => of(&effective),
+        None => of(&c.requests),
+    };
     let mut running = Resources::default();
     for c in &spec.containers {
         running.add(&of(c));
@@ -43,38 +93,43 @@ fn aggregate(spec: &PodSpec, of: impl Fn(&Container) -> Resources) -> Resources 
     let mut sidecars = Resources::default();
     let mut peak = Resources::default();
     for c in &spec.init_containers {
-        let own = of(c);
         if c.restartable {
-            sidecars.add(&own);
+            sidecars.add(&of(c));
             peak.max(&sidecars);
         } else {
+            // What runs once and is over is never resized; the wire keeps no status of it.
             let mut during = sidecars.clone();
-            during.add(&own);
+            during.add(&of(c));
             peak.max(&during);
         }
     }
     running.add(&sidecars);
     running.max(&peak);
     if let Some(level) = &spec.pod_requests {
-        replace_supported(&mut running, level);
+        let effective = status.and_then(|s| {
+            let (actuated, allocated) = s.resize.pod.as_ref()?;
+            Some(s.effective(level, actuated, allocated))
+        });
+        replace_supported(&mut running, level, effective.as_ref().unwrap_or(level));
     }
     running.add_list(&spec.overhead);
     running
 }
 
 /// Pod-level resources exist for CPU, memory and huge pages only (`resourcehelper.IsSupportedPodLevelResource`).
-fn replace_supported(sum: &mut Resources, level: &ResourceList) {
-    if let Some(cpu) = level.milli_cpu {
-        sum.milli_cpu = cpu;
+fn replace_supported(sum: &mut Resources, level: &ResourceList, effective: &ResourceList) {
+    if level.milli_cpu.is_some() {
+        sum.milli_cpu = effective.milli_cpu.unwrap_or(0);
     }
-    if let Some(memory) = level.memory {
-        sum.memory = memory;
+    if level.memory.is_some() {
+        sum.memory = effective.memory.unwrap_or(0);
     }
-    for (name, amount) in &level.scalars {
+    for (name, _) in &level.scalars {
         if name.starts_with("hugepages-") {
+            let amount = effective.get(name).unwrap_or(0);
             match sum.scalars.binary_search_by(|(n, _)| n.cmp(name)) {
-                Ok(i) => sum.scalars[i].1 = *amount,
-                Err(i) => sum.scalars.insert(i, (name.clone(), *amount)),
+                Ok(i) => sum.scalars[i].1 = amount,
+                Err(i) => sum.scalars.insert(i, (name.clone(), amount)),
             }
         }
     }

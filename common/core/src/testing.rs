@@ -8,11 +8,11 @@ use std::sync::Arc;
 use crate::{
     object::{
         Container, ContainerPort, Meta, Node, NodeAddress, NodeCondition, ObjectKey, OwnerRef, Phase, Pod,
-        PodCondition, PodSpec, Protocol, Status,
+        PodCondition, PodDisruptionBudget, PodSpec, Protocol, Status,
     },
     quantity::{milli_value, value},
     resource::{ResourceList, Resources},
-    selector::Labels,
+    selector::{LabelSelector, Labels, Operator, Requirement},
     str::Str,
     taint::{Effect, Taint, Toleration, TolerationOperator},
     time::Timestamp,
@@ -334,6 +334,18 @@ impl PodBuilder {
     #[must_use]
     pub fn arc(self) -> Arc<Pod> {
         Arc::new(self.build())
+    }
+}
+
+/// A budget in namespace `default` for pods with this label, that allows so many disruptions.
+#[must_use]
+pub fn budget(name: &str, key: &str, value: &str, allowed: i32) -> PodDisruptionBudget {
+    let requirement = Requirement { key: key.into(), operator: Operator::In, values: Box::new([value.into()]) };
+    PodDisruptionBudget {
+        meta: meta("default", name),
+        selector: Some(LabelSelector { requirements: Box::new([requirement]) }),
+        disruptions_allowed: allowed,
+        disrupted_pods: Box::new([]),
     }
 }
 

@@ -50,6 +50,10 @@ pub struct Simulator {
     pub decisions: Vec<Decision>,
     /// What the engine reported.
     pub reports: Vec<Report>,
+    /// Pods whose deletion was asked for, by UID.
+    pub deletions: Vec<Str>,
+    /// Errors with which the next deletions are answered, in order.
+    pub deletion_faults: VecDeque<Option<WriteError>>,
     /// Faults of the next binds, in order.
     pub faults: VecDeque<Option<Fault>>,
     /// Whether the watch shows what was written.
@@ -80,6 +84,8 @@ impl Simulator {
             binds: Vec::new(),
             decisions: Vec::new(),
             reports: Vec::new(),
+            deletions: Vec::new(),
+            deletion_faults: VecDeque::new(),
             faults: VecDeque::new(),
             watching: true,
             version: 1,
@@ -189,6 +195,7 @@ impl Simulator {
                 return;
             }
             Op::Bind { pod: _, uid, node } => self.bind(&uid, &node),
+            Op::Delete { key: _, uid: Some(uid), .. } => self.graceful_deletion(&uid),
             Op::PodStatus { pod, uid, patch } => self.patch(&pod.name, &uid, patch),
             Op::Get { kind: _, key } => {
                 let found = self.pods.values().find(|p| p.meta.key == key);
@@ -251,6 +258,38 @@ impl Simulator {
         self.patches.push((name.clone(), patch));
         self.pod(patched);
         Ok(Written::default())
+    }
+
+    /// A pod that is on a node stays, terminating, until [`Simulator::finish_deletions`].
+    fn graceful_deletion(&mut self, uid: &Str) -> Result<Written, WriteError> {
+        if let Some(error) = self.deletion_faults.pop_front().flatten() {
+            return Err(error);
+        }
+        let Some(pod) = self.pods.get(uid) else { return Err(WriteError::NotFound(format!("pod {uid}"))) };
+        self.deletions.push(uid.clone());
+        if pod.node_name.is_none() {
+            self.delete_pod(uid);
+        } else if !pod.meta.is_terminating() {
+            let mut leaving = (**pod).clone();
+            let grace = Duration::from_secs(leaving.spec.termination_grace_seconds.unsigned_abs());
+            leaving.meta.deleted = Some(self.now.wall + grace);
+            self.pod(leaving);
+        }
+        Ok(Written::default())
+    }
+
+    /// The kubelets end what is terminating.
+    pub fn finish_deletions(&mut self) {
+        let leaving: Vec<Str> =
+            self.pods.values().filter(|p| p.meta.is_terminating()).map(|p| p.meta.uid.clone()).collect();
+        for uid in leaving {
+            self.delete_pod(&uid);
+        }
+    }
+
+    /// A budget comes or changes.
+    pub fn budget(&mut self, budget: headroom_core::object::PodDisruptionBudget) {
+        self.input(Input::BudgetApplied(Arc::new(budget)));
     }
 
     /// Where a pod is.

@@ -38,6 +38,7 @@ kinds! {
     EVENT = "events.k8s.io" "v1" "Event" "events" true;
     CORE_EVENT = "" "v1" "Event" "events" true;
     PRIORITY_CLASS = "scheduling.k8s.io" "v1" "PriorityClass" "priorityclasses" false;
+    POD_DISRUPTION_BUDGET = "policy" "v1" "PodDisruptionBudget" "poddisruptionbudgets" true;
     REPLICA_SET = "apps" "v1" "ReplicaSet" "replicasets" true;
     JOB = "batch" "v1" "Job" "jobs" true;
     NODE_HEADROOM = "headroom.dev" "v1alpha1" "NodeHeadroom" "nodeheadrooms" false;

@@ -12,6 +12,7 @@ mod node;
 mod node_headroom;
 mod pod;
 mod pod_spec;
+mod policy;
 
 pub use self::{
     core_v1::{
@@ -25,9 +26,10 @@ pub use self::{
     meta::{Meta, ObjectKey, OwnerRef},
     node::{Node, NodeAddress, NodeCondition, Status},
     node_headroom::NodeHeadroom,
-    pod::{ContainerStatus, Phase, Pod, PodCondition, PodStatus, Qos},
+    pod::{ContainerResize, ContainerStatus, Phase, Pod, PodCondition, PodResize, PodStatus, Qos},
     pod_spec::{
         Affinity, Container, ContainerPort, NodeAffinity, PodAffinityTerm, PodSpec, PreemptionPolicy, Protocol,
         RestartPolicy, Volume, VolumeKind, WeightedPodAffinityTerm,
     },
+    policy::PodDisruptionBudget,
 };

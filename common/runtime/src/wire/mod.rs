@@ -16,6 +16,7 @@ mod namespace;
 mod node;
 mod node_headroom;
 mod pod;
+mod pod_disruption_budget;
 mod pod_spec;
 mod priority_class;
 mod replica_set;
@@ -204,6 +205,8 @@ wires! {
     LeaseWire = lease::LeaseBody;
     /// `scheduling.k8s.io/v1` PriorityClass.
     PriorityClassWire = priority_class::PriorityClassBody;
+    /// `policy/v1` PodDisruptionBudget.
+    PodDisruptionBudgetWire = pod_disruption_budget::PodDisruptionBudgetBody;
     /// `apps/v1` ReplicaSet: metadata with its owners.
     ReplicaSetWire = replica_set::ReplicaSetBody;
     /// `headroom.dev/v1alpha1` NodeHeadroom.
@@ -238,6 +241,7 @@ rows!(
     object::ReplicationController,
     object::Lease,
     object::PriorityClass,
+    object::PodDisruptionBudget,
     ReplicaSetRow,
     NodeHeadroomRow,
     MemoryProfileRow,
@@ -256,6 +260,7 @@ pub enum AnyRow {
     ReplicationController(Arc<object::ReplicationController>),
     Lease(Arc<object::Lease>),
     PriorityClass(Arc<object::PriorityClass>),
+    PodDisruptionBudget(Arc<object::PodDisruptionBudget>),
     ReplicaSet(Arc<ReplicaSetRow>),
     NodeHeadroom(Arc<NodeHeadroomRow>),
     MemoryProfile(Arc<MemoryProfileRow>),
@@ -290,6 +295,7 @@ pub fn from_json(
         "ReplicationController" => ReplicationControllerWire ReplicationController,
         "Lease" => LeaseWire Lease,
         "PriorityClass" => PriorityClassWire PriorityClass,
+        "PodDisruptionBudget" => PodDisruptionBudgetWire PodDisruptionBudget,
         "ReplicaSet" => ReplicaSetWire ReplicaSet,
         "NodeHeadroom" => NodeHeadroomWire NodeHeadroom,
         "MemoryProfile" => MemoryProfileWire MemoryProfile,

@@ -4,6 +4,7 @@
 //! Deciding happens on the same thread as updating, so there is no snapshot: plugins borrow the rows. Every row has a
 //! generation that changes with whatever could change a verdict on it; that is what lets classes of pods keep columns.
 
+mod budgets;
 mod memory;
 mod node_info;
 mod ports;
@@ -63,6 +64,7 @@ pub struct Cache {
     pods: HashMap<Str, CachedPod>,
     assumed: usize,
     namespaces: HashMap<Str, Arc<Namespace>>,
+    budgets: budgets::Budgets,
     specs: SpecCache,
     /// Counts every time a slot came to stand for another node.
     slot_epoch: u64,
@@ -301,7 +303,12 @@ impl Cache {
     /// A cache made from scratch with the same nodes and pods: what incremental updating must come to.
     #[must_use]
     pub fn recomputed(&self) -> Self {
-        let mut fresh = Self { namespaces: self.namespaces.clone(), now: self.now, ..Self::default() };
+        let mut fresh = Self {
+            namespaces: self.namespaces.clone(),
+            budgets: self.budgets.clone(),
+            now: self.now,
+            ..Self::default()
+        };
         if let Some(index) = &self.memory {
             fresh.enable_memory(index.params().clone());
         }

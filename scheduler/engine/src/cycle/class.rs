@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{
     Nominated,
-    plain::{Choice, Failure, Verdict},
+    plain::{AfterFilter, Choice, Failure, Verdict},
     tie::TieBreaker,
 };
 use crate::{
@@ -28,6 +28,8 @@ const MAX_CLASSES: usize = 256;
 const MAX_CLASS_BYTES: usize = 8 << 20;
 /// Rows whose generations are compared at once.
 const STRETCH: usize = 64;
+/// Generation of a row that holds for one decision only: no node has it.
+const PASSING: u64 = u64::MAX;
 /// When more than this part of the rows has changed, everything is normalised anew.
 const MANY: usize = 4;
 
@@ -85,8 +87,7 @@ impl Classes {
         ties: TieBreaker,
         probe: &mut dyn Probe,
     ) -> Option<Verdict> {
-        // Columns know nothing of pods that are nominated somewhere.
-        if !profile.reads_nodes_only(pod) || (!nominated.is_empty() && nominated.any_before(pod)) {
+        if !profile.reads_nodes_only(pod) {
             return None;
         }
         if view.cache.node_count() == 0 {
@@ -94,7 +95,7 @@ impl Classes {
         }
         let index = self.find_or_make(at, profile, pod, view, probe)?;
         let class = &mut self.all[index];
-        match class.decide(profile, pod, view, ties, probe) {
+        match class.decide(profile, pod, view, nominated, ties, probe) {
             Some(verdict) => Some(verdict),
             None => {
                 // A plugin failed: the plain path says how.
@@ -183,7 +184,7 @@ impl Class {
     }
 
     /// Refills the rows of nodes that changed. `None` when a plugin failed.
-    fn refresh(&mut self, profile: &Profile, pod: &PodInfo, view: &View<'_>) -> Option<()> {
+    fn refresh(&mut self, profile: &Profile, pod: &PodInfo, view: &View<'_>, nominated: &Nominated) -> Option<()> {
         let generations = view.cache.generations();
         if self.generations.len() != generations.len() {
             self.resize(generations.len());
@@ -196,8 +197,14 @@ impl Class {
             }
             for (offset, generation) in theirs.iter().enumerate() {
                 if self.generations[start + offset] != *generation {
-                    self.refill(start + offset, *generation, profile, pod, view)?;
+                    self.refill(start + offset, *generation, profile, pod, view, None)?;
                 }
+            }
+        }
+        // Verdicts of nodes to which somebody is nominated hold for this pod only.
+        for node in nominated.nodes_before(pod) {
+            if let Some(slot) = view.cache.slot(node) {
+                self.refill(slot as usize, PASSING, profile, pod, view, Some(nominated))?;
             }
         }
         Some(())
@@ -210,6 +217,7 @@ impl Class {
         profile: &Profile,
         pod: &PodInfo,
         view: &View<'_>,
+        nominated: Option<&Nominated>,
     ) -> Option<()> {
         self.changed.push(slot as u32);
         self.generations[slot] = generation;
@@ -217,7 +225,10 @@ impl Class {
             None => None,
             Some(node) => match &self.narrowed {
                 Some(narrowed) if !narrowed.names.contains(&node.name) => Some(narrowed.others.clone()),
-                _ => profile.filter(&self.state, pod, node).ok()?,
+                _ => match nominated {
+                    None => profile.filter(&self.state, pod, node).ok()?,
+                    Some(nominated) => profile.filter_with_nominated(&self.state, pod, node, nominated, view).ok()?,
+                },
             },
         };
         let feasible = generation != 0 && rejection.is_none();
@@ -285,11 +296,12 @@ impl Class {
         profile: &Profile,
         pod: &PodInfo,
         view: &View<'_>,
+        nominated: &Nominated,
         ties: TieBreaker,
         probe: &mut dyn Probe,
     ) -> Option<Verdict> {
         probe.enter(Point::Filter);
-        let refreshed = self.refresh(profile, pod, view);
+        let refreshed = self.refresh(profile, pod, view, nominated);
         let code = if self.feasible_count == 0 { Code::Unschedulable } else { Code::Success };
         probe.exit(Point::Filter, if refreshed.is_some() { code } else { Code::Error });
         refreshed?;
@@ -307,18 +319,13 @@ impl Class {
                 Ok(self.choose(view.cache.name_hashes(), ties)?)
             }
         };
-        let mut rejected = Vec::new();
+        let mut after = None;
         if result.is_err() && !profile.at(Point::PostFilter).is_empty() {
-            rejected = view
-                .cache
-                .nodes()
-                .filter_map(|(slot, node)| {
-                    let rejection = self.rejections.get(slot as usize)?.as_ref()?;
-                    Some((node.name.clone(), rejection.status.code()))
-                })
-                .collect();
+            let code = |(slot, r): (usize, &Option<Box<Rejection>>)| Some((slot as Slot, r.as_ref()?.status.code()));
+            let rejected = self.rejections.iter().enumerate().filter_map(code).collect();
+            after = Some(Box::new(AfterFilter { rejected, state: self.state.clone(), stopped_at: None }));
         }
-        Some(Verdict { result, rejected })
+        Some(Verdict { result, after })
     }
 
     fn choose(&self, hashes: &[u64], ties: TieBreaker) -> Option<Choice> {

@@ -19,8 +19,12 @@ use super::{
     queue_and_cx,
     schedule::{SCHEDULED, rejected_at},
 };
-use crate::framework::{
-    Actions, BindCx, Change, ClusterEvent, EventResource, PluginId, PodInfo, Point, PreFlight, Rejection, Status, Step,
+use crate::{
+    framework::{
+        Actions, BindCx, Change, ClusterEvent, EventResource, PluginId, PodInfo, Point, PreFlight, Rejection, Status,
+        Step,
+    },
+    queue::Among,
 };
 
 /// How long a bound pod may be missing from the watch before its state is asked for (memory-and-swap.md 5.3).
@@ -288,12 +292,12 @@ impl Engine {
             started: binding.attempt.started,
         });
         let rejected = fault.rejected;
-        self.fail(&uid, &binding.info, fault, now, out);
+        self.fail(&uid, fault, now, out);
         let change = Change::Pod { old: Some(binding.info), new: None };
         let (queue, cx) = queue_and_cx!(self, now);
         // Its own departure is no news to a pod that was rejected (else it would try again for ever).
-        let except = rejected.then_some(uid.as_str());
-        queue.on_event(ClusterEvent::new(EventResource::AssignedPod, Actions::DELETE), &change, except, &cx);
+        let among = if rejected { Among::AllBut(&uid) } else { Among::All };
+        queue.on_event(ClusterEvent::new(EventResource::AssignedPod, Actions::DELETE), &change, among, &cx);
     }
 
     /// The informer shows the pod on a node.
@@ -329,8 +333,10 @@ impl Engine {
                     && let Some(entry) = self.queue.get_mut(&uid)
                 {
                     entry.condition = None;
+                    entry.nomination = None;
                 }
             }
+            Some(Owner::Preemption(id, step)) => self.preemption_outcome(id, step, outcome, now, out),
             Some(Owner::Binding(uid)) => self.binding_outcome(&uid, outcome, now, out),
             None => {}
         }
@@ -480,6 +486,40 @@ impl Engine {
         let Some(id) = holder else { return false };
         self.refuse_waiting(uid, id, Status::unschedulable(reason.to_owned()), now, out);
         true
+    }
+
+    /// The message with which a pod can still be turned back: it is held by Permit, or PreBind works on it.
+    pub(super) fn can_turn_back(&self, uid: &str, plugin: &str) -> Option<String> {
+        let binding = self.bindings.get(uid)?;
+        match &binding.stage {
+            Stage::Permit(_) => Some("waiting on permit for pod: preempted".to_owned()),
+            Stage::PreBind(_) if binding.pre_bind.contains(&true) => Some(format!("preempted by {plugin}")),
+            _ => None,
+        }
+    }
+
+    /// Ends a binding that was not asked for yet.
+    pub(super) fn abort_binding(&mut self, uid: &str, fault: Fault, now: Now, out: &mut Vec<Intent>) {
+        if let Some(binding) = self.take_binding(uid) {
+            self.fail_binding(binding, fault, now, out);
+        }
+    }
+
+    /// The pod began to be deleted while it is assumed (`handleAssumedPodDeletion`): who waits for its place is told.
+    pub(super) fn assumed_pod_leaves(&mut self, info: &PodInfo, now: Now, out: &mut Vec<Intent>) {
+        let uid = info.uid();
+        let held = match self.bindings.get(uid).map(|b| &b.stage) {
+            Some(Stage::Permit(waits)) => waits.first().map(|(plugin, _, _)| *plugin),
+            _ => None,
+        };
+        match held {
+            Some(plugin) => self.refuse_waiting(uid, plugin, Status::unschedulable("removed"), now, out),
+            None => {
+                self.cache.forget(uid);
+                let change = Change::Pod { old: Some(info.clone()), new: None };
+                self.happened(EventResource::AssignedPod, Actions::DELETE, &change, now);
+            }
+        }
     }
 
     fn refuse_waiting(&mut self, uid: &Str, plugin: PluginId, status: Status, now: Now, out: &mut Vec<Intent>) {

@@ -10,7 +10,7 @@ use crate::{
     cache::{MemoryIndex, NodeInfo, Slot},
     cycle::{self, Evaluation},
     fit_error::NO_NODES,
-    framework::{Column, NoProbe, PodInfo, Profile, Rejection, View},
+    framework::{Column, NoProbe, PodInfo, Point, Profile, Rejection, View},
     plugins::memory_headroom::{MemoryHeadroom, PodState},
 };
 
@@ -93,6 +93,13 @@ pub struct VictimReference {
     pub namespace: Str,
     /// Name.
     pub name: Str,
+}
+
+impl VictimReference {
+    fn of(pod: &PodInfo) -> Self {
+        let key = &pod.pod.meta.key;
+        Self { namespace: key.namespace.clone(), name: key.name.clone() }
+    }
 }
 
 /// One node.
@@ -272,7 +279,20 @@ impl Engine {
                 result.scheduled = true;
                 result.node = Some(node.name.clone());
             }
-            None => result.message = evaluation.fit_error(nodes).to_string(),
+            None => {
+                let mut fit = evaluation.fit_error(nodes);
+                if !profile.at(Point::PostFilter).is_empty() {
+                    let after = evaluation.after_filter(view);
+                    let hash = self.tie_breaker(info.uid()).rank(0);
+                    let done = cycle::post_filter(profile, info, view, &self.nominated, &after, hash, &mut NoProbe);
+                    fit.post_filter_message = done.message;
+                    if let Some(preemption) = done.preemption {
+                        result.nominated_node = Some(preemption.node);
+                        result.victims = preemption.victims.iter().map(VictimReference::of).collect();
+                    }
+                }
+                result.message = fit.to_string();
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod binding;
 mod explain;
 mod failure;
 mod inputs;
+mod preempt;
 mod recover;
 mod report;
 mod schedule;
@@ -16,13 +17,16 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hashbrown::{HashMap, HashSet};
 use headroom_core::{
     Mono, Now, Str,
     intent::{Intent, IntentId, Op, Outcome},
-    object::{Namespace, Node, NodeHeadroom, ObjectKey, Pod},
+    object::{Namespace, Node, NodeHeadroom, ObjectKey, Pod, PodDisruptionBudget},
 };
 
 use self::{binding::Binding, shadow::Shadow};
@@ -86,6 +90,13 @@ pub enum Input {
         /// Its name: the node's.
         name: Str,
     },
+    /// A pod disruption budget came or changed.
+    BudgetApplied(Arc<PodDisruptionBudget>),
+    /// A pod disruption budget went.
+    BudgetDeleted {
+        /// Its name.
+        key: ObjectKey,
+    },
     /// What became of an intent.
     Outcome(Outcome),
     /// Time passed.
@@ -99,6 +110,8 @@ enum Owner {
     Binding(Str),
     /// A status patch, by UID of the pod.
     Status(Str),
+    /// A write of this preemption.
+    Preemption(u64, preempt::Step),
 }
 
 /// The scheduling engine.
@@ -115,6 +128,9 @@ pub struct Engine {
     /// When bindings need attention by themselves.
     deadlines: BTreeSet<(Mono, Str)>,
     owners: HashMap<IntentId, Owner>,
+    /// Preemptions that are being carried out.
+    preemptions: BTreeMap<u64, preempt::Running>,
+    last_preemption: u64,
     last_intent: u64,
     shadow: Shadow,
     /// Pods that made the engine panic, by UID.
@@ -152,6 +168,8 @@ impl Engine {
             bindings: HashMap::new(),
             deadlines: BTreeSet::new(),
             owners: HashMap::new(),
+            preemptions: BTreeMap::new(),
+            last_preemption: 0,
             last_intent: 0,
             shadow: Shadow::default(),
             quarantined: HashSet::new(),
@@ -206,6 +224,8 @@ impl Engine {
             Input::NamespaceDeleted { name } => self.namespace_deleted(&name, now),
             Input::SampleApplied(headroom) => self.cache.set_headroom(headroom),
             Input::SampleDeleted { name } => self.cache.remove_headroom(&name),
+            Input::BudgetApplied(budget) => self.cache.set_budget(budget),
+            Input::BudgetDeleted { key } => self.cache.remove_budget(&key),
             Input::Outcome(outcome) => self.outcome(&outcome, now, out),
             Input::Tick => self.tick(now, out),
         }
@@ -240,8 +260,9 @@ impl Engine {
         decision
     }
 
-    /// Credits that [`Engine::schedule_one`] needs with the in-tree plugins: an event, a status patch and a binding.
-    pub const MAX_INTENTS_PER_DECISION: usize = 4;
+    /// Credits that [`Engine::schedule_one`] needs with the in-tree plugins: an event, a status patch and a binding, or
+    /// the first writes of a preemption. Turning victims back in memory can ask for more, which then wait in the shell.
+    pub const MAX_INTENTS_PER_DECISION: usize = 4 + preempt::PARALLEL;
 
     /// What happened since the last call: for metrics and logs.
     pub fn take_reports(&mut self) -> Vec<Report> {

@@ -15,6 +15,7 @@ impl Engine {
         let culprit = self.current.take();
         self.cache = self.cache.recomputed();
         self.classes = Default::default();
+        self.abandon_preemptions();
         // Assumed pods without a binding were left by the cycle that panicked.
         let lost: Vec<Str> = self
             .cache
@@ -32,13 +33,12 @@ impl Engine {
             queue.restore(entry, binding, &cx);
         }
         let uid = culprit?;
-        let info = self.queue.get(&uid)?.info.clone();
-        let key = info.pod.meta.key.clone();
+        let key = self.queue.get(&uid)?.info.pod.meta.key.clone();
         let message = "the scheduler failed on this pod because of an error of its own and leaves it alone: \
                        see the scheduler's log, and report it";
         let (queue, cx) = queue_and_cx!(self, now);
         queue.take_in_flight(&uid, &cx);
-        self.fail(&uid, &info, Fault::error(message.to_owned()), now, out);
+        self.fail(&uid, Fault::error(message.to_owned()), now, out);
         let (queue, cx) = queue_and_cx!(self, now);
         queue.remove(&uid, &cx);
         if self.quarantined.len() >= MAX_QUARANTINED {

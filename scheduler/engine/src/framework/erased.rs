@@ -11,10 +11,11 @@ use headroom_core::Str;
 use super::{
     events::{Change, Hint, Interest},
     plugin::{
-        BindCx, MAX_NODE_SCORE, NodeRejection, Permit, Plugin, Points, PostFilter, PreFilter, PreFlight, PreScore,
-        QueueItem, Reads, Signature, Step, TieKey, View,
+        BindCx, MAX_NODE_SCORE, Permit, Plugin, Points, PreFilter, PreFlight, PreScore, QueueItem, Reads, Signature,
+        Step, TieKey, View,
     },
     pod_info::PodInfo,
+    post_filter::{PostFilter, PostFilterCx},
     status::Status,
 };
 use crate::cache::NodeInfo;
@@ -149,7 +150,9 @@ pub trait DynPlugin: Send {
     /// See [`Plugin::filter`].
     fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Status;
     /// See [`Plugin::post_filter`].
-    fn post_filter(&mut self, pod: &PodInfo, view: &View<'_>, nodes: &[NodeRejection<'_>]) -> PostFilter;
+    fn post_filter(&self, pod: &PodInfo, cx: &PostFilterCx<'_>) -> PostFilter;
+    /// See [`Plugin::preempting`].
+    fn preempting(&mut self, pod: &Str, running: bool);
     /// See [`Plugin::pre_score`].
     fn pre_score(&self, pod: &PodInfo, feasible: &[&NodeInfo], view: &View<'_>) -> PreScore<State>;
     /// An empty column.
@@ -270,8 +273,12 @@ impl<P: Plugin> DynPlugin for Erased<P> {
         }
     }
 
-    fn post_filter(&mut self, pod: &PodInfo, view: &View<'_>, nodes: &[NodeRejection<'_>]) -> PostFilter {
-        self.0.post_filter(pod, view, nodes)
+    fn post_filter(&self, pod: &PodInfo, cx: &PostFilterCx<'_>) -> PostFilter {
+        self.0.post_filter(pod, cx)
+    }
+
+    fn preempting(&mut self, pod: &Str, running: bool) {
+        self.0.preempting(pod, running);
     }
 
     fn pre_score(&self, pod: &PodInfo, feasible: &[&NodeInfo], view: &View<'_>) -> PreScore<State> {

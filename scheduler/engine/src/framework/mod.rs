@@ -4,6 +4,7 @@ mod erased;
 pub mod events;
 mod plugin;
 mod pod_info;
+mod post_filter;
 mod probe;
 mod profile;
 mod registry;
@@ -13,10 +14,11 @@ pub use self::{
     erased::{Column, DynPlugin, Erased, Normalized, State},
     events::{Actions, Change, ClusterEvent, EventResource, Hint, Interest},
     plugin::{
-        BindCx, MAX_NODE_SCORE, NodeRejection, Permit, Plugin, Point, Points, PostFilter, PreFilter, PreFlight,
-        PreScore, QueueItem, Reads, Signature, Step, TieKey, View, default_normalize,
+        BindCx, MAX_NODE_SCORE, Permit, Plugin, Point, Points, PreFilter, PreFlight, PreScore, QueueItem, Reads,
+        Signature, Step, TieKey, View, default_normalize,
     },
     pod_info::{HostPort, PodInfo, SpecCache, SpecInfo, SpecMemory},
+    post_filter::{DryRun, DryRunError, NodeRejection, PostFilter, PostFilterCx, Preemption},
     probe::{NoProbe, Probe},
     profile::{
         CycleState, MAX_PLUGINS, Narrowed, PluginId, PluginNames, PluginSet, PreFiltered, Profile, Profiles, Rejection,

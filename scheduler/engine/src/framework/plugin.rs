@@ -10,6 +10,7 @@ use headroom_core::{
 use super::{
     events::{Change, Hint, Interest},
     pod_info::PodInfo,
+    post_filter::{PostFilter, PostFilterCx},
     status::{Code, Status},
 };
 use crate::cache::{Cache, NodeInfo, Slot};
@@ -276,15 +277,6 @@ impl BindCx<'_> {
     }
 }
 
-/// The answer of PostFilter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PostFilter {
-    /// Success with a node, or why nothing could be done.
-    pub status: Status,
-    /// The node that the pod is nominated to. `Some(None)` clears the nomination.
-    pub nominated: Option<Option<Str>>,
-}
-
 /// What QueueSort compares.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueItem<'a> {
@@ -292,15 +284,6 @@ pub struct QueueItem<'a> {
     pub pod: &'a PodInfo,
     /// When it was (re)added to the queue.
     pub timestamp: Mono,
-}
-
-/// Why a node is not feasible.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeRejection<'a> {
-    /// The node.
-    pub node: &'a Str,
-    /// [`Code::Unschedulable`] or [`Code::UnschedulableAndUnresolvable`].
-    pub code: Code,
 }
 
 /// A plugin: one trait with one method per extension point, of which [`Plugin::points`] names those that are called.
@@ -372,10 +355,12 @@ pub trait Plugin: Send + 'static {
     fn filter(&self, _state: &Self::Filter, _pod: &PodInfo, _node: &NodeInfo) -> Status {
         Status::SUCCESS
     }
-    /// PostFilter: no node is feasible.
-    fn post_filter(&mut self, _pod: &PodInfo, _view: &View<'_>, _nodes: &[NodeRejection<'_>]) -> PostFilter {
-        PostFilter { status: Status::unschedulable(""), nominated: None }
+    /// PostFilter: no node is feasible. It changes nothing: what it wants done is in its answer.
+    fn post_filter(&self, _pod: &PodInfo, _cx: &PostFilterCx<'_>) -> PostFilter {
+        PostFilter::failed(Status::with_reasons(Code::Unschedulable, Vec::new()))
     }
+    /// A preemption that this plugin asked for began to be carried out, or came to its end, for the pod with this UID.
+    fn preempting(&mut self, _pod: &Str, _running: bool) {}
     /// PreScore. `feasible` is empty for plugins that read the node alone.
     fn pre_score(&self, _pod: &PodInfo, _feasible: &[&NodeInfo], _view: &View<'_>) -> PreScore<Self::Score> {
         PreScore::Continue(Self::Score::default())

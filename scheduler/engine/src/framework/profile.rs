@@ -108,9 +108,22 @@ pub enum PreFiltered {
     /// Filter can run, on the nodes given if any are.
     Go(CycleState, Option<Narrowed>),
     /// The pod is rejected on every node; with an empty set of plugins nobody in particular did.
-    Rejected(Status, PluginSet),
+    Rejected(Box<PreRejection>),
     /// A plugin failed.
     Error(String),
+}
+
+/// A rejection by PreFilter.
+#[derive(Debug)]
+pub struct PreRejection {
+    /// Status of every node.
+    pub status: Status,
+    /// Who rejected.
+    pub plugins: PluginSet,
+    /// States of the plugins that ran, for PostFilter.
+    pub state: CycleState,
+    /// The place of the plugin at which PreFilter stopped; the plugins after it did not run.
+    pub stopped_at: Option<usize>,
 }
 
 /// A configured profile.
@@ -182,7 +195,7 @@ impl Profile {
             Point::PreFilter,
             match &result {
                 PreFiltered::Go(..) => Code::Success,
-                PreFiltered::Rejected(status, _) => status.code(),
+                PreFiltered::Rejected(r) => r.status.code(),
                 PreFiltered::Error(_) => Code::Error,
             },
         );
@@ -192,7 +205,7 @@ impl Profile {
     fn pre_filter_inner(&self, pod: &PodInfo, view: &View<'_>, probe: &mut dyn Probe) -> PreFiltered {
         let per_plugin = probe.wants_plugins();
         let mut state = CycleState { filter: vec![None; self.plugins.len()], score: vec![None; self.plugins.len()] };
-        let mut rejected = None;
+        let mut rejected: Option<(Status, PluginSet)> = None;
         let mut names: Option<HashSet<Str>> = None;
         let mut narrowing: Vec<usize> = Vec::new();
         // Filter plugins without PreFilter start from an empty state.
@@ -226,7 +239,13 @@ impl Profile {
                         None => nodes,
                     };
                     if left.is_empty() {
-                        return self.nothing_left(&narrowing);
+                        let (status, plugins) = self.nothing_left(&narrowing);
+                        return PreFiltered::Rejected(Box::new(PreRejection {
+                            status,
+                            plugins,
+                            state,
+                            stopped_at: Some(*i),
+                        }));
                     }
                     names = Some(left);
                 }
@@ -236,10 +255,15 @@ impl Profile {
                     set.insert(self.ids[*i]);
                     match status.code() {
                         Code::UnschedulableAndUnresolvable | Code::Pending => {
-                            return PreFiltered::Rejected(status, set);
+                            return PreFiltered::Rejected(Box::new(PreRejection {
+                                status,
+                                plugins: set,
+                                state,
+                                stopped_at: Some(*i),
+                            }));
                         }
                         // The others run as well, so that preemption finds their states (kubernetes#119770).
-                        Code::Unschedulable => rejected = Some(PreFiltered::Rejected(status, set)),
+                        Code::Unschedulable => rejected = Some((status, set)),
                         _ => {
                             return PreFiltered::Error(format!(
                                 "running PreFilter plugin {:?}: {}",
@@ -251,8 +275,8 @@ impl Profile {
                 }
             }
         }
-        if let Some(rejected) = rejected {
-            return rejected;
+        if let Some((status, plugins)) = rejected {
+            return PreFiltered::Rejected(Box::new(PreRejection { status, plugins, state, stopped_at: None }));
         }
         let narrowed = names.map(|names| {
             let plugins = self.set_of(&narrowing);
@@ -277,13 +301,13 @@ impl Profile {
         names
     }
 
-    fn nothing_left(&self, narrowing: &[usize]) -> PreFiltered {
+    fn nothing_left(&self, narrowing: &[usize]) -> (Status, PluginSet) {
         let names = self.sorted_names(narrowing);
         let text = match &*names {
             [one] => format!("node(s) didn't satisfy plugin {one}"),
             all => format!("node(s) didn't satisfy plugin(s) [{}] simultaneously", all.join(" ")),
         };
-        PreFiltered::Rejected(Status::unresolvable(text), self.set_of(narrowing))
+        (Status::unresolvable(text), self.set_of(narrowing))
     }
 
     /// Runs Filter on one node: the first rejection ends it.
@@ -297,7 +321,7 @@ impl Profile {
         node: &NodeInfo,
     ) -> Result<Option<Rejection>, String> {
         for i in self.at(Point::Filter) {
-            let Some(own) = &state.filter[*i] else { continue };
+            let Some(own) = state.filter.get(*i).and_then(Option::as_ref) else { continue };
             let status = self.plugins[*i].filter(own, pod, node);
             if status.is_success() {
                 continue;
@@ -328,17 +352,33 @@ impl Profile {
             let mut crowded = node.clone();
             for other in others {
                 crowded.add(other.clone());
-                for i in self.at(Point::PreFilter) {
-                    if let Some(own) = &mut state.filter[*i] {
-                        self.plugins[*i].add_pod(own, pod, other, &crowded, view);
-                    }
-                }
+                self.extend(&mut state, pod, other, &crowded, view, true);
             }
             if let Some(rejection) = self.filter(&state, pod, &crowded)? {
                 return Ok(Some(rejection));
             }
         }
         self.filter(state, pod, node)
+    }
+
+    /// Runs AddPod or RemovePod of PreFilter's extensions.
+    pub(crate) fn extend(
+        &self,
+        state: &mut CycleState,
+        pod: &PodInfo,
+        other: &PodInfo,
+        node: &NodeInfo,
+        view: &View<'_>,
+        add: bool,
+    ) {
+        for i in self.at(Point::PreFilter) {
+            let Some(own) = state.filter.get_mut(*i).and_then(Option::as_mut) else { continue };
+            if add {
+                self.plugins[*i].add_pod(own, pod, other, node, view);
+            } else {
+                self.plugins[*i].remove_pod(own, pod, other, node, view);
+            }
+        }
     }
 
     /// Runs PreScore.

@@ -1,6 +1,8 @@
 //! The in-tree plugins, one folder each, and their order.
 
 pub mod default_binder;
+pub mod default_preemption;
+pub mod dynamic_resources;
 pub mod memory_headroom;
 pub mod node_affinity;
 pub mod node_name;
@@ -26,6 +28,8 @@ pub(crate) fn register(r: &mut Registry) {
     r.with_args("NodeAffinity", 2, node_affinity::NodeAffinity::from_args);
     r.plain("NodePorts", 0, || node_ports::NodePorts);
     r.with_args("NodeResourcesFit", 1, node_resources_fit::NodeResourcesFit::from_args);
+    r.with_args("DynamicResources", 2, dynamic_resources::DynamicResources::from_args);
+    r.with_args("DefaultPreemption", 0, default_preemption::DefaultPreemption::from_args);
     r.with_args(
         "NodeResourcesBalancedAllocation",
         1,

@@ -64,7 +64,7 @@ impl World {
     }
 
     fn event(&mut self, resource: EventResource, action: Actions, change: &Change) {
-        self.queue.on_event(ClusterEvent::new(resource, action), change, None, &cx!(self));
+        self.queue.on_event(ClusterEvent::new(resource, action), change, Among::All, &cx!(self));
     }
 
     fn node_added(&mut self, n: headroom_core::testing::NodeBuilder) {
@@ -222,7 +222,7 @@ fn wildcards_move_everything_and_can_be_activated() {
     assert!(!w.queue.activate("uid-p", &cx!(w)));
     w.pop();
     w.reject("p", &["NodeName"]);
-    w.queue.on_event(ClusterEvent::WILDCARD, &Change::None, None, &cx!(w));
+    w.queue.on_event(ClusterEvent::WILDCARD, &Change::None, Among::All, &cx!(w));
     assert_ne!(w.place("p"), Some(Place::Unschedulable));
     w.check();
 }
