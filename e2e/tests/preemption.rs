@@ -122,8 +122,8 @@ async fn scenario(cluster: &ControlPlane) -> Vec<(String, Value)> {
     seen.push(("the victim is told".to_owned(), told(cluster, "plain", "Preempted", &uids).await));
     shows(&pods, "plain", "/metadata/deletionGracePeriodSeconds", &json!(300)).await;
 
-    // A pod of the same priority finds the place taken, although the victim's end has made room.
-    create(&pods, &large("late", "low", json!({}))).await;
+    // Whoever is less important finds the place taken, although the victim's end has made room.
+    create(&pods, &large("late", "lowest", json!({}))).await;
     waiting(&pods, "late", "preemption: ").await;
     delete(&pods, "plain").await;
     assert_eq!(bound(&pods, "urgent").await, "b");

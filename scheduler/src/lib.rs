@@ -46,8 +46,7 @@ use self::{
 /// Messages that may wait for the thread that decides.
 const CHANNEL: usize = 8192;
 /// The engine is asked for nothing before these are known.
-const AWAITED: [Kind; 5] =
-    [Kind::POD, Kind::NODE, Kind::NAMESPACE, Kind::POD_DISRUPTION_BUDGET, Kind::NODE_HEADROOM];
+const AWAITED: [Kind; 5] = [Kind::POD, Kind::NODE, Kind::NAMESPACE, Kind::POD_DISRUPTION_BUDGET, Kind::NODE_HEADROOM];
 
 /// Runs the process with the plugins of `registry`. Returns its exit status: 0 after SIGTERM or `--help`, 1 when
 /// something is wrong, which one line on stderr explains.

@@ -82,24 +82,24 @@ impl<'a> Status<'a> {
 }
 
 fn aggregate(spec: &PodSpec, status: Option<Status<'_>>, of: impl Fn(&ResourceList) -> Resources) -> Resources {
-    let of = |c: &Container| match status.and_then(|s| s.container(c)) {
+    let lasting = |c: &Container| match status.and_then(|s| s.container(c)) {
         Some(effective) => of(&effective),
         None => of(&c.requests),
     };
     let mut running = Resources::default();
     for c in &spec.containers {
-        running.add(&of(c));
+        running.add(&lasting(c));
     }
     let mut sidecars = Resources::default();
     let mut peak = Resources::default();
     for c in &spec.init_containers {
         if c.restartable {
-            sidecars.add(&of(c));
+            sidecars.add(&lasting(c));
             peak.max(&sidecars);
         } else {
-            // What runs once and is over is never resized; the wire keeps no status of it.
+            // What runs once and is over is never resized: its status does not count.
             let mut during = sidecars.clone();
-            during.add(&of(c));
+            during.add(&of(&c.requests));
             peak.max(&during);
         }
     }
@@ -167,7 +167,10 @@ pub fn qos(spec: &PodSpec) -> Qos {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{container, pod};
+    use crate::{
+        object::{ContainerResize, PodCondition},
+        testing::{PodBuilder, container, pod},
+    };
 
     #[test]
     fn init_containers_sidecars_and_overhead() {
@@ -199,6 +202,93 @@ mod tests {
         spec.pod_requests = Some(Box::new(ResourceList { memory: Some(1 << 30), ..ResourceList::default() }));
         let r = pod_requests(&p.spec);
         assert_eq!((r.milli_cpu, r.memory), (100, 1 << 30));
+    }
+
+    fn resized(name: &str, actuated: (&str, &str), allocated: (&str, &str)) -> ContainerResize {
+        let list = |(cpu, memory)| container("x").requests(cpu, memory).build().requests;
+        ContainerResize { name: name.into(), actuated: list(actuated), allocated: list(allocated) }
+    }
+
+    fn in_status(p: PodBuilder, containers: Vec<ContainerResize>, pending: &str) -> Pod {
+        let mut p = p.build();
+        p.status.resize = Some(Box::new(PodResize { containers: containers.into(), pod: None }));
+        if !pending.is_empty() {
+            p.status.conditions = Box::new([PodCondition {
+                kind: "PodResizePending".into(),
+                status: crate::object::Status::True,
+                reason: pending.into(),
+                message: "".into(),
+                last_transition: None,
+                observed_generation: 0,
+            }]);
+        }
+        p
+    }
+
+    /// After upstream's table of PodRequests with `UseStatusResources` (`resource/helpers_test.go`).
+    #[test]
+    fn resizes_count_by_what_the_status_says() {
+        let one = || pod("p").container(container("c").requests("2", "4Gi"));
+        for (what, p, cpu, gib) in [
+            ("no status", one().build(), 2000, 4),
+            ("the larger of all", in_status(one(), vec![resized("c", ("1", "6Gi"), ("3", "5Gi"))], ""), 3000, 6),
+            ("grows, put off", in_status(one(), vec![resized("c", ("1", "1Gi"), ("1", "1Gi"))], "Deferred"), 2000, 4),
+            ("grows, never", in_status(one(), vec![resized("c", ("1", "1Gi"), ("1", "2Gi"))], "Infeasible"), 1000, 2),
+            ("shrinks", in_status(one(), vec![resized("c", ("4", "8Gi"), ("2", "4Gi"))], ""), 4000, 8),
+            ("a status without an entry", in_status(one(), vec![resized("c", ("", "8Gi"), ("", ""))], ""), 2000, 8),
+            (
+                "somebody else's status",
+                in_status(one(), vec![resized("other", ("9", "9Gi"), ("9", "9Gi"))], ""),
+                2000,
+                4,
+            ),
+            (
+                "a sidecar counts, an init container's status does not",
+                in_status(
+                    one()
+                        .init(container("i").requests("1", "1Gi"))
+                        .init(container("s").requests("1", "1Gi").restartable()),
+                    vec![resized("s", ("2", "2Gi"), ("1", "1Gi")), resized("i", ("50", "50Gi"), ("50", "50Gi"))],
+                    "",
+                ),
+                4000,
+                6,
+            ),
+        ] {
+            let r = effective_requests(&p);
+            assert_eq!((r.milli_cpu, r.memory), (cpu, gib << 30), "{what}");
+        }
+    }
+
+    #[test]
+    fn resizes_of_the_pod_level_and_what_scoring_assumes() {
+        let level = |cpu: i64| ResourceList { milli_cpu: Some(cpu), ..ResourceList::default() };
+        let mut p = pod("p").container(container("c").requests("100m", "")).overhead("10m", "1Mi").build();
+        std::sync::Arc::make_mut(&mut p.spec).pod_requests = Some(Box::new(level(1000)));
+        p.status.resize = Some(Box::new(PodResize { containers: Box::new([]), pod: Some((level(500), level(2000))) }));
+        let r = effective_requests(&p);
+        assert_eq!((r.milli_cpu, r.memory), (2010, 1 << 20));
+        assert_eq!(pod_requests(&p.spec).milli_cpu, 1010, "a pod that is not placed counts by its spec");
+        let r = effective_non_zero_requests(&p);
+        assert_eq!((r.milli_cpu, r.memory), (2010, DEFAULT_MEMORY + (1 << 20)));
+    }
+
+    /// After upstream's table of init containers and sidecars (`TestPodResourceRequests`).
+    #[test]
+    fn sidecars_before_and_after_init_containers() {
+        let cpu = |p: PodBuilder| pod_requests(&p.build().spec).milli_cpu / 1000;
+        let c = |name: &str, cpu: &str| container(name).requests(cpu, "");
+        let side = |name: &str, cpu: &str| c(name, cpu).restartable();
+        assert_eq!(cpu(pod("p").init(c("i", "2")).container(c("a", "1"))), 2);
+        assert_eq!(cpu(pod("p").init(c("i", "2")).container(c("a", "3"))), 3);
+        assert_eq!(cpu(pod("p").init(side("s", "1")).container(c("a", "1"))), 2);
+        assert_eq!(cpu(pod("p").init(side("s", "1")).init(c("i", "5")).container(c("a", "1"))), 6);
+        assert_eq!(cpu(pod("p").init(c("i", "5")).init(side("s", "1")).container(c("a", "1"))), 5);
+        assert_eq!(cpu(pod("p").init(side("s", "1")).init(c("i", "5")).init(side("t", "2")).container(c("a", "3"))), 6);
+        assert_eq!(
+            cpu(pod("p").init(side("s", "1")).init(side("t", "2")).init(c("i", "5")).container(c("a", "10"))),
+            13
+        );
     }
 
     #[test]

@@ -344,3 +344,45 @@ proptest::proptest! {
         let _ = serde_json::from_str::<PodWire>(&text);
     }
 }
+
+#[test]
+fn resizes_are_kept_where_the_status_differs_from_the_spec() {
+    let with = |resources: Value, allocated: Value| {
+        let mut pod = pod_json();
+        pod["status"]["containerStatuses"][0]["resources"] = resources;
+        pod["status"]["containerStatuses"][0]["allocatedResources"] = allocated;
+        convert::<PodWire>(&pod).unwrap().status.resize
+    };
+    let spec = json!({"cpu": "100m", "memory": "64Mi", "example.com/gpu": 2});
+    assert_eq!(with(json!({"requests": spec}), spec.clone()), None, "what the spec says anyway");
+    assert_eq!(with(Value::Null, json!({"cpu": "9"})), None, "without resources the status does not count");
+    let resize = with(json!({"requests": {"cpu": "200m"}}), json!({"memory": "1Gi"})).unwrap();
+    assert_eq!(resize.containers.len(), 1);
+    let c = &resize.containers[0];
+    assert_eq!((c.name.as_str(), c.actuated.milli_cpu, c.allocated.memory), ("c", Some(200), Some(1 << 30)));
+    let mut pod = pod_json();
+    pod["spec"]["resources"] = json!({"requests": {"cpu": "1"}});
+    pod["status"]["resources"] = json!({"requests": {"cpu": "2"}});
+    pod["status"]["allocatedResources"] = json!({"cpu": "1500m"});
+    let resize = convert::<PodWire>(&pod).unwrap().status.resize.unwrap();
+    let (actuated, allocated) = resize.pod.unwrap();
+    assert_eq!((actuated.milli_cpu, allocated.milli_cpu), (Some(2000), Some(1500)));
+}
+
+#[test]
+fn a_budget_becomes_a_row() {
+    let json = json!({
+        "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "7"},
+        "spec": {"minAvailable": "50%", "selector": {"matchLabels": {"app": "web"}}},
+        "status": {"disruptionsAllowed": 2, "disruptedPods": {"web-2": "2026-11-22T10:00:00Z", "web-1": null}},
+    });
+    let budget = convert::<PodDisruptionBudgetWire>(&json).unwrap();
+    assert_eq!((budget.meta.key.to_string().as_str(), budget.disruptions_allowed), ("shop/web", 2));
+    assert!(budget.has_disrupted("web-1") && budget.has_disrupted("web-2") && !budget.has_disrupted("web"));
+    let labels = |value| [("app", value)].into_iter().collect();
+    assert!(budget.covers(&labels("web")) && !budget.covers(&labels("db")) && !budget.covers(&Default::default()));
+    let everything = json!({"metadata": {"name": "all", "namespace": "shop"}, "spec": {"selector": {}}});
+    assert!(!convert::<PodDisruptionBudgetWire>(&everything).unwrap().covers(&labels("web")), "as stock before 1.38");
+    let broken = json!({"metadata": {"name": "x"}, "spec": [], "status": {"disruptedPods": 3}});
+    assert!(convert::<PodDisruptionBudgetWire>(&broken).is_err());
+}

@@ -43,7 +43,8 @@ fn nothing_given_means_defaults() {
     );
     assert_eq!(names(&p, Point::QueueSort), ["PrioritySort"]);
     assert_eq!(names(&p, Point::Bind), ["DefaultBinder"]);
-    assert_eq!(names(&p, Point::PreEnqueue), ["SchedulingGates"]);
+    assert_eq!(names(&p, Point::PreEnqueue), ["SchedulingGates", "DefaultPreemption"]);
+    assert_eq!(names(&p, Point::PostFilter), ["DynamicResources", "DefaultPreemption"]);
 }
 
 #[test]

@@ -13,16 +13,10 @@ use headroom_core::{
 };
 use serde_json::Value;
 
-use super::{
-    Engine, Owner, Report,
-    failure::Fault,
-    queue_and_cx,
-    schedule::{SCHEDULED, rejected_at},
-};
+use super::{Engine, Owner, Report, failure::Fault, queue_and_cx, schedule::SCHEDULED};
 use crate::{
     framework::{
-        Actions, BindCx, Change, ClusterEvent, EventResource, PluginId, PodInfo, Point, PreFlight, Rejection, Status,
-        Step,
+        Actions, BindCx, Change, ClusterEvent, EventResource, PluginId, PodInfo, Point, PreFlight, Status, Step,
     },
     queue::Among,
 };
@@ -43,7 +37,7 @@ pub(super) struct Attempt {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// Held by plugins: who, until when, how long in all.
     Permit(Vec<(PluginId, Mono, Duration)>),
     /// The PreBind plugin at this place works.
@@ -62,9 +56,9 @@ pub(super) struct Binding {
     info: PodInfo,
     node: Str,
     attempt: Attempt,
-    stage: Stage,
+    pub(super) stage: Stage,
     /// Whether each PreBind plugin has something to do.
-    pre_bind: Vec<bool>,
+    pub(super) pre_bind: Vec<bool>,
     /// Intents without outcome.
     waiting: Vec<IntentId>,
     /// Those of them that bind.
@@ -85,7 +79,7 @@ fn go_seconds(d: Duration) -> String {
 }
 
 impl Engine {
-    fn set_deadline(&mut self, uid: &Str, binding: &mut Binding, at: Option<Mono>) {
+    pub(super) fn set_deadline(&mut self, uid: &Str, binding: &mut Binding, at: Option<Mono>) {
         if let Some(old) = binding.deadline.take() {
             self.deadlines.remove(&(old, uid.clone()));
         }
@@ -95,7 +89,7 @@ impl Engine {
         }
     }
 
-    fn take_binding(&mut self, uid: &str) -> Option<Binding> {
+    pub(super) fn take_binding(&mut self, uid: &str) -> Option<Binding> {
         let mut binding = self.bindings.remove(uid)?;
         if let Some(at) = binding.deadline.take() {
             self.deadlines.remove(&(at, binding.info.uid().clone()));
@@ -169,7 +163,7 @@ impl Engine {
     }
 
     /// Runs PreBind and Bind plugins as far as they go.
-    fn advance(&mut self, uid: &Str, mut outcome: Option<&Outcome>, now: Now, out: &mut Vec<Intent>) {
+    pub(super) fn advance(&mut self, uid: &Str, mut outcome: Option<&Outcome>, now: Now, out: &mut Vec<Intent>) {
         while let Some(mut binding) = self.take_binding(uid) {
             let Some(profile) = self.profiles.all.get_mut(binding.attempt.profile) else { return };
             let (point, at) = match binding.stage {
@@ -278,7 +272,7 @@ impl Engine {
     }
 
     /// The binding came to nothing: everything that was assumed is taken back, and whoever waits for room is told.
-    fn fail_binding(&mut self, binding: Binding, fault: Fault, now: Now, out: &mut Vec<Intent>) {
+    pub(super) fn fail_binding(&mut self, binding: Binding, fault: Fault, now: Now, out: &mut Vec<Intent>) {
         let uid = binding.info.uid().clone();
         self.bindings.remove(&uid);
         self.take_back(&binding.info, binding.attempt.profile, &binding.node);
@@ -441,90 +435,6 @@ impl Engine {
                 Stage::Resolve { .. } | Stage::Bound { .. } => self.ask(&uid, out),
                 Stage::PreBind(_) | Stage::Bind(_) => self.advance(&uid, None, now, out),
             }
-        }
-    }
-
-    /// A Permit plugin lets a waiting pod go (`WaitingPod.Allow`). False when it does not hold it.
-    pub fn allow_waiting_pod(&mut self, uid: &Str, plugin: &str, now: Now, out: &mut Vec<Intent>) -> bool {
-        let Some(mut binding) = self.take_binding(uid) else { return false };
-        let mut allowed = false;
-        let mut go = false;
-        if let Stage::Permit(waits) = &mut binding.stage {
-            let before = waits.len();
-            waits.retain(|(id, _, _)| self.profiles.names.name(*id) != plugin);
-            allowed = waits.len() < before;
-            go = waits.is_empty();
-            let first = waits.iter().map(|(_, at, _)| *at).min();
-            self.set_deadline(uid, &mut binding, first);
-        }
-        if go {
-            binding.stage = Stage::PreBind(0);
-        }
-        self.bindings.insert(uid.clone(), binding);
-        if go {
-            self.queue.done(uid);
-            self.advance(uid, None, now, out);
-        }
-        allowed
-    }
-
-    /// A Permit plugin rejects a waiting pod (`WaitingPod.Reject`). False when it does not hold it.
-    pub fn reject_waiting_pod(
-        &mut self,
-        uid: &Str,
-        plugin: &str,
-        reason: &str,
-        now: Now,
-        out: &mut Vec<Intent>,
-    ) -> bool {
-        let holder = match self.bindings.get(uid).map(|b| &b.stage) {
-            Some(Stage::Permit(waits)) => {
-                waits.iter().map(|(id, _, _)| *id).find(|id| self.profiles.names.name(*id) == plugin)
-            }
-            _ => None,
-        };
-        let Some(id) = holder else { return false };
-        self.refuse_waiting(uid, id, Status::unschedulable(reason.to_owned()), now, out);
-        true
-    }
-
-    /// The message with which a pod can still be turned back: it is held by Permit, or PreBind works on it.
-    pub(super) fn can_turn_back(&self, uid: &str, plugin: &str) -> Option<String> {
-        let binding = self.bindings.get(uid)?;
-        match &binding.stage {
-            Stage::Permit(_) => Some("waiting on permit for pod: preempted".to_owned()),
-            Stage::PreBind(_) if binding.pre_bind.contains(&true) => Some(format!("preempted by {plugin}")),
-            _ => None,
-        }
-    }
-
-    /// Ends a binding that was not asked for yet.
-    pub(super) fn abort_binding(&mut self, uid: &str, fault: Fault, now: Now, out: &mut Vec<Intent>) {
-        if let Some(binding) = self.take_binding(uid) {
-            self.fail_binding(binding, fault, now, out);
-        }
-    }
-
-    /// The pod began to be deleted while it is assumed (`handleAssumedPodDeletion`): who waits for its place is told.
-    pub(super) fn assumed_pod_leaves(&mut self, info: &PodInfo, now: Now, out: &mut Vec<Intent>) {
-        let uid = info.uid();
-        let held = match self.bindings.get(uid).map(|b| &b.stage) {
-            Some(Stage::Permit(waits)) => waits.first().map(|(plugin, _, _)| *plugin),
-            _ => None,
-        };
-        match held {
-            Some(plugin) => self.refuse_waiting(uid, plugin, Status::unschedulable("removed"), now, out),
-            None => {
-                self.cache.forget(uid);
-                let change = Change::Pod { old: Some(info.clone()), new: None };
-                self.happened(EventResource::AssignedPod, Actions::DELETE, &change, now);
-            }
-        }
-    }
-
-    fn refuse_waiting(&mut self, uid: &Str, plugin: PluginId, status: Status, now: Now, out: &mut Vec<Intent>) {
-        if let Some(binding) = self.take_binding(uid) {
-            self.fail_binding(binding, rejected_at(&Rejection { plugin, status }), now, out);
         }
     }
 }

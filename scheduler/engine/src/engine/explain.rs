@@ -10,7 +10,7 @@ use crate::{
     cache::{MemoryIndex, NodeInfo, Slot},
     cycle::{self, Evaluation},
     fit_error::NO_NODES,
-    framework::{Column, NoProbe, PodInfo, Point, Profile, Rejection, View},
+    framework::{Column, NoProbe, PodInfo, Profile, Rejection, View},
     plugins::memory_headroom::{MemoryHeadroom, PodState},
 };
 
@@ -281,7 +281,7 @@ impl Engine {
             }
             None => {
                 let mut fit = evaluation.fit_error(nodes);
-                if !profile.at(Point::PostFilter).is_empty() {
+                if profile.has_post_filter(info) {
                     let after = evaluation.after_filter(view);
                     let hash = self.tie_breaker(info.uid()).rank(0);
                     let done = cycle::post_filter(profile, info, view, &self.nominated, &after, hash, &mut NoProbe);

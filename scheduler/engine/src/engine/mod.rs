@@ -8,6 +8,7 @@ mod binding;
 mod explain;
 mod failure;
 mod inputs;
+mod permit;
 mod preempt;
 mod recover;
 mod report;

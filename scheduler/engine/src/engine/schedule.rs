@@ -156,7 +156,7 @@ impl Engine {
         let hash = self.tie_breaker(info.uid()).rank(0);
         let view = View { unschedulable_since: since, ..View::new(&self.cache, now) };
         match (failure, self.profiles.all.get(profile)) {
-            (Failure::Fit(_), Some(profile)) if !profile.at(Point::PostFilter).is_empty() => {
+            (Failure::Fit(_), Some(profile)) if profile.has_post_filter(info) => {
                 self.counters.preemption_attempts +=
                     u64::from(profile.plugins_at(Point::PostFilter).any(|(name, _)| name == default_preemption::NAME));
                 cycle::post_filter(profile, info, &view, &self.nominated, after, hash, probe)

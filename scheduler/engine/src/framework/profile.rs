@@ -361,6 +361,11 @@ impl Profile {
         self.filter(state, pod, node)
     }
 
+    /// Whether PostFilter is worth running: there are such plugins, and the pod is not one that we turn away altogether.
+    pub(crate) fn has_post_filter(&self, pod: &PodInfo) -> bool {
+        !self.at(Point::PostFilter).is_empty() && pod.pod.spec.unsupported.is_empty()
+    }
+
     /// Runs AddPod or RemovePod of PreFilter's extensions.
     pub(crate) fn extend(
         &self,

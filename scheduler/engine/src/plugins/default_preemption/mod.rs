@@ -219,3 +219,6 @@ impl Plugin for DefaultPreemption {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

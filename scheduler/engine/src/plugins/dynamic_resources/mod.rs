@@ -65,11 +65,7 @@ impl Plugin for DynamicResources {
         PreFilter::Continue(())
     }
 
-    fn post_filter(&self, pod: &PodInfo, cx: &PostFilterCx<'_>) -> PostFilter {
-        if !pod.pod.spec.unsupported.is_empty() {
-            // Ours alone: stock has no words for it.
-            return PostFilter::failed(Status::with_reasons(crate::framework::Code::Unschedulable, Vec::new()));
-        }
+    fn post_filter(&self, _: &PodInfo, cx: &PostFilterCx<'_>) -> PostFilter {
         if !cx.has_pre_filtered(NAME) {
             return PostFilter::failed(Status::error("not found"));
         }
