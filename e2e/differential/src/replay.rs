@@ -37,6 +37,13 @@ pub const STOCK_PLUGINS: [&str; 19] = [
 /// The time of all decisions: nothing in a case depends on it.
 const AT: Timestamp = Timestamp::from_secs(1_800_000_000);
 
+/// Plugins whose scores differ from stock's on purpose for this pod. NodeResourcesFit counts the pod-level requests of
+/// the pod that is to be placed, as its Filter does; stock's scorer overlooks them (reference 3.7).
+#[must_use]
+pub fn on_purpose(pod: &Value) -> &'static [&'static str] {
+    if pod.pointer("/spec/resources/requests").is_some() { &["NodeResourcesFit"] } else { &[] }
+}
+
 /// What a comparison came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -195,28 +202,36 @@ impl Replayer {
         self.scores(stock, ours, node)
     }
 
-    /// Scores of each plugin on each node; then whether stock's node is among the best.
+    /// Scores of each plugin on each node; then whether stock's node is among the best, and the engine's.
     fn scores(&self, stock: &Decision, ours: &PodExplanation, chosen: &str) -> Option<String> {
+        let exempt = on_purpose(&stock.pod);
+        let compared = |plugin: &str| !self.missing.contains(plugin) && !exempt.contains(&plugin);
         let mut totals: BTreeMap<&str, i64> = BTreeMap::new();
         for node in ours.nodes.iter().filter(|n| n.feasible) {
-            let theirs: BTreeMap<&str, i64> = stock
-                .plugins
-                .iter()
-                .map(String::as_str)
-                .zip(stock.scores.get(node.name.as_ref() as &str).into_iter().flatten().copied())
-                .collect();
-            let mine: BTreeMap<&str, i64> = node.scores.iter().map(|s| (s.plugin, s.score * s.weight)).collect();
+            let name: &str = node.name.as_ref();
+            let row = stock.scores.get(name).into_iter().flatten().copied();
+            let theirs: BTreeMap<&str, i64> = stock.plugins.iter().map(String::as_str).zip(row).collect();
             let expected: BTreeMap<&str, i64> =
-                theirs.iter().filter(|(plugin, _)| !self.missing.contains(**plugin)).map(|(p, s)| (*p, *s)).collect();
+                theirs.iter().filter(|(plugin, _)| compared(plugin)).map(|(plugin, score)| (*plugin, *score)).collect();
+            let mine = node.scores.iter().map(|s| (s.plugin, s.score * s.weight));
+            let mine: BTreeMap<&str, i64> = mine.filter(|(plugin, _)| compared(plugin)).collect();
             if mine != expected {
-                return Some(format!("scores times weights of {}: stock {expected:?}, the engine {mine:?}", node.name));
+                return Some(format!("scores times weights of {name}: stock {expected:?}, the engine {mine:?}"));
             }
-            let absent: i64 = theirs.iter().filter(|(plugin, _)| self.missing.contains(**plugin)).map(|(_, s)| s).sum();
-            totals.insert(node.name.as_ref(), node.total.unwrap_or(0) + absent);
+            totals.insert(name, theirs.values().sum());
+            let complete = stock.plugins.iter().all(|plugin| compared(plugin));
+            if complete && node.total != totals.get(name).copied() {
+                return Some(format!("total of {name}: the engine {:?}, stock {:?}", node.total, totals.get(name)));
+            }
         }
-        let best = totals.values().max().copied().unwrap_or(0);
-        let of_chosen = totals.get(chosen).copied().unwrap_or(i64::MIN);
-        (of_chosen != best).then(|| format!("stock's node {chosen} has {of_chosen}, the best has {best}: {totals:?}"))
+        let best = totals.values().max().copied()?;
+        let of_chosen = totals.get(chosen).copied();
+        if of_chosen != Some(best) {
+            return Some(format!("stock's node {chosen} has {of_chosen:?}, the best has {best}: {totals:?}"));
+        }
+        let ours_best = ours.nodes.iter().filter_map(|n| n.total).max();
+        let ours_chosen = ours.nodes.iter().find(|n| Some(&n.name) == ours.result.node.as_ref()).and_then(|n| n.total);
+        (ours_chosen != ours_best).then(|| format!("the engine chose {ours_chosen:?} where {ours_best:?} was best"))
     }
 
     /// Stock's message, less what a missing DefaultPreemption would have said. DynamicResources' PostFilter, which

@@ -32,12 +32,12 @@ pub struct Cluster {
 #[must_use]
 pub fn cluster(seed: u64) -> Cluster {
     let rng = &mut Rng::new(seed);
-    let count = rng.pick(&[1, 2, 2, 3, 3, 3, 4, 4, 5, 6, MAX_NODES]);
+    let count = rng.pick(&[1, 2, 2, 2, 3, 3, 3, 4, 4, 5, MAX_NODES]);
     let nodes: Vec<Value> = (0..count).map(|i| node::node(rng, i)).collect();
     let flavour = pod::Flavour::of(rng);
-    let existing = rng.pick(&[0, 0, 1, 2, 2, 3, 4, 6]);
+    let existing = rng.pick(&[0, 0, 1, 1, 2, 2, 3, 5]);
     let pods = (0..existing).map(|i| pod::existing(rng, seed, i, count, &flavour)).collect();
-    let pending = (0..rng.pick(&[1, 1, 1, 2, 3])).map(|i| pod::pending(rng, seed, i, count, &flavour)).collect();
+    let pending = (0..rng.pick(&[1, 1, 1, 1, 2, 3])).map(|i| pod::pending(rng, seed, i, count, &flavour)).collect();
     Cluster { seed, nodes, pods, pending }
 }
 

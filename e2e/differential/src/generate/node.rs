@@ -20,7 +20,7 @@ pub(super) const IMAGES: [(&str, u64); 5] = [
     ("b:latest", 60_000_000),
     ("reg.io/team/c:2", 410_000_000),
     ("reg.io:5000/d:latest", 1_900_000_000),
-    ("e@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", 730_000_000),
+    ("e@sha256:01", 730_000_000),
 ];
 
 pub(super) fn name(index: usize) -> String {
@@ -44,25 +44,28 @@ pub(super) fn node(rng: &mut Rng, index: usize) -> Value {
     set("cpu", rng.pick(&["500m", "1", "2", "2", "3920m", "4"]));
     set("memory", rng.pick(&["512Mi", "1Gi", "2Gi", "2Gi", "4Gi", "7936Mi", "3999999k"]));
     set("pods", rng.pick(&["2", "3", "110", "110", "110"]));
-    if rng.percent(40) {
+    if rng.percent(25) {
         set("ephemeral-storage", rng.pick(&["1Gi", "20Gi"]));
     }
-    if rng.percent(30) {
+    if rng.percent(25) {
         set("example.com/gpu", rng.pick(&["1", "2", "4"]));
     }
     if rng.percent(10) {
         set("vendor.io/fpga", "1");
     }
-    if rng.percent(20) {
+    if rng.percent(10) {
         set("hugepages-2Mi", rng.pick(&["0", "64Mi"]));
     }
     let mut spec = Map::new();
-    let taints: Vec<Value> = if rng.percent(45) {
-        let picked = rng.some(&TAINTS, 20);
-        picked.iter().map(|(key, value, effect)| json!({"key": key, "value": value, "effect": effect})).collect()
-    } else {
-        Vec::new()
-    };
+    let mut taints: Vec<Value> = Vec::new();
+    if rng.percent(40) {
+        for (key, value, effect) in rng.some(&TAINTS, 20) {
+            // Key and effect are unique on a node.
+            if !taints.iter().any(|t| t["key"] == *key && t["effect"] == *effect) {
+                taints.push(json!({"key": key, "value": value, "effect": effect}));
+            }
+        }
+    }
     if !taints.is_empty() {
         spec.insert("taints".to_owned(), taints.into());
     }
@@ -70,9 +73,9 @@ pub(super) fn node(rng: &mut Rng, index: usize) -> Value {
         spec.insert("unschedulable".to_owned(), true.into());
     }
     let mut status = Map::new();
-    if rng.percent(50) {
+    if rng.percent(35) {
         let images: Vec<Value> =
-            rng.some(&IMAGES, 45).iter().map(|(name, size)| json!({"names": [name], "sizeBytes": size})).collect();
+            rng.some(&IMAGES, 40).iter().map(|(name, size)| json!({"names": [name], "sizeBytes": size})).collect();
         if !images.is_empty() {
             status.insert("images".to_owned(), images.into());
         }

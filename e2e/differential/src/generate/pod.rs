@@ -29,11 +29,11 @@ impl Flavour {
     }
 }
 
-const CPU: [&str; 7] = ["10m", "100m", "250m", "300m", "0", "1", "1500m"];
-const MEMORY: [&str; 7] = ["16Mi", "64Mi", "100M", "256Mi", "500Mi", "1Gi", "0"];
+const CPU: [&str; 8] = ["10m", "10m", "100m", "150m", "300m", "0", "1", "1500m"];
+const MEMORY: [&str; 8] = ["16Mi", "64Mi", "64Mi", "100M", "256Mi", "500Mi", "1Gi", "0"];
 
 /// Requests, and sometimes limits: the API server makes requests of limits that stand alone.
-fn resources(rng: &mut Rng, chance: usize, scalars: bool) -> Value {
+fn resources(rng: &mut Rng, chance: usize) -> Value {
     let (mut requests, mut limits) = (Map::new(), Map::new());
     if rng.percent(chance) {
         let into = if rng.percent(85) { &mut requests } else { &mut limits };
@@ -43,18 +43,18 @@ fn resources(rng: &mut Rng, chance: usize, scalars: bool) -> Value {
         let into = if rng.percent(85) { &mut requests } else { &mut limits };
         into.insert("memory".to_owned(), (rng.pick(&MEMORY)).into());
     }
-    if scalars && rng.percent(8) {
+    if rng.percent(3) {
         requests.insert("ephemeral-storage".to_owned(), (rng.pick(&["100Mi", "2Gi"])).into());
     }
     // Extended resources and huge pages are not overcommitted: request and limit are the same.
     for (name, values, share) in [
-        ("example.com/gpu", &["1", "2", "3"][..], 8),
-        ("vendor.io/fpga", &["1"][..], 3),
-        ("hugepages-2Mi", &["32Mi", "128Mi"][..], 3),
+        ("example.com/gpu", &["1", "2", "3"][..], 5),
+        ("vendor.io/fpga", &["1"][..], 2),
+        ("hugepages-2Mi", &["32Mi", "128Mi"][..], 2),
     ] {
         // The API server wants cpu or memory beside huge pages.
-        let alone = requests.is_empty() && limits.is_empty();
-        if scalars && rng.percent(share) && !(name.starts_with("huge") && alone) {
+        let beside = ["cpu", "memory"].iter().any(|r| requests.contains_key(*r) || limits.contains_key(*r));
+        if rng.percent(share) && (beside || !name.starts_with("huge")) {
             limits.insert(name.to_owned(), (rng.pick(values)).into());
         }
     }
@@ -69,10 +69,10 @@ fn resources(rng: &mut Rng, chance: usize, scalars: bool) -> Value {
 }
 
 fn container(rng: &mut Rng, name: &str, chance: usize) -> Value {
-    let image = if rng.percent(50) { "x:1" } else { rng.pick(&node::IMAGES).0 };
+    let image = if rng.percent(60) { "x:1" } else { rng.pick(&node::IMAGES).0 };
     // A name without its tag is the same image.
     let image = image.strip_suffix(":latest").filter(|_| rng.percent(50)).unwrap_or(image);
-    json!({"name": name, "image": image, "resources": resources(rng, chance, true)})
+    json!({"name": name, "image": image, "resources": resources(rng, chance)})
 }
 
 fn ports(rng: &mut Rng) -> Vec<Value> {
@@ -114,13 +114,13 @@ fn base(rng: &mut Rng, name: String, flavour: &Flavour) -> Value {
             json!([{"apiVersion": version, "kind": kind, "name": owner, "uid": "o", "controller": true}]);
     }
     let mut containers: Vec<Value> =
-        (0..rng.pick(&[1, 1, 1, 2, 3])).map(|i| container(rng, &format!("c{i}"), flavour.resources)).collect();
+        (0..rng.pick(&[1, 1, 1, 1, 1, 2, 3])).map(|i| container(rng, &format!("c{i}"), flavour.resources)).collect();
     if rng.percent(flavour.ports) {
         containers[0]["ports"] = ports(rng).into();
     }
     let mut spec = json!({"containers": containers});
-    if rng.percent(25) {
-        let init: Vec<Value> = (0..rng.between(1, 3))
+    if rng.percent(20) {
+        let init: Vec<Value> = (0..rng.pick(&[1, 1, 2, 3]))
             .map(|i| {
                 let mut container = container(rng, &format!("i{i}"), flavour.resources);
                 if rng.percent(50) {
@@ -134,10 +134,10 @@ fn base(rng: &mut Rng, name: String, flavour: &Flavour) -> Value {
             .collect();
         spec["initContainers"] = init.into();
     }
-    if rng.percent(10) {
+    if rng.percent(7) {
         spec["runtimeClassName"] = RUNTIME_CLASS.into();
     }
-    if rng.percent(10) {
+    if rng.percent(8) {
         // More than any sum of containers: less is refused.
         let cpu = rng.pick(&["7", "7500m"]);
         let memory = rng.pick(&["8Gi", "7Gi"]);
