@@ -12,7 +12,7 @@ macro_rules! flags {
     ($($(#[$doc:meta])* $field:ident => $why:literal;)*) => {
         /// Flags that are accepted and not followed.
         #[derive(Debug, Clone, Default, Args)]
-        pub struct StockFlags {
+        pub(crate) struct StockFlags {
             $(
                 $(#[$doc])*
                 #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", action = ArgAction::Append, allow_hyphen_values = true)]
@@ -118,7 +118,7 @@ impl StockFlags {
     ///
     /// # Errors
     /// A line for a flag that must not be passed over: going on would be less safe or less reachable than asked for.
-    pub fn check(&self) -> Result<Vec<String>, String> {
+    pub(crate) fn check(&self) -> Result<Vec<String>, String> {
         if self.tls_min_version.iter().any(|v| v == "VersionTLS13") {
             return Err(
                 "--tls-min-version VersionTLS13 is not supported: TLS 1.2 is served as well; leave it out".to_owned()

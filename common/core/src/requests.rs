@@ -11,6 +11,9 @@ pub const DEFAULT_MILLI_CPU: i64 = 100;
 /// Memory that scoring assumes for a container without a memory request: 200 MiB.
 pub const DEFAULT_MEMORY: i64 = 200 << 20;
 
+/// How names of huge pages begin.
+const HUGE_PAGES: &str = "hugepages-";
+
 /// Effective requests of a pod: app containers and sidecars together, or the largest init container with the sidecars
 /// started before it, whichever is more; pod-level requests replace the sum per resource; overhead comes on top.
 #[must_use]
@@ -19,20 +22,33 @@ pub fn pod_requests(spec: &PodSpec) -> Resources {
 }
 
 /// The same for scoring: containers without a CPU or memory request count with [`DEFAULT_MILLI_CPU`] and
-/// [`DEFAULT_MEMORY`] (upstream `NonMissingContainerRequests`); an explicit zero stays zero.
+/// [`DEFAULT_MEMORY`] (upstream `NonMissingContainerRequests`); an explicit zero stays zero. In a pod with pod-level
+/// requests nothing is assumed of a resource that any part of the pod requests (`getNonMissingContainerRequests`).
 #[must_use]
 pub fn pod_non_zero_requests(spec: &PodSpec) -> Resources {
-    // Upstream drops the per-container default of a resource that the pod level sets; the replacement below does that.
+    let level = spec.pod_requests.as_deref().filter(|level| sets_supported(level));
+    let assumed = |said: fn(&ResourceList) -> bool| {
+        let containers = spec.containers.iter().chain(&spec.init_containers).map(|c| &c.requests);
+        level.is_none_or(|level| !containers.chain([level, &spec.overhead]).any(said))
+    };
+    let (cpu, memory) = (assumed(|r| r.milli_cpu.is_some()), assumed(|r| r.memory.is_some()));
     aggregate(spec, |c| {
         let mut r = Resources::from(&c.requests);
-        if c.requests.milli_cpu.is_none() {
+        if cpu && c.requests.milli_cpu.is_none() {
             r.milli_cpu = DEFAULT_MILLI_CPU;
         }
-        if c.requests.memory.is_none() {
+        if memory && c.requests.memory.is_none() {
             r.memory = DEFAULT_MEMORY;
         }
         r
     })
+}
+
+/// Whether a list holds anything that the pod level may set (`IsPodLevelRequestsSet`).
+fn sets_supported(level: &ResourceList) -> bool {
+    level.milli_cpu.is_some()
+        || level.memory.is_some()
+        || level.scalars.iter().any(|(name, _)| name.starts_with(HUGE_PAGES))
 }
 
 fn aggregate(spec: &PodSpec, of: impl Fn(&Container) -> Resources) -> Resources {
@@ -71,7 +87,7 @@ fn replace_supported(sum: &mut Resources, level: &ResourceList) {
         sum.memory = memory;
     }
     for (name, amount) in &level.scalars {
-        if name.starts_with("hugepages-") {
+        if name.starts_with(HUGE_PAGES) {
             match sum.scalars.binary_search_by(|(n, _)| n.cmp(name)) {
                 Ok(i) => sum.scalars[i].1 = *amount,
                 Err(i) => sum.scalars.insert(i, (name.clone(), *amount)),
@@ -144,6 +160,19 @@ mod tests {
         spec.pod_requests = Some(Box::new(ResourceList { memory: Some(1 << 30), ..ResourceList::default() }));
         let r = pod_requests(&p.spec);
         assert_eq!((r.milli_cpu, r.memory), (100, 1 << 30));
+    }
+
+    #[test]
+    fn pod_level_requests_end_what_is_assumed() {
+        let mut p = pod("p").container(container("a")).container(container("b").requests("10m", "1Mi")).build();
+        let spec = std::sync::Arc::make_mut(&mut p.spec);
+        spec.pod_requests = Some(Box::new(ResourceList { memory: Some(1 << 30), ..ResourceList::default() }));
+        let r = pod_non_zero_requests(&p.spec);
+        assert_eq!((r.milli_cpu, r.memory), (10, 1 << 30), "b names CPU: nothing is assumed for a");
+        let spec = std::sync::Arc::make_mut(&mut p.spec);
+        spec.containers[1].requests.milli_cpu = None;
+        let r = pod_non_zero_requests(&p.spec);
+        assert_eq!((r.milli_cpu, r.memory), (2 * DEFAULT_MILLI_CPU, 1 << 30));
     }
 
     #[test]

@@ -90,7 +90,8 @@ async fn record(cases: u64, first_seed: u64, output: &PathBuf) -> anyhow::Result
             }
             Outcome::Refused(why) => {
                 refused += 1;
-                eprintln!("seed {seed} is refused: {}", why.lines().next().unwrap_or_default());
+                let what = why.split(": Invalid (Status").next().unwrap_or_default();
+                eprintln!("seed {seed} is refused: {what}");
                 anyhow::ensure!(refused < 50 + cases / 10, "too many cases are refused");
             }
         }

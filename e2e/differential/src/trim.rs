@@ -70,6 +70,10 @@ fn node(fields: &mut Map<String, Value>) {
 
 fn pod(fields: &mut Map<String, Value>) {
     fields.remove("status");
+    // The server copies them from the node.
+    if let Some(Value::Object(labels)) = fields.get_mut("metadata").and_then(|m| m.get_mut("labels")) {
+        labels.retain(|label, _| !label.starts_with("topology.kubernetes.io/"));
+    }
     let Some(Value::Object(spec)) = fields.get_mut("spec") else { return };
     for field in POD_SPEC {
         spec.remove(field);

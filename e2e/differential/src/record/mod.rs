@@ -87,7 +87,13 @@ impl Stock {
     /// The first line of a corpus.
     #[must_use]
     pub fn header(&self) -> Header {
-        Header { layout: LAYOUT, stock: self.version.clone(), config: world::config(), world: world::objects() }
+        Header {
+            layout: LAYOUT,
+            stock: self.version.clone(),
+            config: world::config(),
+            world: world::objects(),
+            aliases: Vec::new(),
+        }
     }
 
     /// Keeps the directory of the control plane, with all logs.
@@ -175,7 +181,11 @@ impl Stock {
     }
 }
 
-fn decision(pod: Value, verdict: Option<Verdict>, scores: Vec<(String, String, i64)>) -> anyhow::Result<Decision> {
+/// It scores 0 on every node unless the pod has claims; it is not built here, and not recorded.
+const DYNAMIC_RESOURCES: &str = "DynamicResources";
+
+fn decision(pod: Value, verdict: Option<Verdict>, mut scores: Vec<(String, String, i64)>) -> anyhow::Result<Decision> {
+    scores.retain(|(plugin, _, score)| plugin != DYNAMIC_RESOURCES || *score != 0);
     let mut plugins: Vec<String> = Vec::new();
     for (plugin, _, _) in &scores {
         if !plugins.contains(plugin) {
