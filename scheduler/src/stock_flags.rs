@@ -15,7 +15,7 @@ macro_rules! flags {
         pub(crate) struct StockFlags {
             $(
                 $(#[$doc])*
-                #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", action = ArgAction::Append, allow_hyphen_values = true)]
+                #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", action = ArgAction::Append)]
                 $field: Vec<String>,
             )*
         }
