@@ -9,6 +9,7 @@ mod inputs;
 mod metrics;
 mod options;
 mod shadow;
+mod stock_flags;
 mod why;
 
 use std::{collections::BTreeMap, ffi::OsString, io::Write, process::ExitCode, sync::Arc};
@@ -68,6 +69,12 @@ pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> Exit
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start: {error}")),
     };
+    if let Some(path) = &options.write_config_to {
+        return match write_config(&options, &registry, path) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&one_line(error.as_ref())),
+        };
+    }
     match runtime.block_on(serve_cluster(&options, registry, &moderator)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&one_line(error.as_ref())),
@@ -79,13 +86,35 @@ fn complain(line: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// `--write-config-to`: the configuration with flags and defaults, checked, as a file.
+fn write_config(options: &Options, plugins: &Registry, path: &std::path::Path) -> anyhow::Result<()> {
+    let settings = options.settings()?;
+    settings.configuration.build(plugins)?;
+    let mut shown = settings.configuration.clone();
+    shown.client_connection.kubeconfig = settings.kubeconfig.iter().map(|p| p.display().to_string()).collect();
+    let durations = &settings.leader.durations;
+    shown.leader_election = headroom_engine::config::LeaderElection {
+        leader_elect: settings.leader.enabled,
+        lease_duration: durations.lease,
+        renew_deadline: durations.renew_deadline,
+        retry_period: durations.retry_period,
+        resource_name: Some(settings.leader.name.clone()),
+        resource_namespace: settings.leader.namespace.clone(),
+    };
+    let text = shown.to_yaml(plugins).map_err(anyhow::Error::msg)?;
+    std::fs::write(path, text).with_context(|| format!("--write-config-to {}", path.display()))?;
+    tracing::info!(file = %path.display(), "wrote configuration");
+    Ok(())
+}
+
 async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderator) -> anyhow::Result<()> {
     let settings = options.settings()?;
     for line in &settings.ignored {
         tracing::warn!("ignored: {line}");
     }
     let mode = Mode::from(options.mode);
-    let engine = Engine::new(settings.configuration.clone(), plugins, seed(), mode).map_err(|error| {
+    let mut configz = settings.configuration.to_value(&plugins);
+    let mut engine = Engine::new(settings.configuration.clone(), plugins, seed(), mode).map_err(|error| {
         // What the registry refuses stands in the file as well: say in which.
         let error = anyhow::Error::new(error);
         match &options.config {
@@ -93,6 +122,10 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
             None => error,
         }
     })?;
+
+    engine.set_max_unschedulable(options.pod_max_in_unschedulable_pods_duration.0);
+    configz["mode"] = format!("{:?}", options.mode).to_lowercase().into();
+    configz["leaderElection"]["resourceName"] = settings.leader.name.as_str().into();
 
     let registry = prometheus::Registry::new();
     registry.register(Box::new(ProcessCollector::new()?))?;
@@ -125,7 +158,8 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
         shadow: shadow.clone(),
         awaited: AWAITED.to_vec(),
     };
-    let server = start_serving(options, &settings, &clients, &health, &leadership, registry, &shared, &shadow).await?;
+    let server =
+        start_serving(options, &settings, &clients, &health, &leadership, registry, &shared, &shadow, configz).await?;
     let handle = tokio::runtime::Handle::current();
     let thread = std::thread::Builder::new()
         .name("decide".to_owned())
@@ -142,6 +176,7 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     let mut dumps = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined2())?;
     let mut watchdog = tokio::time::interval(std::time::Duration::from_secs(1));
     let mut leading = false;
+    let mut config_version = options.config.as_deref().and_then(modified);
     let signal = loop {
         tokio::select! {
             biased;
@@ -160,6 +195,13 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
             }
             _ = watchdog.tick() => {
                 anyhow::ensure!(!thread.is_finished(), "the thread that decides has ended");
+                if let Some(path) = &options.config
+                    && let newest = modified(path)
+                    && newest != config_version
+                {
+                    config_version = newest;
+                    tracing::warn!(config = %path.display(), "the configuration file has changed: restart to apply it");
+                }
             }
         }
     };
@@ -169,6 +211,11 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     dispatcher.drain().await;
     leadership.release().await;
     Ok(())
+}
+
+/// When a file was last written; a mounted ConfigMap changes what the name leads to.
+fn modified(path: &std::path::Path) -> Option<std::time::SystemTime> {
+    std::fs::metadata(path).and_then(|file| file.modified()).ok()
 }
 
 fn client_options(settings: &Settings, options: &Options) -> ClientOptions {
@@ -240,6 +287,7 @@ async fn start_serving(
     metrics: prometheus::Registry,
     shared: &Arc<Shared>,
     shadow: &Arc<ShadowBook>,
+    configz: serde_json::Value,
 ) -> anyhow::Result<Option<Server>> {
     if options.secure_port() == 0 {
         return Ok(None);
@@ -265,11 +313,7 @@ async fn start_serving(
     let routes = Routes {
         health,
         metrics,
-        configz: json!({"componentconfig": {
-            "mode": format!("{:?}", options.mode).to_lowercase(),
-            "lease": settings.leader.name,
-            "profiles": settings.configuration.profiles.iter().map(|p| p.scheduler_name.as_str()).collect::<Vec<_>>(),
-        }}),
+        configz: json!({"componentconfig": configz}),
         pages: BTreeMap::from([("/debug/shadow", shadow_page), ("/debug/engine", stats_page)]),
         authorizer: Some(Arc::new(authorizer)),
     };

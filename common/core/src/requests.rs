@@ -11,6 +11,9 @@ pub const DEFAULT_MILLI_CPU: i64 = 100;
 /// Memory that scoring assumes for a container without a memory request: 200 MiB.
 pub const DEFAULT_MEMORY: i64 = 200 << 20;
 
+/// How names of huge pages begin.
+const HUGE_PAGES: &str = "hugepages-";
+
 /// Effective requests of a pod: app containers and sidecars together, or the largest init container with the sidecars
 /// started before it, whichever is more; pod-level requests replace the sum per resource; overhead comes on top.
 #[must_use]
@@ -19,10 +22,12 @@ pub fn pod_requests(spec: &PodSpec) -> Resources {
 }
 
 /// The same for scoring: containers without a CPU or memory request count with [`DEFAULT_MILLI_CPU`] and
-/// [`DEFAULT_MEMORY`] (upstream `NonMissingContainerRequests`); an explicit zero stays zero.
+/// [`DEFAULT_MEMORY`] (upstream `NonMissingContainerRequests`); an explicit zero stays zero. In a pod with pod-level
+/// requests nothing is assumed of a resource that any part of the pod requests (`getNonMissingContainerRequests`).
 #[must_use]
 pub fn pod_non_zero_requests(spec: &PodSpec) -> Resources {
-    aggregate(spec, None, assume_missing)
+    let assumed = Assumed::of(spec);
+    aggregate(spec, None, |list| assumed.fill(list))
 }
 
 /// What a pod takes on its node: [`pod_requests`], with what its status says of a resize. A resize that the node could
@@ -35,19 +40,44 @@ pub fn effective_requests(pod: &Pod) -> Resources {
 /// [`effective_requests`] for scoring.
 #[must_use]
 pub fn effective_non_zero_requests(pod: &Pod) -> Resources {
-    aggregate(&pod.spec, Status::of(pod), assume_missing)
+    let assumed = Assumed::of(&pod.spec);
+    aggregate(&pod.spec, Status::of(pod), |list| assumed.fill(list))
 }
 
-fn assume_missing(list: &ResourceList) -> Resources {
-    // Upstream drops the per-container default of a resource that the pod level sets; replacing the sum does that.
-    let mut r = Resources::from(list);
-    if list.milli_cpu.is_none() {
-        r.milli_cpu = DEFAULT_MILLI_CPU;
+/// Which resources count with a default in containers that do not request them.
+#[derive(Clone, Copy)]
+struct Assumed {
+    cpu: bool,
+    memory: bool,
+}
+
+impl Assumed {
+    fn of(spec: &PodSpec) -> Self {
+        let level = spec.pod_requests.as_deref().filter(|level| sets_supported(level));
+        let assumed = |said: fn(&ResourceList) -> bool| {
+            let containers = spec.containers.iter().chain(&spec.init_containers).map(|c| &c.requests);
+            level.is_none_or(|level| !containers.chain([level, &spec.overhead]).any(said))
+        };
+        Self { cpu: assumed(|r| r.milli_cpu.is_some()), memory: assumed(|r| r.memory.is_some()) }
     }
-    if list.memory.is_none() {
-        r.memory = DEFAULT_MEMORY;
+
+    fn fill(self, list: &ResourceList) -> Resources {
+        let mut r = Resources::from(list);
+        if self.cpu && list.milli_cpu.is_none() {
+            r.milli_cpu = DEFAULT_MILLI_CPU;
+        }
+        if self.memory && list.memory.is_none() {
+            r.memory = DEFAULT_MEMORY;
+        }
+        r
     }
-    r
+}
+
+/// Whether a list holds anything that the pod level may set (`IsPodLevelRequestsSet`).
+fn sets_supported(level: &ResourceList) -> bool {
+    level.milli_cpu.is_some()
+        || level.memory.is_some()
+        || level.scalars.iter().any(|(name, _)| name.starts_with(HUGE_PAGES))
 }
 
 /// Whether the node said that a resize can never be granted (`resourcehelper.IsPodResizeInfeasible`).
@@ -125,7 +155,7 @@ fn replace_supported(sum: &mut Resources, level: &ResourceList, effective: &Reso
         sum.memory = effective.memory.unwrap_or(0);
     }
     for (name, _) in &level.scalars {
-        if name.starts_with("hugepages-") {
+        if name.starts_with(HUGE_PAGES) {
             let amount = effective.get(name).unwrap_or(0);
             match sum.scalars.binary_search_by(|(n, _)| n.cmp(name)) {
                 Ok(i) => sum.scalars[i].1 = amount,
@@ -270,7 +300,7 @@ mod tests {
         assert_eq!((r.milli_cpu, r.memory), (2010, 1 << 20));
         assert_eq!(pod_requests(&p.spec).milli_cpu, 1010, "a pod that is not placed counts by its spec");
         let r = effective_non_zero_requests(&p);
-        assert_eq!((r.milli_cpu, r.memory), (2010, DEFAULT_MEMORY + (1 << 20)));
+        assert_eq!((r.milli_cpu, r.memory), (2010, 1 << 20), "the overhead names memory: nothing is assumed");
     }
 
     /// After upstream's table of init containers and sidecars (`TestPodResourceRequests`).
@@ -289,6 +319,19 @@ mod tests {
             cpu(pod("p").init(side("s", "1")).init(side("t", "2")).init(c("i", "5")).container(c("a", "10"))),
             13
         );
+    }
+
+    #[test]
+    fn pod_level_requests_end_what_is_assumed() {
+        let mut p = pod("p").container(container("a")).container(container("b").requests("10m", "1Mi")).build();
+        let spec = std::sync::Arc::make_mut(&mut p.spec);
+        spec.pod_requests = Some(Box::new(ResourceList { memory: Some(1 << 30), ..ResourceList::default() }));
+        let r = pod_non_zero_requests(&p.spec);
+        assert_eq!((r.milli_cpu, r.memory), (10, 1 << 30), "b names CPU: nothing is assumed for a");
+        let spec = std::sync::Arc::make_mut(&mut p.spec);
+        spec.containers[1].requests.milli_cpu = None;
+        let r = pod_non_zero_requests(&p.spec);
+        assert_eq!((r.milli_cpu, r.memory), (2 * DEFAULT_MILLI_CPU, 1 << 30));
     }
 
     #[test]

@@ -280,7 +280,9 @@ pub fn from_json(
     macro_rules! dispatch {
         ($($name:literal => $wire:ident $variant:ident,)*) => {
             match kind {
-                $($name => decode::<$wire>(object, interners).map(|row| Some(AnyRow::$variant(Arc::new(row)))),)*
+                $($name if same_group::<$wire>(&object) => {
+                    decode::<$wire>(object, interners).map(|row| Some(AnyRow::$variant(Arc::new(row))))
+                })*
                 _ => Ok(None),
             }
         };
@@ -300,6 +302,13 @@ pub fn from_json(
         "NodeHeadroom" => NodeHeadroomWire NodeHeadroom,
         "MemoryProfile" => MemoryProfileWire MemoryProfile,
     }
+}
+
+/// Whether the object's `apiVersion`, if it has one, is of the group that is read: other groups have kinds of the same
+/// name.
+fn same_group<W: WireObject>(object: &serde_json::Value) -> bool {
+    let Some(version) = object.get("apiVersion").and_then(serde_json::Value::as_str) else { return true };
+    version.rsplit_once('/').map_or("", |(group, _)| group) == W::KIND.group
 }
 
 fn decode<W: WireObject>(object: serde_json::Value, interners: &mut Interners) -> Result<W::Row, ConvertError> {

@@ -208,6 +208,11 @@ impl Engine {
         self.leading = leading;
     }
 
+    /// Sets how long a pod may stay unschedulable without any event (`--pod-max-in-unschedulable-pods-duration`).
+    pub const fn set_max_unschedulable(&mut self, duration: std::time::Duration) {
+        self.queue.set_max_unschedulable(duration);
+    }
+
     /// Turns the sharing of work between pods of one class off or on: the decisions are the same.
     pub const fn set_classes_enabled(&mut self, enabled: bool) {
         self.classes_enabled = enabled;

@@ -17,6 +17,7 @@ use headroom_core::{
 };
 use serde_json::Value;
 
+pub(crate) use self::args::args_value;
 pub use self::args::params;
 use crate::{
     cache::{NodeInfo, NodeMemoryInfo},
