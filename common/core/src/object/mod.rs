@@ -12,6 +12,7 @@ mod node;
 mod node_headroom;
 mod pod;
 mod pod_spec;
+mod workload;
 
 pub use self::{
     core_v1::{
@@ -23,11 +24,12 @@ pub use self::{
     },
     kind::Kind,
     meta::{Meta, ObjectKey, OwnerRef},
-    node::{Node, NodeAddress, NodeCondition, Status},
+    node::{ContainerImage, Node, NodeAddress, NodeCondition, Status},
     node_headroom::NodeHeadroom,
     pod::{ContainerStatus, Phase, Pod, PodCondition, PodStatus, Qos},
     pod_spec::{
-        Affinity, Container, ContainerPort, NodeAffinity, PodAffinityTerm, PodSpec, PreemptionPolicy, Protocol,
-        RestartPolicy, Volume, VolumeKind, WeightedPodAffinityTerm,
+        Affinity, Container, ContainerPort, NodeAffinity, NodeInclusion, PodAffinityTerm, PodSpec, PreemptionPolicy,
+        Protocol, RestartPolicy, TopologySpreadConstraint, Volume, VolumeKind, WeightedPodAffinityTerm,
     },
+    workload::{WorkloadKind, WorkloadSelector},
 };

@@ -23,6 +23,7 @@ mod replication_controller;
 mod scheduling;
 mod service;
 pub mod time;
+mod workload;
 
 use std::{borrow::Cow, fmt::Debug, sync::Arc};
 
@@ -206,6 +207,14 @@ wires! {
     PriorityClassWire = priority_class::PriorityClassBody;
     /// `apps/v1` ReplicaSet: metadata with its owners.
     ReplicaSetWire = replica_set::ReplicaSetBody;
+    /// `v1` Service: its selector only.
+    ServiceSelectorWire = workload::ServiceSelectorBody;
+    /// `v1` ReplicationController: its selector only.
+    ReplicationControllerSelectorWire = workload::ReplicationControllerSelectorBody;
+    /// `apps/v1` ReplicaSet: its selector only.
+    ReplicaSetSelectorWire = workload::ReplicaSetSelectorBody;
+    /// `apps/v1` StatefulSet: its selector only.
+    StatefulSetSelectorWire = workload::StatefulSetSelectorBody;
     /// `headroom.dev/v1alpha1` NodeHeadroom.
     NodeHeadroomWire = node_headroom::NodeHeadroomBody;
     /// `headroom.dev/v1alpha1` MemoryProfile.
@@ -242,6 +251,18 @@ rows!(
     NodeHeadroomRow,
     MemoryProfileRow,
 );
+
+impl Row for object::WorkloadSelector {
+    fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+    fn uid(&self) -> &Str {
+        &self.uid
+    }
+    fn resource_version(&self) -> u64 {
+        self.resource_version
+    }
+}
 
 /// A row of any kind, for readers of snapshot files.
 #[derive(Debug, Clone)]

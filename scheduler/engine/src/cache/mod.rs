@@ -4,9 +4,15 @@
 //! Deciding happens on the same thread as updating, so there is no snapshot: plugins borrow the rows. Every row has a
 //! generation that changes with whatever could change a verdict on it; that is what lets classes of pods keep columns.
 
+mod affinity;
+mod images;
+mod lazy;
 mod memory;
 mod node_info;
+mod pod_counts;
 mod ports;
+mod topology;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -16,10 +22,16 @@ use headroom_core::{
     object::{Namespace, Node, Pod},
 };
 
+use self::{affinity::AffinityIndex, lazy::Lazy};
 pub use self::{
+    affinity::AffinityGroup,
+    images::ImageIndex,
     memory::{MemoryIndex, NodeMemoryInfo},
     node_info::NodeInfo,
+    pod_counts::{NamespaceSet, PodCounts, PodMatch, PodQuery},
     ports::{UsedPorts, ports_conflict},
+    topology::{Domains, Inclusion},
+    workloads::Workloads,
 };
 use crate::framework::{PodInfo, SpecCache};
 
@@ -66,6 +78,14 @@ pub struct Cache {
     specs: SpecCache,
     /// Counts every time a slot came to stand for another node.
     slot_epoch: u64,
+    /// By slot: changes with labels, taints and existence of the node.
+    node_versions: Vec<u64>,
+    /// The largest of these.
+    node_epoch: u64,
+    affinity: AffinityIndex,
+    images: ImageIndex,
+    workloads: Workloads,
+    lazy: Lazy,
     memory: Option<MemoryIndex>,
     /// The wall clock, as of the last input.
     now: Timestamp,
@@ -94,13 +114,14 @@ impl Cache {
         let hash = fresh.name_hash;
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.rows[slot as usize] = fresh;
+                self.rows[slot as usize] = NodeInfo { slot, ..fresh };
                 self.hashes[slot as usize] = hash;
                 slot
             }
             None => {
-                self.rows.push(fresh);
+                self.rows.push(NodeInfo { slot: self.rows.len() as Slot, ..fresh });
                 self.generations.push(0);
+                self.node_versions.push(0);
                 self.hashes.push(hash);
                 (self.rows.len() - 1) as Slot
             }
@@ -122,6 +143,11 @@ impl Cache {
         let row = &mut self.rows[slot as usize];
         let existed = std::mem::replace(&mut row.exists, true);
         let old = std::mem::replace(&mut row.node, node);
+        self.images.set(slot, &old.images, &row.node.images);
+        if !existed || old.meta.labels != row.node.meta.labels || old.taints != row.node.taints {
+            self.node_epoch += 1;
+            self.node_versions[slot as usize] = self.node_epoch;
+        }
         self.nodes += usize::from(!existed);
         self.rebuild_memory(slot);
         self.touch(slot);
@@ -136,6 +162,9 @@ impl Cache {
             return None;
         }
         let old = std::mem::replace(&mut row.node, Arc::new(Node::default()));
+        self.images.set(slot, &old.images, &[]);
+        self.node_epoch += 1;
+        self.node_versions[slot as usize] = self.node_epoch;
         self.rebuild_memory(slot);
         self.generations[slot as usize] = 0;
         self.nodes -= 1;
@@ -145,6 +174,7 @@ impl Cache {
 
     fn put(&mut self, info: PodInfo, slot: Slot, assumed: bool) {
         self.rows[slot as usize].add(info.clone());
+        self.affinity.add(slot, &info);
         self.memory_pod_added(slot, &info);
         self.assumed += usize::from(assumed);
         self.pods.insert(info.uid().clone(), CachedPod { info, slot, assumed });
@@ -154,6 +184,7 @@ impl Cache {
     fn take(&mut self, uid: &str) -> Option<CachedPod> {
         let known = self.pods.remove(uid)?;
         self.rows[known.slot as usize].remove(uid);
+        self.affinity.remove(known.slot, &known.info);
         self.memory_pod_removed(known.slot, uid);
         self.assumed -= usize::from(known.assumed);
         self.touch(known.slot);
@@ -173,6 +204,11 @@ impl Cache {
                     *p = info.clone();
                 }
                 self.memory_pod_changed(at, &info);
+                // Selectors look at labels, and spreading leaves out what is being deleted.
+                let (was, is) = (&old.pod.meta, &info.pod.meta);
+                if was.labels != is.labels || was.is_terminating() != is.is_terminating() {
+                    self.touch(at);
+                }
                 return PodChange { old: Some(old), was_assumed: false, moved_from: None };
             }
         }
@@ -221,6 +257,40 @@ impl Cache {
     #[must_use]
     pub fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
         self.namespaces.get(name)
+    }
+
+    /// All namespaces, in no particular order.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Arc<Namespace>> {
+        self.namespaces.values()
+    }
+
+    /// Selectors of Services and of what owns pods.
+    #[must_use]
+    pub const fn workloads(&self) -> &Workloads {
+        &self.workloads
+    }
+
+    /// The same, to be changed.
+    pub const fn workloads_mut(&mut self) -> &mut Workloads {
+        &mut self.workloads
+    }
+
+    /// Pods on nodes that have terms of inter-pod affinity.
+    #[must_use]
+    pub fn affinity_groups(&self) -> &[AffinityGroup] {
+        self.affinity.groups()
+    }
+
+    /// Whether any node has an image of this name.
+    #[must_use]
+    pub fn has_image(&self, name: &str) -> bool {
+        self.images.has(name)
+    }
+
+    /// The nodes that have an image of this name, with its size there in bytes.
+    #[must_use]
+    pub fn nodes_with_image(&self, name: &str) -> Vec<(Slot, i64)> {
+        self.images.nodes(name, &self.rows)
     }
 
     /// The pod on a node with this UID.
@@ -301,7 +371,17 @@ impl Cache {
     /// A cache made from scratch with the same nodes and pods: what incremental updating must come to.
     #[must_use]
     pub fn recomputed(&self) -> Self {
-        let mut fresh = Self { namespaces: self.namespaces.clone(), now: self.now, ..Self::default() };
+        let mut fresh = Self {
+            namespaces: self.namespaces.clone(),
+            now: self.now,
+            // So that nobody takes a new generation for an old one.
+            last_generation: self.last_generation,
+            node_epoch: self.node_epoch,
+            ..Self::default()
+        };
+        for one in self.workloads.all() {
+            fresh.workloads.set(one.clone());
+        }
         if let Some(index) = &self.memory {
             fresh.enable_memory(index.params().clone());
         }
@@ -332,6 +412,10 @@ impl Cache {
                 other.pods.len(),
                 other.assumed
             ));
+        }
+        let index = self.affinity.difference(&self.rows).or_else(|| self.images.difference(&self.rows));
+        if index.is_some() {
+            return index;
         }
         for (name, slot) in &self.by_name {
             let mine = &self.rows[*slot as usize];

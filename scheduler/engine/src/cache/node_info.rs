@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headroom_core::{Str, object::Node, resource::Resources};
 
-use super::{memory::NodeMemoryInfo, ports::UsedPorts};
+use super::{Slot, memory::NodeMemoryInfo, ports::UsedPorts};
 use crate::framework::PodInfo;
 
 /// A node, its pods, and what is summed over them.
@@ -28,6 +28,8 @@ pub struct NodeInfo {
     pub ports: UsedPorts,
     /// What `MemoryHeadroom` knows of it; absent when nothing does.
     pub memory: Option<Box<NodeMemoryInfo>>,
+    /// Its place in the cache.
+    pub slot: Slot,
     /// Hash of the name, for breaking ties.
     pub(crate) name_hash: u64,
 }
@@ -50,6 +52,7 @@ impl NodeInfo {
             non_zero_memory: 0,
             ports: UsedPorts::default(),
             memory: None,
+            slot: 0,
         }
     }
 

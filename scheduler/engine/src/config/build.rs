@@ -11,17 +11,13 @@ use crate::{
 };
 
 /// Plugins of upstream that do not exist here yet. They are told apart from typing errors.
-const NOT_YET: [&str; 12] = [
+const NOT_YET: [&str; 8] = [
     "VolumeRestrictions",
     "NodeVolumeLimits",
     "VolumeBinding",
     "VolumeZone",
-    "PodTopologySpread",
-    "InterPodAffinity",
     "DynamicResources",
     "DefaultPreemption",
-    "ImageLocality",
-    "NodeDeclaredFeatures",
     "GangScheduling",
     "DeferredPodScheduling",
 ];

@@ -22,7 +22,7 @@ use hashbrown::{HashMap, HashSet};
 use headroom_core::{
     Mono, Now, Str,
     intent::{Intent, IntentId, Op, Outcome},
-    object::{Namespace, Node, NodeHeadroom, ObjectKey, Pod},
+    object::{Namespace, Node, NodeHeadroom, ObjectKey, Pod, WorkloadKind, WorkloadSelector},
 };
 
 use self::{binding::Binding, shadow::Shadow};
@@ -78,6 +78,15 @@ pub enum Input {
     NamespaceDeleted {
         /// Its name.
         name: Str,
+    },
+    /// A Service, ReplicationController, ReplicaSet or StatefulSet came or changed.
+    SelectorApplied(Arc<WorkloadSelector>),
+    /// One went.
+    SelectorDeleted {
+        /// Its kind.
+        kind: WorkloadKind,
+        /// Its name.
+        key: ObjectKey,
     },
     /// A NodeHeadroom came or changed.
     SampleApplied(Arc<NodeHeadroom>),
@@ -204,6 +213,9 @@ impl Engine {
             Input::NodeDeleted { name } => self.node_deleted(&name, now),
             Input::NamespaceApplied(namespace) => self.namespace_applied(namespace, now),
             Input::NamespaceDeleted { name } => self.namespace_deleted(&name, now),
+            // Nobody waits for these (upstream registers no such event).
+            Input::SelectorApplied(one) => self.cache.workloads_mut().set(one),
+            Input::SelectorDeleted { kind, key } => self.cache.workloads_mut().remove(kind, &key),
             Input::SampleApplied(headroom) => self.cache.set_headroom(headroom),
             Input::SampleDeleted { name } => self.cache.remove_headroom(&name),
             Input::Outcome(outcome) => self.outcome(&outcome, now, out),

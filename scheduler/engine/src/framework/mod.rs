@@ -9,6 +9,7 @@ mod profile;
 mod registry;
 mod status;
 
+pub(crate) use self::profile::Places;
 pub use self::{
     erased::{Column, DynPlugin, Erased, Normalized, State},
     events::{Actions, Change, ClusterEvent, EventResource, Hint, Interest},

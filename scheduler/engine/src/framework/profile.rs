@@ -102,6 +102,37 @@ pub struct CycleState {
     score: Vec<Option<State>>,
 }
 
+impl CycleState {
+    /// Whether any Filter plugin has something to say.
+    pub(crate) fn filters(&self) -> bool {
+        self.filter.iter().any(Option::is_some)
+    }
+}
+
+/// A set of plugins by their place in the profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Places(u64);
+
+impl Places {
+    pub(crate) const ALL: Self = Self(u64::MAX);
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) const fn others(self) -> Self {
+        Self(!self.0)
+    }
+
+    const fn insert(&mut self, place: usize) {
+        self.0 |= 1 << (place % MAX_PLUGINS);
+    }
+
+    const fn has(self, place: usize) -> bool {
+        self.0 & (1 << (place % MAX_PLUGINS)) != 0
+    }
+}
+
 /// What PreFilter came to.
 #[derive(Debug)]
 pub enum PreFiltered {
@@ -154,11 +185,28 @@ impl Profile {
         })
     }
 
-    /// Whether every plugin that filters or scores reads the node alone, for this pod.
-    pub(crate) fn reads_nodes_only(&self, pod: &PodInfo) -> bool {
-        [Point::PreFilter, Point::Filter, Point::PreScore, Point::Score]
-            .iter()
-            .all(|p| self.at(*p).iter().all(|i| self.plugins[*i].reads(pod) == Reads::Node))
+    /// The plugins that filter or score and read more than the node, for this pod.
+    pub(crate) fn cluster_places(&self, pod: &PodInfo) -> Places {
+        let mut places = Places::default();
+        for point in [Point::PreFilter, Point::Filter, Point::PreScore, Point::Score] {
+            for i in self.at(point) {
+                if self.plugins[*i].reads(pod) == Reads::Cluster {
+                    places.insert(*i);
+                }
+            }
+        }
+        places
+    }
+
+    /// Those of them whose scores can make a difference.
+    pub(crate) fn may_score(&self, places: Places, pod: &PodInfo, view: &View<'_>) -> Places {
+        let mut scoring = Places::default();
+        for i in self.at(Point::Score).iter().filter(|i| places.has(**i)) {
+            if self.plugins[*i].may_score(pod, view) {
+                scoring.insert(*i);
+            }
+        }
+        scoring
     }
 
     /// What the plugins read of the pod besides its spec.
@@ -176,8 +224,19 @@ impl Profile {
 
     /// Runs PreFilter (reference 1.3, "PreFilter rules").
     pub(crate) fn pre_filter(&self, pod: &PodInfo, view: &View<'_>, probe: &mut dyn Probe) -> PreFiltered {
+        self.pre_filter_of(Places::ALL, pod, view, probe)
+    }
+
+    /// Runs PreFilter of some plugins.
+    pub(crate) fn pre_filter_of(
+        &self,
+        places: Places,
+        pod: &PodInfo,
+        view: &View<'_>,
+        probe: &mut dyn Probe,
+    ) -> PreFiltered {
         probe.enter(Point::PreFilter);
-        let result = self.pre_filter_inner(pod, view, probe);
+        let result = self.pre_filter_inner(places, pod, view, probe);
         probe.exit(
             Point::PreFilter,
             match &result {
@@ -189,19 +248,25 @@ impl Profile {
         result
     }
 
-    fn pre_filter_inner(&self, pod: &PodInfo, view: &View<'_>, probe: &mut dyn Probe) -> PreFiltered {
+    fn pre_filter_inner(
+        &self,
+        places: Places,
+        pod: &PodInfo,
+        view: &View<'_>,
+        probe: &mut dyn Probe,
+    ) -> PreFiltered {
         let per_plugin = probe.wants_plugins();
         let mut state = CycleState { filter: vec![None; self.plugins.len()], score: vec![None; self.plugins.len()] };
         let mut rejected = None;
         let mut names: Option<HashSet<Str>> = None;
         let mut narrowing: Vec<usize> = Vec::new();
         // Filter plugins without PreFilter start from an empty state.
-        for i in self.at(Point::Filter) {
+        for i in self.at(Point::Filter).iter().filter(|i| places.has(**i)) {
             if !self.plugins[*i].points().has(Point::PreFilter) {
                 state.filter[*i] = Some(self.plugins[*i].empty_filter_state());
             }
         }
-        for i in self.at(Point::PreFilter) {
+        for i in self.at(Point::PreFilter).iter().filter(|i| places.has(**i)) {
             let plugin = &self.plugins[*i];
             if per_plugin {
                 probe.enter_plugin(Point::PreFilter, plugin.name());
@@ -296,7 +361,24 @@ impl Profile {
         pod: &PodInfo,
         node: &NodeInfo,
     ) -> Result<Option<Rejection>, String> {
+        self.filter_until(None, state, pod, node)
+    }
+
+    /// Runs Filter on one node as far as the plugin `until`.
+    ///
+    /// # Errors
+    /// The text of a plugin's failure, which ends the cycle.
+    pub(crate) fn filter_until(
+        &self,
+        until: Option<PluginId>,
+        state: &CycleState,
+        pod: &PodInfo,
+        node: &NodeInfo,
+    ) -> Result<Option<Rejection>, String> {
         for i in self.at(Point::Filter) {
+            if until == Some(self.ids[*i]) {
+                break;
+            }
             let Some(own) = &state.filter[*i] else { continue };
             let status = self.plugins[*i].filter(own, pod, node);
             if status.is_success() {
@@ -352,12 +434,27 @@ impl Profile {
         feasible: &[&NodeInfo],
         view: &View<'_>,
     ) -> Result<(), String> {
-        for i in self.at(Point::Score) {
+        self.pre_score_of(Places::ALL, state, pod, feasible, view)
+    }
+
+    /// Runs PreScore of some plugins.
+    ///
+    /// # Errors
+    /// The text of a plugin's failure, which ends the cycle.
+    pub(crate) fn pre_score_of(
+        &self,
+        places: Places,
+        state: &mut CycleState,
+        pod: &PodInfo,
+        feasible: &[&NodeInfo],
+        view: &View<'_>,
+    ) -> Result<(), String> {
+        for i in self.at(Point::Score).iter().filter(|i| places.has(**i)) {
             if !self.plugins[*i].points().has(Point::PreScore) {
-                state.score[*i] = Some(self.plugins[*i].empty_score_state());
+                state.score[*i] = Some(self.plugins[*i].score_state(pod, view));
             }
         }
-        for i in self.at(Point::PreScore) {
+        for i in self.at(Point::PreScore).iter().filter(|i| places.has(**i)) {
             let plugin = &self.plugins[*i];
             // What such a plugin does must not depend on the other nodes, so it does not see them (`Reads`).
             let nodes = if plugin.reads(pod) == Reads::Node { &[] } else { feasible };
@@ -400,9 +497,26 @@ impl Profile {
         })
     }
 
-    /// The keys of a node by which ties are broken, of the first plugin that has any.
+    /// Runs Score of one plugin on nodes; their slots are the rows.
+    ///
+    /// # Errors
+    /// The plugin's status.
+    pub(crate) fn score_slots(
+        &self,
+        plugin: usize,
+        state: &CycleState,
+        column: &mut Column,
+        pod: &PodInfo,
+        nodes: &[&NodeInfo],
+    ) -> Result<(), Status> {
+        let Some(own) = &state.score[plugin] else { return Ok(()) };
+        self.plugins[plugin].score_slots(own, column, pod, nodes)
+    }
+
+    /// The keys of a node by which ties are broken, of the first plugin that has any and reads the node alone.
     pub(crate) fn tie_key(&self, state: &CycleState, pod: &PodInfo, node: &NodeInfo) -> TieKey {
         self.scoring(state)
+            .filter(|i| self.plugins[*i].reads(pod) == Reads::Node)
             .filter_map(|i| state.score[i].as_ref().map(|own| self.plugins[i].tie_key(own, pod, node)))
             .find(|key| *key != TieKey::default())
             .unwrap_or_default()

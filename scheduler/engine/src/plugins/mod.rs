@@ -1,13 +1,18 @@
 //! The in-tree plugins, one folder each, and their order.
 
 pub mod default_binder;
+mod domain_counts;
+pub mod image_locality;
+pub mod inter_pod_affinity;
 pub mod memory_headroom;
 pub mod node_affinity;
+pub mod node_declared_features;
 pub mod node_name;
 pub mod node_ports;
 pub mod node_resources_balanced_allocation;
 pub mod node_resources_fit;
 pub mod node_unschedulable;
+pub mod pod_topology_spread;
 pub mod priority_sort;
 pub mod scheduling_gates;
 pub mod taint_toleration;
@@ -26,11 +31,16 @@ pub(crate) fn register(r: &mut Registry) {
     r.with_args("NodeAffinity", 2, node_affinity::NodeAffinity::from_args);
     r.plain("NodePorts", 0, || node_ports::NodePorts);
     r.with_args("NodeResourcesFit", 1, node_resources_fit::NodeResourcesFit::from_args);
+    r.with_args("PodTopologySpread", 2, pod_topology_spread::PodTopologySpread::from_args);
+    r.with_args("InterPodAffinity", 2, inter_pod_affinity::InterPodAffinity::from_args);
     r.with_args(
         "NodeResourcesBalancedAllocation",
         1,
         node_resources_balanced_allocation::NodeResourcesBalancedAllocation::from_args,
     );
-    r.with_args("MemoryHeadroom", 3, memory_headroom::MemoryHeadroom::from_args);
+    r.plain("ImageLocality", 1, || image_locality::ImageLocality);
     r.plain("DefaultBinder", 0, || default_binder::DefaultBinder);
+    r.plain("NodeDeclaredFeatures", 0, || node_declared_features::NodeDeclaredFeatures);
+    // Ours, last among those that filter and score.
+    r.with_args("MemoryHeadroom", 3, memory_headroom::MemoryHeadroom::from_args);
 }
