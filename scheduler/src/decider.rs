@@ -159,12 +159,15 @@ impl State {
             Message::Node(Change::Deleted { key, .. }) => Input::NodeDeleted { name: key.name },
             Message::Namespace(Change::Applied(namespace)) => Input::NamespaceApplied(namespace),
             Message::Namespace(Change::Deleted { key, .. }) => Input::NamespaceDeleted { name: key.name },
+            Message::Selector(_, Change::Applied(one)) => Input::SelectorApplied(one),
+            Message::Selector(kind, Change::Deleted { key, .. }) => Input::SelectorDeleted { kind, key },
             Message::Headroom(Change::Applied(row)) => Input::SampleApplied(row),
             Message::Headroom(Change::Deleted { key, .. }) => Input::SampleDeleted { name: key.name },
             Message::Outcome(outcome) => Input::Outcome(outcome),
             Message::Pod(Change::Synced) => return self.synced(Kind::POD),
             Message::Node(Change::Synced) => return self.synced(Kind::NODE),
             Message::Namespace(Change::Synced) => return self.synced(Kind::NAMESPACE),
+            Message::Selector(kind, Change::Synced) => return self.synced(kind.kind()),
             Message::Headroom(Change::Synced) => return self.synced(Kind::NODE_HEADROOM),
             Message::Lead => {
                 self.leading = true;

@@ -2,7 +2,7 @@
 
 use headroom_core::{
     intent::Outcome,
-    object::{Namespace, Node, Pod},
+    object::{Namespace, Node, Pod, WorkloadKind, WorkloadSelector},
 };
 use headroom_runtime::{informer::Change, wire::NodeHeadroomRow};
 
@@ -15,6 +15,8 @@ pub(crate) enum Message {
     Node(Change<Node>),
     /// Namespaces.
     Namespace(Change<Namespace>),
+    /// Selectors of Services and of what owns pods.
+    Selector(WorkloadKind, Change<WorkloadSelector>),
     /// Published samples.
     Headroom(Change<NodeHeadroomRow>),
     /// What became of an intent.

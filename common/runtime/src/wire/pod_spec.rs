@@ -222,7 +222,12 @@ impl WirePodSpec {
             overhead: self.overhead.0.unwrap_or_default(),
             host_network: self.host_network.set(),
             host_users: self.host_users.0,
-            topology_spread: self.topology_spread_constraints.0.into_iter().map(|Obj(c)| c.into_row(interners)).collect(),
+            topology_spread: self
+                .topology_spread_constraints
+                .0
+                .into_iter()
+                .map(|Obj(c)| c.into_row(interners))
+                .collect(),
             image_volumes: self
                 .volumes
                 .0

@@ -151,7 +151,9 @@ fn selectors_of_workloads() {
     let service = json!({"metadata": {"name": "s", "namespace": "d"}, "spec": {"selector": {"a": "b"}}});
     let row = convert::<ServiceSelectorWire>(&service).unwrap();
     assert_eq!((row.kind, row.selector.unwrap().requirements.len()), (WorkloadKind::Service, 1));
-    assert!(convert::<ServiceSelectorWire>(&json!({"metadata": {"name": "s"}, "spec": {}})).unwrap().selector.is_none());
+    assert!(
+        convert::<ServiceSelectorWire>(&json!({"metadata": {"name": "s"}, "spec": {}})).unwrap().selector.is_none()
+    );
     let set = json!({"metadata": {"name": "s"}, "spec": {"selector": {
         "matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "NotIn", "values": ["d"]}]}}});
     let row = convert::<StatefulSetSelectorWire>(&set).unwrap();

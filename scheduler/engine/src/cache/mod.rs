@@ -22,7 +22,6 @@ use headroom_core::{
     object::{Namespace, Node, Pod},
 };
 
-use self::{affinity::AffinityIndex, lazy::Lazy};
 pub use self::{
     affinity::AffinityGroup,
     images::ImageIndex,
@@ -33,6 +32,7 @@ pub use self::{
     topology::{Domains, Inclusion},
     workloads::Workloads,
 };
+use self::{affinity::AffinityIndex, lazy::Lazy};
 use crate::framework::{PodInfo, SpecCache};
 
 /// Place of a node in the cache. Stays the same as long as the node exists or pods name it; is then used again.

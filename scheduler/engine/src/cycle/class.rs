@@ -199,7 +199,8 @@ impl Classes {
 
 impl Class {
     fn bytes(&self) -> usize {
-        let row = 8 + 1 + 1 + 8 + 8 + size_of::<TieKey>() + self.columns.iter().map(|(_, c)| c.row_bytes()).sum::<usize>();
+        let row =
+            8 + 1 + 1 + 8 + 8 + size_of::<TieKey>() + self.columns.iter().map(|(_, c)| c.row_bytes()).sum::<usize>();
         let rejections = self.generations.len() - self.feasible_count;
         row * self.generations.len() + rejections * size_of::<Rejection>() + self.signature.bytes()
     }

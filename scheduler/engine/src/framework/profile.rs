@@ -248,13 +248,7 @@ impl Profile {
         result
     }
 
-    fn pre_filter_inner(
-        &self,
-        places: Places,
-        pod: &PodInfo,
-        view: &View<'_>,
-        probe: &mut dyn Probe,
-    ) -> PreFiltered {
+    fn pre_filter_inner(&self, places: Places, pod: &PodInfo, view: &View<'_>, probe: &mut dyn Probe) -> PreFiltered {
         let per_plugin = probe.wants_plugins();
         let mut state = CycleState { filter: vec![None; self.plugins.len()], score: vec![None; self.plugins.len()] };
         let mut rejected = None;

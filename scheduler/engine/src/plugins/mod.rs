@@ -18,6 +18,9 @@ pub mod scheduling_gates;
 pub mod taint_toleration;
 pub mod unsupported;
 
+#[cfg(test)]
+mod between_pods;
+
 use crate::framework::Registry;
 
 /// Registers them in upstream's default order and with its weights (reference 3.0). To add a plugin: a folder, and one

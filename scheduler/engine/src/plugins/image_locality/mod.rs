@@ -141,24 +141,25 @@ mod tests {
     /// Upstream's `TestImageLocalityPriority`.
     #[test]
     fn upstreams_table() {
-        let n1 = &[("gcr.io/40:latest", 40), ("gcr.io/300:latest", 300), ("gcr.io/2000:latest", 2000)][..];
-        let n2 = &[("gcr.io/250:latest", 250), ("gcr.io/10:latest", 10)][..];
-        let n3 = &[("gcr.io/600:latest", 600), ("gcr.io/40:latest", 40), ("gcr.io/900:latest", 900)][..];
-        let n4 = &[("gcr.io/30:latest", 30), ("gcr.io/20:latest", 20), ("gcr.io/4000:latest", 4000)][..];
-        let n5: &[(&str, i64)] = &[];
-        assert_eq!(scores(&[n1, n2], &["gcr.io/40", "gcr.io/250"]), [0, 5]);
-        assert_eq!(scores(&[n1, n2], &["gcr.io/40", "gcr.io/300"]), [7, 0]);
-        assert_eq!(scores(&[n1, n2], &["gcr.io/10", "gcr.io/2000"]), [50, 0]);
-        assert_eq!(scores(&[n1, n2, n5], &["gcr.io/300", "gcr.io/600", "gcr.io/900"]).len(), 3);
-        // Scaled by how many nodes have it: 30 of 40 MiB on one node of three is below the threshold.
-        assert_eq!(scores(&[n4, n3, n5], &["gcr.io/30", "gcr.io/20"]), [0, 0, 0]);
-        // Three containers, one of them an init container.
-        let expected = |sum: i64| 100 * (sum - 23) / (3000 - 23);
-        assert_eq!(
-            scores(&[n3, n4, n5], &["gcr.io/600", "gcr.io/4000", "gcr.io/900"]),
-            [expected(600 / 3 + 900 / 3), expected(4000 / 3), 0]
-        );
-        assert_eq!(scores(&[n1, n2], &["unknown"]), [0, 0]);
+        let n1 = &[("40:latest", 40), ("300:latest", 300), ("2000:latest", 2000)][..];
+        let n2 = &[("250:latest", 250), ("10:latest", 10)][..];
+        let n3 = &[("600:latest", 600), ("40:latest", 40), ("900:latest", 900)][..];
+        let n4 = &[("300:latest", 300), ("600:latest", 600), ("900:latest", 900)][..];
+        let n5 = &[("4000:latest", 4000), ("30:latest", 30)][..];
+        let n6 = &[("20:latest", 20), ("30:latest", 30), ("40:latest", 40)][..];
+        let none: &[(&str, i64)] = &[];
+        for (nodes, images, expected) in [
+            (&[n1, n2][..], &["40", "250"][..], &[0, 5][..]),
+            (&[n1, n2], &["40", "300"], &[7, 0]),
+            (&[n5, n2], &["10", "4000"], &[100, 0]),
+            (&[n5, n2, none], &["10", "4000"], &[66, 0, 0]),
+            (&[n3, n4, none], &["300", "600", "900"], &[32, 36, 0]),
+            (&[n6, none], &["30", "40"], &[0, 0]),
+            (&[n1, n6], &["300", "30"], &[6, 0]),
+            (&[n1, n2], &["unknown"], &[0, 0]),
+        ] {
+            assert_eq!(scores(nodes, images), expected, "{images:?}");
+        }
     }
 
     #[test]
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn absurd_pods_score_something() {
-        assert_eq!([priority(0, 0), priority(i64::MAX, 0), priority(i64::MAX, i64::MAX)], [0, 100, 0]);
+        assert_eq!([priority(0, 0), priority(i64::MAX, 0), priority(i64::MAX, i64::MAX)], [0, 100, 1]);
         let big = PodInfo::new(pod("p").spec(|s| s.image_volumes = Box::new(["a".into()])).arc());
         let mut cache = Cache::default();
         cache.set_node(Arc::new(node("n").image(&["a:latest"], i64::MAX).build()));

@@ -25,7 +25,10 @@ pub(super) fn decode(args: Option<&Value>) -> Result<Args, ArgsError> {
     let wire: Wire = decode_args(args, "InterPodAffinityArgs")?;
     let weight = wire.hard_pod_affinity_weight.unwrap_or(1);
     if !(0..=100).contains(&weight) {
-        return Err(ArgsError::at("hardPodAffinityWeight", format!("{weight} is not allowed: must be between 0 and 100")));
+        return Err(ArgsError::at(
+            "hardPodAffinityWeight",
+            format!("{weight} is not allowed: must be between 0 and 100"),
+        ));
     }
     Ok(Args {
         hard_weight: i64::from(weight),

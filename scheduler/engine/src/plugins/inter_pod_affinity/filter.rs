@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headroom_core::Str;
 
-use super::terms::{Tables, Tally, affinity, invalid, meant, means, namespace_labels};
+use super::terms::{Tables, Tally, affinity, invalid, means, meant, namespace_labels};
 use crate::{
     cache::{NodeInfo, PodMatch, PodQuery},
     framework::{PodInfo, PreFilter, Status, View},

@@ -3,7 +3,7 @@
 
 use headroom_core::object::{Node, PodAffinityTerm};
 
-use super::terms::{affinity, invalid, meant, means, namespace_labels};
+use super::terms::{affinity, invalid, means, meant, namespace_labels};
 use crate::{
     cache::PodQuery,
     framework::{Change, Hint, PodInfo, View},

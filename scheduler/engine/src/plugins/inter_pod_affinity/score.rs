@@ -7,7 +7,7 @@ use headroom_core::object::{Affinity, WeightedPodAffinityTerm};
 use super::{
     args::Args,
     filter::counted,
-    terms::{Tally, affinity, meant, means, namespace_labels},
+    terms::{Tally, affinity, means, meant, namespace_labels},
 };
 use crate::{
     cache::{Domains, PodQuery},
@@ -53,8 +53,7 @@ pub(super) fn pre_score(args: Args, pod: &PodInfo, view: &View<'_>) -> PreScore<
         let avoided = a.pod_anti_preferred.iter().map(|t| (&t.term, -i64::from(t.weight)));
         for (term, weight) in required.chain(preferred).chain(avoided) {
             if means(term, group.namespace(), pod, labels) {
-                let amounts =
-                    group.counts(view.overlay).map(|(slot, n)| (slot, i64::from(n).saturating_mul(weight)));
+                let amounts = group.counts(view.overlay).map(|(slot, n)| (slot, i64::from(n).saturating_mul(weight)));
                 any |= tally.add(&term.topology_key, view, amounts);
             }
         }

@@ -68,7 +68,8 @@ pub(super) fn namespace_labels<'a>(pod: &PodInfo, view: &View<'a>) -> Option<&'a
 pub(super) fn invalid(pod: &PodInfo) -> Option<String> {
     let a = affinity(pod)?;
     let bad = |t: &PodAffinityTerm| {
-        t.selector.as_ref().is_some_and(|s| !s.is_valid()) || t.namespace_selector.as_ref().is_some_and(|s| !s.is_valid())
+        t.selector.as_ref().is_some_and(|s| !s.is_valid())
+            || t.namespace_selector.as_ref().is_some_and(|s| !s.is_valid())
     };
     let lists = [
         ("requiredAffinityTerms", a.pod_required.iter().any(bad)),

@@ -44,8 +44,7 @@ impl Constraint {
 
     /// Whether the constraint counts the node in this slot.
     pub(super) fn includes(&self, inclusion: Option<&Inclusion>, slot: u32) -> bool {
-        inclusion
-            .is_none_or(|i| (!self.honor_affinity || i.affinity(slot)) && (!self.honor_taints || i.taints(slot)))
+        inclusion.is_none_or(|i| (!self.honor_affinity || i.affinity(slot)) && (!self.honor_taints || i.taints(slot)))
     }
 }
 
@@ -53,11 +52,7 @@ impl Constraint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InvalidSelector;
 
-fn compile(
-    all: &[TopologySpreadConstraint],
-    labels: &Labels,
-    hard: bool,
-) -> Result<Vec<Constraint>, InvalidSelector> {
+fn compile(all: &[TopologySpreadConstraint], labels: &Labels, hard: bool) -> Result<Vec<Constraint>, InvalidSelector> {
     let chosen = all.iter().filter(|c| c.hard == hard);
     chosen
         .map(|c| {

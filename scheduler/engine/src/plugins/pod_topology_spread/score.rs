@@ -80,12 +80,7 @@ pub(super) fn count(
             }
             (Pods::Domain(sums), size)
         };
-        Part {
-            domains: d.clone(),
-            tolerated: (c.max_skew - 1) as f64,
-            weight: libm::log((size + 2) as f64),
-            pods,
-        }
+        Part { domains: d.clone(), tolerated: (c.max_skew - 1) as f64, weight: libm::log((size + 2) as f64), pods }
     });
     ScoreState { parts: parts.collect(), require_all }
 }
