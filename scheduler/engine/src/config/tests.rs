@@ -184,8 +184,8 @@ fn what_is_wrong_is_named() {
             "profiles[0].pluginConfig[0].args.kind: \"Other\" is not allowed: must be \"NodeResourcesFitArgs\"",
         ),
         (
-            "profiles: [{pluginConfig: [{name: InterPodAffinity, args: {}}]}]",
-            "profiles[0].pluginConfig: plugin \"InterPodAffinity\" is not supported yet: remove it",
+            "profiles: [{pluginConfig: [{name: DynamicResources, args: {}}]}]",
+            "profiles[0].pluginConfig: plugin \"DynamicResources\" is not supported yet: remove it",
         ),
         (
             "profiles: [{plugins: {bind: {disabled: [{name: '*'}]}}}]",

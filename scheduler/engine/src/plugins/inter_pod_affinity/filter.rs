@@ -129,8 +129,9 @@ pub(super) fn update(
 
 fn affinity_holds(state: &FilterState, slot: u32) -> bool {
     let mut met = true;
-    for key in &state.own.keys {
-        match state.affinity.get(key, slot) {
+    // There is a table for the key of every term, and for no other.
+    for count in state.affinity.counts(slot) {
+        match count {
             // Every topology label must be on the node.
             None => return false,
             Some(count) => met &= count > 0,
@@ -145,7 +146,7 @@ pub(super) fn filter(state: &FilterState, node: &NodeInfo) -> Status {
     if !affinity_holds(state, slot) {
         return Status::unresolvable(REASON_AFFINITY);
     }
-    if state.own.anti.iter().any(|(_, key)| state.anti.get(key, slot).is_some_and(|count| count > 0)) {
+    if state.anti.any(slot) {
         return Status::unschedulable(REASON_ANTI_AFFINITY);
     }
     if state.existing.any(slot) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use headroom_core::{
     Str,
     object::{Affinity, PodAffinityTerm},
@@ -89,20 +90,23 @@ pub(super) fn invalid(pod: &PodInfo) -> Option<String> {
     }
 }
 
-/// Counts per topology key while they are being made.
+/// Counts per topology key while they are being made. Keys are looked up by hash: a pod may have thousands of terms.
 #[derive(Debug, Default)]
-pub(super) struct Tally(Vec<(Arc<Domains>, Vec<i64>)>);
+pub(super) struct Tally {
+    places: HashMap<Str, usize>,
+    tables: Vec<(Arc<Domains>, Vec<i64>)>,
+}
 
 impl Tally {
     /// Adds to the domains of the nodes in these slots. True when any node has the label.
     pub(super) fn add(&mut self, key: &Str, view: &View<'_>, amounts: impl Iterator<Item = (u32, i64)>) -> bool {
-        let at = self.0.iter().position(|(domains, _)| domains.key() == key).unwrap_or_else(|| {
+        let at = *self.places.entry(key.clone()).or_insert_with(|| {
             let domains = view.domains(key);
             let counts = vec![0; domains.len()];
-            self.0.push((domains, counts));
-            self.0.len() - 1
+            self.tables.push((domains, counts));
+            self.tables.len() - 1
         });
-        let (domains, counts) = &mut self.0[at];
+        let (domains, counts) = &mut self.tables[at];
         let mut any = false;
         for (slot, amount) in amounts {
             let domain = domains.of(slot) as usize;
@@ -115,43 +119,49 @@ impl Tally {
     }
 
     pub(super) fn into_tables(self) -> Tables {
-        Tables(self.0.into_iter().map(|(domains, counts)| (domains, DomainCounts::new(counts))).collect())
+        let tables = self.tables.into_iter().map(|(domains, counts)| (domains, DomainCounts::new(counts)));
+        Tables { places: Arc::new(self.places), tables: tables.collect() }
     }
 
     pub(super) fn into_sums(self) -> Vec<(Arc<Domains>, Vec<i64>)> {
-        self.0
+        self.tables
     }
 }
 
 /// Counts per topology key.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tables(Vec<(Arc<Domains>, DomainCounts)>);
+pub(super) struct Tables {
+    places: Arc<HashMap<Str, usize>>,
+    tables: Vec<(Arc<Domains>, DomainCounts)>,
+}
 
 impl Tables {
     /// Whether nothing is counted.
     pub(super) fn is_zero(&self) -> bool {
-        self.0.iter().all(|(_, counts)| counts.is_zero())
+        self.tables.iter().all(|(_, counts)| counts.is_zero())
     }
 
-    /// The count in the domain of the node in a slot; absent when the node lacks the label.
-    pub(super) fn get(&self, key: &Str, slot: u32) -> Option<i64> {
-        let (domains, counts) = self.0.iter().find(|(domains, _)| domains.key() == key)?;
-        Some(domains.of(slot)).filter(|domain| *domain != 0).map(|domain| counts.get(domain))
+    /// The count of every key in the domain of the node in a slot; absent for keys whose label the node lacks.
+    pub(super) fn counts(&self, slot: u32) -> impl Iterator<Item = Option<i64>> {
+        self.tables.iter().map(move |(domains, counts)| {
+            Some(domains.of(slot)).filter(|domain| *domain != 0).map(|domain| counts.get(domain))
+        })
     }
 
     /// Whether any count of the node's domains is above zero.
     pub(super) fn any(&self, slot: u32) -> bool {
-        self.0.iter().any(|(domains, counts)| counts.get(domains.of(slot)) > 0)
+        self.counts(slot).flatten().any(|count| count > 0)
     }
 
     pub(super) fn add(&mut self, key: &Str, view: &View<'_>, slot: u32, by: i64) {
-        let at = self.0.iter().position(|(domains, _)| domains.key() == key).unwrap_or_else(|| {
+        let at = self.places.get(key).copied().unwrap_or_else(|| {
             let domains = view.domains(key);
             let counts = DomainCounts::new(vec![0; domains.len()]);
-            self.0.push((domains, counts));
-            self.0.len() - 1
+            self.tables.push((domains, counts));
+            Arc::make_mut(&mut self.places).insert(key.clone(), self.tables.len() - 1);
+            self.tables.len() - 1
         });
-        let (domains, counts) = &mut self.0[at];
+        let (domains, counts) = &mut self.tables[at];
         counts.add(domains.of(slot), by);
     }
 }
