@@ -317,6 +317,25 @@ pub fn from_json(
     }
 }
 
+/// The selector of a Service, ReplicationController, ReplicaSet or StatefulSet of a snapshot file. `kind` is its own
+/// `kind` field; other kinds are `Ok(None)`.
+///
+/// # Errors
+/// [`ConvertError`] when the object is malformed.
+pub fn selector_from_json(
+    kind: &str,
+    object: serde_json::Value,
+    interners: &mut Interners,
+) -> Result<Option<object::WorkloadSelector>, ConvertError> {
+    match kind {
+        "Service" => decode::<ServiceSelectorWire>(object, interners).map(Some),
+        "ReplicationController" => decode::<ReplicationControllerSelectorWire>(object, interners).map(Some),
+        "ReplicaSet" => decode::<ReplicaSetSelectorWire>(object, interners).map(Some),
+        "StatefulSet" => decode::<StatefulSetSelectorWire>(object, interners).map(Some),
+        _ => Ok(None),
+    }
+}
+
 fn decode<W: WireObject>(object: serde_json::Value, interners: &mut Interners) -> Result<W::Row, ConvertError> {
     let wire: W = serde_json::from_value(object).map_err(|e| ConvertError {
         kind: W::KIND.kind,

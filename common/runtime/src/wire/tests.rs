@@ -161,6 +161,12 @@ fn selectors_of_workloads() {
     assert_eq!(convert::<ReplicaSetSelectorWire>(&set).unwrap().kind, WorkloadKind::ReplicaSet);
     let rc = convert::<ReplicationControllerSelectorWire>(&service).unwrap();
     assert_eq!(rc.kind, WorkloadKind::ReplicationController);
+    let mut interners = Interners::default();
+    for (kind, known) in [("ReplicaSet", true), ("StatefulSet", true), ("Service", true), ("Deployment", false)] {
+        let row = selector_from_json(kind, set.clone(), &mut interners);
+        // A Service's selector is a set of labels and nothing else.
+        assert_eq!(row.map(|r| r.is_some()).unwrap_or(kind == "Service"), known, "{kind}");
+    }
 }
 
 #[test]

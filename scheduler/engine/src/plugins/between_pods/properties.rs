@@ -56,7 +56,7 @@ struct Dice(u64);
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
         let face = self.0 % sides as u64;
-        self.0 = self.0 / sides as u64 ^ self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17);
+        self.0 = (self.0 / sides as u64) ^ self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17);
         face as usize
     }
 
