@@ -90,6 +90,9 @@ impl Lazy {
         let clock = this.clock;
         if let Some((counts, used)) = this.all.get_mut(query) {
             *used = clock;
+            if counts.is_current(cache) {
+                return counts.clone();
+            }
             let before = counts.bytes();
             Arc::make_mut(counts).refresh(query, cache);
             let (counts, after) = (counts.clone(), counts.bytes());

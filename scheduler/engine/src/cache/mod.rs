@@ -105,6 +105,11 @@ impl Cache {
         }
     }
 
+    /// Changes whenever a generation does.
+    const fn state(&self) -> (u64, u64) {
+        (self.last_generation, self.node_epoch)
+    }
+
     fn slot_for(&mut self, name: &Str) -> Slot {
         if let Some(slot) = self.by_name.get(name) {
             return *slot;

@@ -91,6 +91,8 @@ impl PodQuery {
 pub struct PodCounts {
     of: Vec<u32>,
     seen: Vec<u64>,
+    /// The state of the cache that they are of.
+    at: (u64, u64),
 }
 
 /// Rows whose generations are compared at once.
@@ -119,7 +121,13 @@ impl PodCounts {
         }
     }
 
+    /// Whether nothing has changed since they were counted.
+    pub(super) fn is_current(&self, cache: &Cache) -> bool {
+        self.at == cache.state()
+    }
+
     pub(super) fn refresh(&mut self, query: &PodQuery, cache: &Cache) {
+        self.at = cache.state();
         let generations = cache.generations();
         self.of.resize(generations.len(), 0);
         self.seen.resize(generations.len(), 0);
