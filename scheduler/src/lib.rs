@@ -264,7 +264,7 @@ async fn start_serving(
     if options.secure_port() == 0 {
         return Ok(None);
     }
-    let health = Health::default();
+    let health = Health::new()?;
     let watchdog = leadership.watchdog();
     health.add(Probe::Health, "leaderElection", watchdog.clone());
     health.add(Probe::Ready, "leaderElection", watchdog);
@@ -290,7 +290,7 @@ async fn start_serving(
             "lease": settings.leader.name,
             "profiles": settings.configuration.profiles.iter().map(|p| p.scheduler_name.as_str()).collect::<Vec<_>>(),
         }}),
-        pages: BTreeMap::from([("/shadow", shadow_page), ("/debug/engine", stats_page)]),
+        pages: BTreeMap::from([("/debug/shadow", shadow_page), ("/debug/engine", stats_page)]),
         authorizer: Some(Arc::new(authorizer)),
     };
     let serving = ServingOptions {
