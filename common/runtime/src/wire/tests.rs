@@ -165,7 +165,7 @@ fn selectors_of_workloads() {
     for (kind, known) in [("ReplicaSet", true), ("StatefulSet", true), ("Service", true), ("Deployment", false)] {
         let row = selector_from_json(kind, set.clone(), &mut interners);
         // A Service's selector is a set of labels and nothing else.
-        assert_eq!(row.map(|r| r.is_some()).unwrap_or(kind == "Service"), known, "{kind}");
+        assert_eq!(row.map_or(kind == "Service", |r| r.is_some()), known, "{kind}");
     }
 }
 
