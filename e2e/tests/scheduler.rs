@@ -318,7 +318,7 @@ async fn what_waits_knows_why_and_is_placed_as_soon_as_it_fits() {
     nodes.patch_status("n2", &PatchParams::default(), &grow).await.unwrap();
     assert_eq!(bound(&pods, "grown").await, "n2");
 
-    // What is not supported is told instead of being bound wrongly; what is only wished for is bound.
+    // What is not supported is told instead of being bound wrongly; what can be met is bound.
     let term = json!({"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"a": "b"}}});
     let spread = |when: &str| {
         json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
@@ -330,12 +330,6 @@ async fn what_waits_knows_why_and_is_placed_as_soon_as_it_fits() {
             json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}),
             "persistent volume claims",
         ),
-        (
-            "apart",
-            json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}),
-            "required inter-pod anti-affinity",
-        ),
-        ("spread", spread("DoNotSchedule"), "topology spread with DoNotSchedule"),
         ("device", json!({"resourceClaims": [{"name": "r", "resourceClaimName": "r"}]}), "dynamic resource allocation"),
     ] {
         create(&pods, &pod(name, wish)).await;
@@ -343,8 +337,11 @@ async fn what_waits_knows_why_and_is_placed_as_soon_as_it_fits() {
         assert!(why.contains("this scheduler does not support"), "{why}");
         assert_eq!(why.matches("support").count(), 1, "says it twice: {why}");
     }
-    create(&pods, &pod("soft", spread("ScheduleAnyway"))).await;
-    bound(&pods, "soft").await;
+    let apart = json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
+    for (name, wish) in [("apart", apart), ("spread", spread("DoNotSchedule")), ("soft", spread("ScheduleAnyway"))] {
+        create(&pods, &pod(name, wish)).await;
+        bound(&pods, name).await;
+    }
     assert_nothing_forbidden(&cluster, &Identity::HeadroomScheduler.user());
     scheduler.expect_running("the scenario").unwrap();
 }

@@ -173,6 +173,8 @@ impl State {
             Message::Namespace(Change::Deleted { key, .. }) => Input::NamespaceDeleted { name: key.name },
             Message::Budget(Change::Applied(budget)) => Input::BudgetApplied(budget),
             Message::Budget(Change::Deleted { key, .. }) => Input::BudgetDeleted { key },
+            Message::Selector(_, Change::Applied(one)) => Input::SelectorApplied(one),
+            Message::Selector(kind, Change::Deleted { key, .. }) => Input::SelectorDeleted { kind, key },
             Message::Headroom(Change::Applied(row)) => Input::SampleApplied(row),
             Message::Headroom(Change::Deleted { key, .. }) => Input::SampleDeleted { name: key.name },
             Message::Outcome(outcome) => Input::Outcome(outcome),
@@ -180,6 +182,7 @@ impl State {
             Message::Node(Change::Synced) => return self.synced(Kind::NODE),
             Message::Namespace(Change::Synced) => return self.synced(Kind::NAMESPACE),
             Message::Budget(Change::Synced) => return self.synced(Kind::POD_DISRUPTION_BUDGET),
+            Message::Selector(kind, Change::Synced) => return self.synced(kind.kind()),
             Message::Headroom(Change::Synced) => return self.synced(Kind::NODE_HEADROOM),
             Message::Lead => {
                 self.leading = true;

@@ -2,7 +2,7 @@
 
 use headroom_core::{
     intent::Outcome,
-    object::{Namespace, Node, Pod, PodDisruptionBudget},
+    object::{Namespace, Node, Pod, PodDisruptionBudget, WorkloadKind, WorkloadSelector},
 };
 use headroom_runtime::{informer::Change, wire::NodeHeadroomRow};
 
@@ -17,6 +17,8 @@ pub(crate) enum Message {
     Namespace(Change<Namespace>),
     /// Pod disruption budgets.
     Budget(Change<PodDisruptionBudget>),
+    /// Selectors of Services and of what owns pods.
+    Selector(WorkloadKind, Change<WorkloadSelector>),
     /// Published samples.
     Headroom(Change<NodeHeadroomRow>),
     /// What became of an intent.

@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, ffi::OsString, io::Write, process::ExitCode, sy
 use anyhow::Context;
 use headroom_core::{
     intent::{Intent, IntentId, Op},
-    object::Kind,
+    object::{Kind, WorkloadKind},
 };
 use headroom_engine::{Engine, Mode, Registry};
 use headroom_runtime::{
@@ -47,7 +47,17 @@ use self::{
 /// Messages that may wait for the thread that decides.
 const CHANNEL: usize = 8192;
 /// The engine is asked for nothing before these are known.
-const AWAITED: [Kind; 5] = [Kind::POD, Kind::NODE, Kind::NAMESPACE, Kind::POD_DISRUPTION_BUDGET, Kind::NODE_HEADROOM];
+const AWAITED: [Kind; 9] = [
+    Kind::POD,
+    Kind::NODE,
+    Kind::NAMESPACE,
+    Kind::NODE_HEADROOM,
+    Kind::POD_DISRUPTION_BUDGET,
+    Kind::SERVICE,
+    Kind::REPLICATION_CONTROLLER,
+    Kind::REPLICA_SET,
+    Kind::STATEFUL_SET,
+];
 
 /// Runs the process with the plugins of `registry`. Returns its exit status: 0 after SIGTERM or `--help`, 1 when
 /// something is wrong, which one line on stderr explains.
@@ -267,6 +277,25 @@ fn watch(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>)
         Message::Budget,
         interners.clone(),
     ));
+    // Default topology spreading takes its selectors from these.
+    macro_rules! selectors {
+        ($($wire:ident $kind:ident;)*) => {$(
+            tokio::spawn(informer::run::<wire::$wire, _>(
+                client(),
+                InformerConfig { optional: true, ..config() },
+                health,
+                tx.clone(),
+                |change| Message::Selector(WorkloadKind::$kind, change),
+                interners.clone(),
+            ));
+        )*};
+    }
+    selectors! {
+        ServiceSelectorWire Service;
+        ReplicationControllerSelectorWire ReplicationController;
+        ReplicaSetSelectorWire ReplicaSet;
+        StatefulSetSelectorWire StatefulSet;
+    }
     tokio::spawn(informer::run::<wire::NodeHeadroomWire, _>(
         client(),
         headrooms,

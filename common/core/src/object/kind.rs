@@ -40,6 +40,7 @@ kinds! {
     PRIORITY_CLASS = "scheduling.k8s.io" "v1" "PriorityClass" "priorityclasses" false;
     POD_DISRUPTION_BUDGET = "policy" "v1" "PodDisruptionBudget" "poddisruptionbudgets" true;
     REPLICA_SET = "apps" "v1" "ReplicaSet" "replicasets" true;
+    STATEFUL_SET = "apps" "v1" "StatefulSet" "statefulsets" true;
     JOB = "batch" "v1" "Job" "jobs" true;
     NODE_HEADROOM = "headroom.dev" "v1alpha1" "NodeHeadroom" "nodeheadrooms" false;
     MEMORY_PROFILE = "headroom.dev" "v1alpha1" "MemoryProfile" "memoryprofiles" true;

@@ -13,6 +13,7 @@ mod node_headroom;
 mod pod;
 mod pod_spec;
 mod policy;
+mod workload;
 
 pub use self::{
     core_v1::{
@@ -24,12 +25,13 @@ pub use self::{
     },
     kind::Kind,
     meta::{Meta, ObjectKey, OwnerRef},
-    node::{Node, NodeAddress, NodeCondition, Status},
+    node::{ContainerImage, Node, NodeAddress, NodeCondition, Status},
     node_headroom::NodeHeadroom,
     pod::{ContainerResize, ContainerStatus, Phase, Pod, PodCondition, PodResize, PodStatus, Qos},
     pod_spec::{
-        Affinity, Container, ContainerPort, NodeAffinity, PodAffinityTerm, PodSpec, PreemptionPolicy, Protocol,
-        RestartPolicy, Volume, VolumeKind, WeightedPodAffinityTerm,
+        Affinity, Container, ContainerPort, NodeAffinity, NodeInclusion, PodAffinityTerm, PodSpec, PreemptionPolicy,
+        Protocol, RestartPolicy, TopologySpreadConstraint, Volume, VolumeKind, WeightedPodAffinityTerm,
     },
     policy::PodDisruptionBudget,
+    workload::{WorkloadKind, WorkloadSelector},
 };

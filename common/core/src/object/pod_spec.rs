@@ -101,6 +101,8 @@ pub struct Container {
     pub ports: Box<[ContainerPort]>,
     /// An init container with `restartPolicy: Always`: it runs beside the app containers.
     pub restartable: bool,
+    /// One of its `restartPolicyRules` restarts all containers.
+    pub restarts_all: bool,
 }
 
 /// What kind of volume, as far as something here cares.
@@ -132,7 +134,8 @@ pub struct NodeAffinity {
     pub preferred: Box<[PreferredSchedulingTerm]>,
 }
 
-/// A term of inter-pod (anti-)affinity.
+/// A term of inter-pod (anti-)affinity. The API server has merged `matchLabelKeys` and `mismatchLabelKeys` into the
+/// selector, and no scheduler reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PodAffinityTerm {
     /// Which pods; absent matches none.
@@ -169,6 +172,36 @@ pub struct Affinity {
     pub pod_anti_preferred: Box<[WeightedPodAffinityTerm]>,
 }
 
+/// `nodeAffinityPolicy` and `nodeTaintsPolicy` of a spread constraint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NodeInclusion {
+    /// Only nodes that pass count.
+    Honor,
+    /// All nodes count.
+    Ignore,
+}
+
+/// A topology spread constraint.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TopologySpreadConstraint {
+    /// `maxSkew`, at least 1.
+    pub max_skew: i32,
+    /// Node label that gives the domains.
+    pub topology_key: Str,
+    /// `whenUnsatisfiable: DoNotSchedule`; otherwise `ScheduleAnyway`.
+    pub hard: bool,
+    /// Which pods are counted; absent counts none.
+    pub selector: Option<LabelSelector>,
+    /// `minDomains`, 1 when unset.
+    pub min_domains: i32,
+    /// `nodeAffinityPolicy`, [`NodeInclusion::Honor`] when unset.
+    pub node_affinity: NodeInclusion,
+    /// `nodeTaintsPolicy`, [`NodeInclusion::Ignore`] when unset.
+    pub node_taints: NodeInclusion,
+    /// `matchLabelKeys`.
+    pub match_label_keys: Box<[Str]>,
+}
+
 /// What a pod's template says. What differs from pod to pod (node, host name) is in [`super::Pod`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct PodSpec {
@@ -200,6 +233,12 @@ pub struct PodSpec {
     pub overhead: ResourceList,
     /// `hostNetwork`.
     pub host_network: bool,
+    /// `hostUsers`.
+    pub host_users: Option<bool>,
+    /// `topologySpreadConstraints`.
+    pub topology_spread: Box<[TopologySpreadConstraint]>,
+    /// References of image volumes.
+    pub image_volumes: Box<[Str]>,
     /// `schedulingGates`, by name.
     pub scheduling_gates: Box<[Str]>,
     /// Volumes of the kinds that matter here.

@@ -24,6 +24,7 @@ mod replication_controller;
 mod scheduling;
 mod service;
 pub mod time;
+mod workload;
 
 use std::{borrow::Cow, fmt::Debug, sync::Arc};
 
@@ -209,6 +210,14 @@ wires! {
     PodDisruptionBudgetWire = pod_disruption_budget::PodDisruptionBudgetBody;
     /// `apps/v1` ReplicaSet: metadata with its owners.
     ReplicaSetWire = replica_set::ReplicaSetBody;
+    /// `v1` Service: its selector only.
+    ServiceSelectorWire = workload::ServiceSelectorBody;
+    /// `v1` ReplicationController: its selector only.
+    ReplicationControllerSelectorWire = workload::ReplicationControllerSelectorBody;
+    /// `apps/v1` ReplicaSet: its selector only.
+    ReplicaSetSelectorWire = workload::ReplicaSetSelectorBody;
+    /// `apps/v1` StatefulSet: its selector only.
+    StatefulSetSelectorWire = workload::StatefulSetSelectorBody;
     /// `headroom.dev/v1alpha1` NodeHeadroom.
     NodeHeadroomWire = node_headroom::NodeHeadroomBody;
     /// `headroom.dev/v1alpha1` MemoryProfile.
@@ -246,6 +255,18 @@ rows!(
     NodeHeadroomRow,
     MemoryProfileRow,
 );
+
+impl Row for object::WorkloadSelector {
+    fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+    fn uid(&self) -> &Str {
+        &self.uid
+    }
+    fn resource_version(&self) -> u64 {
+        self.resource_version
+    }
+}
 
 /// A row of any kind, for readers of snapshot files.
 #[derive(Debug, Clone)]
@@ -309,6 +330,25 @@ pub fn from_json(
 fn same_group<W: WireObject>(object: &serde_json::Value) -> bool {
     let Some(version) = object.get("apiVersion").and_then(serde_json::Value::as_str) else { return true };
     version.rsplit_once('/').map_or("", |(group, _)| group) == W::KIND.group
+}
+
+/// The selector of a Service, ReplicationController, ReplicaSet or StatefulSet of a snapshot file. `kind` is its own
+/// `kind` field; other kinds are `Ok(None)`.
+///
+/// # Errors
+/// [`ConvertError`] when the object is malformed.
+pub fn selector_from_json(
+    kind: &str,
+    object: serde_json::Value,
+    interners: &mut Interners,
+) -> Result<Option<object::WorkloadSelector>, ConvertError> {
+    match kind {
+        "Service" => decode::<ServiceSelectorWire>(object, interners).map(Some),
+        "ReplicationController" => decode::<ReplicationControllerSelectorWire>(object, interners).map(Some),
+        "ReplicaSet" => decode::<ReplicaSetSelectorWire>(object, interners).map(Some),
+        "StatefulSet" => decode::<StatefulSetSelectorWire>(object, interners).map(Some),
+        _ => Ok(None),
+    }
 }
 
 fn decode<W: WireObject>(object: serde_json::Value, interners: &mut Interners) -> Result<W::Row, ConvertError> {

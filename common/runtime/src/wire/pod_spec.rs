@@ -3,8 +3,8 @@
 use headroom_core::{
     Str,
     object::{
-        Affinity, Container, ContainerPort, NodeAffinity, PodAffinityTerm, PodSpec, PreemptionPolicy, Protocol,
-        RestartPolicy, Volume, VolumeKind, WeightedPodAffinityTerm,
+        Affinity, Container, ContainerPort, NodeAffinity, NodeInclusion, PodAffinityTerm, PodSpec, PreemptionPolicy,
+        Protocol, RestartPolicy, TopologySpreadConstraint, Volume, VolumeKind, WeightedPodAffinityTerm,
     },
     selector::PreferredSchedulingTerm,
     taint::{Effect, Toleration, TolerationOperator},
@@ -37,6 +37,7 @@ pub(super) struct WirePodSpec {
     resources: Opt<WireResources>,
     overhead: Quantities,
     host_network: Flag,
+    host_users: Flag,
     scheduling_gates: List<Obj<WireGate>>,
     volumes: List<Obj<WireVolume>>,
     termination_grace_period_seconds: Int,
@@ -61,7 +62,14 @@ struct WireGate {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct WireSpread {
+    max_skew: Int,
+    topology_key: Text,
     when_unsatisfiable: Text,
+    label_selector: Opt<WireLabelSelector>,
+    min_domains: Int,
+    node_affinity_policy: Text,
+    node_taints_policy: Text,
+    match_label_keys: List<Text>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -79,6 +87,13 @@ struct WireContainer {
     resources: Obj<WireResources>,
     ports: List<Obj<WirePort>>,
     restart_policy: Text,
+    restart_policy_rules: List<Obj<WireRestartRule>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct WireRestartRule {
+    action: Text,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -99,6 +114,13 @@ struct WireVolume {
     empty_dir: Opt<WireEmptyDir>,
     persistent_volume_claim: Opt<WireClaim>,
     ephemeral: Opt<Nothing>,
+    image: Opt<WireImage>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct WireImage {
+    reference: Text,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -199,6 +221,20 @@ impl WirePodSpec {
             pod_limits: resources.limits.0.map(Box::new),
             overhead: self.overhead.0.unwrap_or_default(),
             host_network: self.host_network.set(),
+            host_users: self.host_users.0,
+            topology_spread: self
+                .topology_spread_constraints
+                .0
+                .into_iter()
+                .map(|Obj(c)| c.into_row(interners))
+                .collect(),
+            image_volumes: self
+                .volumes
+                .0
+                .iter()
+                .filter_map(|v| v.image.0.as_ref())
+                .map(|image| interners.str(&image.reference))
+                .collect(),
             scheduling_gates: self.scheduling_gates.0.iter().map(|g| interners.str(&g.name)).collect(),
             volumes: self.volumes.0.into_iter().filter_map(|Obj(v)| v.into_row(interners)).collect(),
             termination_grace_seconds: self.termination_grace_period_seconds.0.unwrap_or(30),
@@ -209,7 +245,6 @@ impl WirePodSpec {
     /// What this pod needs and nobody here gives it, so that binding it would be wrong; or nothing. The scheduler puts a
     /// sentence around it. Soft wishes that are not honoured make no pod wrong.
     fn unsupported(&self) -> String {
-        let affinity = self.affinity.0.as_ref();
         let wants = [
             (!self.resource_claims.0.is_empty(), "dynamic resource allocation (spec.resourceClaims)"),
             (
@@ -219,19 +254,6 @@ impl WirePodSpec {
             (
                 self.volumes.0.iter().any(|v| v.persistent_volume_claim.0.is_some() || v.ephemeral.0.is_some()),
                 "persistent volume claims (spec.volumes)",
-            ),
-            (
-                affinity.is_some_and(|a| !a.pod_affinity.required.0.is_empty()),
-                "required inter-pod affinity (spec.affinity.podAffinity)",
-            ),
-            (
-                affinity.is_some_and(|a| !a.pod_anti_affinity.required.0.is_empty()),
-                "required inter-pod anti-affinity (spec.affinity.podAntiAffinity)",
-            ),
-            (
-                // DoNotSchedule is the API's default.
-                self.topology_spread_constraints.0.iter().any(|c| c.when_unsatisfiable != *"ScheduleAnyway"),
-                "topology spread with DoNotSchedule (spec.topologySpreadConstraints)",
             ),
         ];
         let needed: Vec<&str> = wants.iter().filter(|(wanted, _)| *wanted).map(|(_, what)| *what).collect();
@@ -263,6 +285,28 @@ impl WireContainer {
                 })
                 .collect(),
             restartable: self.restart_policy == *"Always",
+            restarts_all: self.restart_policy_rules.0.iter().any(|r| r.action == *"RestartAllContainers"),
+        }
+    }
+}
+
+impl WireSpread {
+    fn into_row(self, interners: &mut Interners) -> TopologySpreadConstraint {
+        // The API server sets what is unset, and refuses what is neither of the two words.
+        let inclusion = |word: &Text, unset| match word.as_str() {
+            "Honor" => NodeInclusion::Honor,
+            "Ignore" => NodeInclusion::Ignore,
+            _ => unset,
+        };
+        TopologySpreadConstraint {
+            max_skew: narrow(self.max_skew.0),
+            topology_key: interners.str(&self.topology_key),
+            hard: self.when_unsatisfiable != *"ScheduleAnyway",
+            node_affinity: inclusion(&self.node_affinity_policy, NodeInclusion::Honor),
+            node_taints: inclusion(&self.node_taints_policy, NodeInclusion::Ignore),
+            selector: self.label_selector.0.map(|s| s.into_row(interners)),
+            min_domains: narrow(self.min_domains.0.or(Some(1))),
+            match_label_keys: self.match_label_keys.0.iter().map(|k| interners.str(k)).collect(),
         }
     }
 }

@@ -1,4 +1,4 @@
-use headroom_core::object::{Pod, RestartPolicy, VolumeKind};
+use headroom_core::object::{NodeInclusion, Pod, RestartPolicy, VolumeKind, WorkloadKind};
 use serde_json::{Value, json};
 
 use super::*;
@@ -103,26 +103,83 @@ fn what_is_not_supported_is_named() {
         (json!({"schedulingGroup": {"podGroupName": "g"}}), "schedulingGroup"),
         (json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}), "spec.volumes"),
         (json!({"volumes": [{"name": "v", "ephemeral": {}}]}), "spec.volumes"),
-        (
-            json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "z"}]}}}),
-            "podAffinity",
-        ),
-        (
-            json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "z"}]}}}),
-            "podAntiAffinity",
-        ),
-        (json!({"topologySpreadConstraints": [{"whenUnsatisfiable": "DoNotSchedule"}]}), "DoNotSchedule"),
     ];
     for (spec, named) in cases {
         let pod = convert::<PodWire>(&json!({"metadata": {"name": "p"}, "spec": spec})).unwrap();
         assert!(pod.spec.unsupported.contains(named), "{named}: {}", pod.spec.unsupported);
     }
-    let soft = json!({
-        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}]}},
-        "topologySpreadConstraints": [{"whenUnsatisfiable": "ScheduleAnyway"}],
-    });
-    let pod = convert::<PodWire>(&json!({"metadata": {"name": "p"}, "spec": soft})).unwrap();
-    assert!(pod.spec.unsupported.is_empty());
+}
+
+#[test]
+fn spreading_and_affinity_between_pods() {
+    let pod = convert::<PodWire>(&json!({"metadata": {"name": "p"}, "spec": {
+        "hostUsers": false,
+        "containers": [{"name": "c", "restartPolicyRules": [{"action": "RestartAllContainers"}]}, {"name": "d"}],
+        "volumes": [{"name": "i", "image": {"reference": "models:1"}}],
+        "affinity": {
+            "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
+                "topologyKey": "zone", "namespaces": ["x"], "namespaceSelector": {},
+                "labelSelector": {"matchLabels": {"app": "web"}}, "matchLabelKeys": ["app"],
+            }]},
+            "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 7, "podAffinityTerm": {"topologyKey": "host"}}]},
+        },
+        "topologySpreadConstraints": [
+            {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "minDomains": 3,
+             "nodeTaintsPolicy": "Honor", "nodeAffinityPolicy": "Ignore", "matchLabelKeys": ["v"],
+             "labelSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
+            {"maxSkew": 1, "topologyKey": "host"},
+        ],
+    }}))
+    .unwrap();
+    let spec = &pod.spec;
+    assert!(spec.unsupported.is_empty() && spec.volumes.is_empty());
+    assert_eq!((spec.host_users, &*spec.image_volumes), (Some(false), &["models:1".into()][..]));
+    assert!(spec.containers[0].restarts_all && !spec.containers[1].restarts_all);
+    let affinity = spec.affinity.as_ref().unwrap();
+    assert!(affinity.pod_required[0].namespace_selector.as_ref().unwrap().is_empty());
+    assert_eq!((affinity.pod_anti_preferred[0].weight, &affinity.pod_anti_preferred[0].term.selector), (7, &None));
+    let [soft, hard] = &*spec.topology_spread else { panic!() };
+    assert_eq!((soft.max_skew, soft.hard, soft.min_domains, soft.match_label_keys.len()), (2, false, 3, 1));
+    assert_eq!((soft.node_affinity, soft.node_taints), (NodeInclusion::Ignore, NodeInclusion::Honor));
+    assert_eq!((hard.hard, hard.min_domains, &hard.selector), (true, 1, &None));
+    assert_eq!((hard.node_affinity, hard.node_taints), (NodeInclusion::Honor, NodeInclusion::Ignore));
+}
+
+#[test]
+fn selectors_of_workloads() {
+    let service = json!({"metadata": {"name": "s", "namespace": "d"}, "spec": {"selector": {"a": "b"}}});
+    let row = convert::<ServiceSelectorWire>(&service).unwrap();
+    assert_eq!((row.kind, row.selector.unwrap().requirements.len()), (WorkloadKind::Service, 1));
+    assert!(
+        convert::<ServiceSelectorWire>(&json!({"metadata": {"name": "s"}, "spec": {}})).unwrap().selector.is_none()
+    );
+    let set = json!({"metadata": {"name": "s"}, "spec": {"selector": {
+        "matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "NotIn", "values": ["d"]}]}}});
+    let row = convert::<StatefulSetSelectorWire>(&set).unwrap();
+    assert_eq!((row.kind.kind(), row.selector.unwrap().requirements.len()), (Kind::STATEFUL_SET, 2));
+    assert_eq!(convert::<ReplicaSetSelectorWire>(&set).unwrap().kind, WorkloadKind::ReplicaSet);
+    let rc = convert::<ReplicationControllerSelectorWire>(&service).unwrap();
+    assert_eq!(rc.kind, WorkloadKind::ReplicationController);
+    let mut interners = Interners::default();
+    for (kind, known) in [("ReplicaSet", true), ("StatefulSet", true), ("Service", true), ("Deployment", false)] {
+        let row = selector_from_json(kind, set.clone(), &mut interners);
+        // A Service's selector is a set of labels and nothing else.
+        assert_eq!(row.map_or(kind == "Service", |r| r.is_some()), known, "{kind}");
+    }
+}
+
+#[test]
+fn nodes_share_their_images() {
+    let mut interners = Interners::default();
+    let mut make = |name: &str| {
+        let value = json!({"metadata": {"name": name}, "status": {
+            "images": [{"names": ["a:1", "a@sha256:0"], "sizeBytes": 5}], "declaredFeatures": ["F"]}});
+        serde_json::from_value::<NodeWire>(value).unwrap().convert(&mut interners).unwrap()
+    };
+    let (a, b) = (make("a"), make("b"));
+    assert!(Arc::ptr_eq(&a.images[0], &b.images[0]));
+    assert_eq!((a.images[0].size, a.images[0].names.len(), &*a.declared_features), (5, 2, &["F".into()][..]));
 }
 
 #[test]
@@ -337,6 +394,7 @@ proptest::proptest! {
         }
         check!(PodWire, NodeWire, NamespaceWire, ServiceWire, EndpointsWire, EndpointSliceWire, LeaseWire);
         check!(ReplicationControllerWire, PriorityClassWire, ReplicaSetWire, NodeHeadroomWire, MemoryProfileWire);
+        check!(ServiceSelectorWire, ReplicationControllerSelectorWire, ReplicaSetSelectorWire, StatefulSetSelectorWire);
     }
 
     #[test]

@@ -4,10 +4,16 @@
 //! Deciding happens on the same thread as updating, so there is no snapshot: plugins borrow the rows. Every row has a
 //! generation that changes with whatever could change a verdict on it; that is what lets classes of pods keep columns.
 
+mod affinity;
 mod budgets;
+mod images;
+mod lazy;
 mod memory;
 mod node_info;
+mod pod_counts;
 mod ports;
+mod topology;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -18,10 +24,16 @@ use headroom_core::{
 };
 
 pub use self::{
+    affinity::AffinityGroup,
+    images::ImageIndex,
     memory::{MemoryIndex, NodeMemoryInfo},
     node_info::NodeInfo,
+    pod_counts::{NamespaceSet, PodCounts, PodMatch, PodQuery},
     ports::{UsedPorts, ports_conflict},
+    topology::{Domains, Inclusion},
+    workloads::Workloads,
 };
+use self::{affinity::AffinityIndex, lazy::Lazy};
 use crate::framework::{PodInfo, SpecCache};
 
 /// Place of a node in the cache. Stays the same as long as the node exists or pods name it; is then used again.
@@ -68,6 +80,14 @@ pub struct Cache {
     specs: SpecCache,
     /// Counts every time a slot came to stand for another node.
     slot_epoch: u64,
+    /// By slot: changes with labels, taints and existence of the node.
+    node_versions: Vec<u64>,
+    /// The largest of these.
+    node_epoch: u64,
+    affinity: AffinityIndex,
+    images: ImageIndex,
+    workloads: Workloads,
+    lazy: Lazy,
     memory: Option<MemoryIndex>,
     /// The wall clock, as of the last input.
     now: Timestamp,
@@ -87,6 +107,11 @@ impl Cache {
         }
     }
 
+    /// Changes whenever a generation does.
+    const fn state(&self) -> (u64, u64) {
+        (self.last_generation, self.node_epoch)
+    }
+
     fn slot_for(&mut self, name: &Str) -> Slot {
         if let Some(slot) = self.by_name.get(name) {
             return *slot;
@@ -96,13 +121,14 @@ impl Cache {
         let hash = fresh.name_hash;
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.rows[slot as usize] = fresh;
+                self.rows[slot as usize] = NodeInfo { slot, ..fresh };
                 self.hashes[slot as usize] = hash;
                 slot
             }
             None => {
-                self.rows.push(fresh);
+                self.rows.push(NodeInfo { slot: self.rows.len() as Slot, ..fresh });
                 self.generations.push(0);
+                self.node_versions.push(0);
                 self.hashes.push(hash);
                 (self.rows.len() - 1) as Slot
             }
@@ -124,6 +150,11 @@ impl Cache {
         let row = &mut self.rows[slot as usize];
         let existed = std::mem::replace(&mut row.exists, true);
         let old = std::mem::replace(&mut row.node, node);
+        self.images.set(slot, &old.images, &row.node.images);
+        if !existed || old.meta.labels != row.node.meta.labels || old.taints != row.node.taints {
+            self.node_epoch += 1;
+            self.node_versions[slot as usize] = self.node_epoch;
+        }
         self.nodes += usize::from(!existed);
         self.rebuild_memory(slot);
         self.touch(slot);
@@ -138,6 +169,9 @@ impl Cache {
             return None;
         }
         let old = std::mem::replace(&mut row.node, Arc::new(Node::default()));
+        self.images.set(slot, &old.images, &[]);
+        self.node_epoch += 1;
+        self.node_versions[slot as usize] = self.node_epoch;
         self.rebuild_memory(slot);
         self.generations[slot as usize] = 0;
         self.nodes -= 1;
@@ -147,6 +181,7 @@ impl Cache {
 
     fn put(&mut self, info: PodInfo, slot: Slot, assumed: bool) {
         self.rows[slot as usize].add(info.clone());
+        self.affinity.add(slot, &info);
         self.memory_pod_added(slot, &info);
         self.assumed += usize::from(assumed);
         self.pods.insert(info.uid().clone(), CachedPod { info, slot, assumed });
@@ -156,6 +191,7 @@ impl Cache {
     fn take(&mut self, uid: &str) -> Option<CachedPod> {
         let known = self.pods.remove(uid)?;
         self.rows[known.slot as usize].remove(uid);
+        self.affinity.remove(known.slot, &known.info);
         self.memory_pod_removed(known.slot, uid);
         self.assumed -= usize::from(known.assumed);
         self.touch(known.slot);
@@ -175,6 +211,11 @@ impl Cache {
                     *p = info.clone();
                 }
                 self.memory_pod_changed(at, &info);
+                // Selectors look at labels, and spreading leaves out what is being deleted.
+                let (was, is) = (&old.pod.meta, &info.pod.meta);
+                if was.labels != is.labels || was.is_terminating() != is.is_terminating() {
+                    self.touch(at);
+                }
                 return PodChange { old: Some(old), was_assumed: false, moved_from: None };
             }
         }
@@ -223,6 +264,40 @@ impl Cache {
     #[must_use]
     pub fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
         self.namespaces.get(name)
+    }
+
+    /// All namespaces, in no particular order.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Arc<Namespace>> {
+        self.namespaces.values()
+    }
+
+    /// Selectors of Services and of what owns pods.
+    #[must_use]
+    pub const fn workloads(&self) -> &Workloads {
+        &self.workloads
+    }
+
+    /// The same, to be changed.
+    pub const fn workloads_mut(&mut self) -> &mut Workloads {
+        &mut self.workloads
+    }
+
+    /// Pods on nodes that have terms of inter-pod affinity.
+    #[must_use]
+    pub fn affinity_groups(&self) -> &[AffinityGroup] {
+        self.affinity.groups()
+    }
+
+    /// Whether any node has an image of this name.
+    #[must_use]
+    pub fn has_image(&self, name: &str) -> bool {
+        self.images.has(name)
+    }
+
+    /// The nodes that have an image of this name, with its size there in bytes.
+    #[must_use]
+    pub fn nodes_with_image(&self, name: &str) -> Vec<(Slot, i64)> {
+        self.images.nodes(name, &self.rows)
     }
 
     /// The pod on a node with this UID.
@@ -307,8 +382,14 @@ impl Cache {
             namespaces: self.namespaces.clone(),
             budgets: self.budgets.clone(),
             now: self.now,
+            // So that nobody takes a new generation for an old one.
+            last_generation: self.last_generation,
+            node_epoch: self.node_epoch,
             ..Self::default()
         };
+        for one in self.workloads.all() {
+            fresh.workloads.set(one.clone());
+        }
         if let Some(index) = &self.memory {
             fresh.enable_memory(index.params().clone());
         }
@@ -340,6 +421,10 @@ impl Cache {
                 other.assumed
             ));
         }
+        let index = self.affinity.difference(&self.rows).or_else(|| self.images.difference(&self.rows));
+        if index.is_some() {
+            return index;
+        }
         for (name, slot) in &self.by_name {
             let mine = &self.rows[*slot as usize];
             match other.by_name.get(name).map(|s| &other.rows[*s as usize]) {
@@ -353,77 +438,4 @@ impl Cache {
 }
 
 #[cfg(test)]
-mod tests {
-    use headroom_core::testing::{node, pod};
-
-    use super::*;
-
-    fn info(name: &str) -> PodInfo {
-        PodInfo::new(pod(name).requests("1", "1Gi").arc())
-    }
-
-    #[test]
-    fn assume_confirm_forget() {
-        let mut c = Cache::default();
-        c.set_node(node("a").arc());
-        let slot = c.slot("a").unwrap();
-        assert!(c.assume(info("p"), slot) && !c.assume(info("p"), slot));
-        assert_eq!((c.assumed_count(), c.node("a").unwrap().requested.milli_cpu), (1, 1000));
-        let change = c.set_pod(info("p"), &"a".into());
-        assert!(change.was_assumed && change.moved_from.is_none());
-        assert_eq!(c.assumed_count(), 0);
-        assert!(c.forget("uid-p").is_none(), "confirmed pods are not forgotten");
-        assert!(c.remove_pod("uid-p").is_some());
-        assert_eq!(c.node("a").unwrap().requested.milli_cpu, 0);
-    }
-
-    #[test]
-    fn confirmed_elsewhere_moves() {
-        let mut c = Cache::default();
-        c.set_node(node("a").arc());
-        c.set_node(node("b").arc());
-        c.assume(info("p"), c.slot("a").unwrap());
-        let change = c.set_pod(info("p"), &"b".into());
-        assert_eq!(change.moved_from.as_deref(), Some("a"));
-        assert_eq!((c.node("a").unwrap().pods.len(), c.node("b").unwrap().pods.len()), (0, 1));
-    }
-
-    #[test]
-    fn pods_of_unknown_nodes_are_kept_and_counted_when_it_comes() {
-        let mut c = Cache::default();
-        c.set_pod(info("p"), &"late".into());
-        assert_eq!((c.node_count(), c.slots()), (0, 1));
-        assert!(c.node("late").is_none());
-        c.set_node(node("late").arc());
-        assert_eq!(c.node("late").unwrap().requested.milli_cpu, 1000);
-        c.remove_node("late");
-        assert!(c.node("late").is_none());
-        c.set_node(node("late").arc());
-        assert_eq!(c.node("late").unwrap().pods.len(), 1, "pods stay while their node is away");
-        c.remove_node("late");
-        c.remove_pod("uid-p");
-        c.set_node(node("other").arc());
-        assert_eq!(c.slots(), 1, "the slot is used again");
-    }
-
-    #[test]
-    fn generations_change_with_what_matters() {
-        let mut c = Cache::default();
-        c.set_node(node("a").arc());
-        let at = |c: &Cache| c.generations()[0];
-        let first = at(&c);
-        c.set_pod(info("p"), &"a".into());
-        let second = at(&c);
-        assert!(second > first);
-        // A status update with the same spec changes no sum.
-        let mut specs = SpecCache::default();
-        let p = pod("q").arc();
-        let one = specs.info(p.clone(), None);
-        c.set_pod(one.clone(), &"a".into());
-        let third = at(&c);
-        c.set_pod(specs.info(p, Some(&one)), &"a".into());
-        assert_eq!(at(&c), third);
-        c.remove_node("a");
-        assert_eq!(at(&c), 0);
-    }
-}
+mod tests;

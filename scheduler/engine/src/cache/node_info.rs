@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headroom_core::{Str, object::Node, resource::Resources};
 
-use super::{memory::NodeMemoryInfo, ports::UsedPorts};
+use super::{Slot, memory::NodeMemoryInfo, ports::UsedPorts};
 use crate::framework::PodInfo;
 
 /// A node, its pods, and what is summed over them.
@@ -30,6 +30,8 @@ pub struct NodeInfo {
     priorities: Vec<(i32, u32)>,
     /// What `MemoryHeadroom` knows of it; absent when nothing does.
     pub memory: Option<Box<NodeMemoryInfo>>,
+    /// Its place in the cache.
+    pub slot: Slot,
     /// Hash of the name, for breaking ties.
     pub(crate) name_hash: u64,
 }
@@ -53,6 +55,7 @@ impl NodeInfo {
             ports: UsedPorts::default(),
             priorities: Vec::new(),
             memory: None,
+            slot: 0,
         }
     }
 

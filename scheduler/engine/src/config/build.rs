@@ -11,16 +11,11 @@ use crate::{
 };
 
 /// Plugins of upstream that do not exist here yet. They are told apart from typing errors.
-const NOT_YET: [&str; 11] = [
+const NOT_YET: [&str; 6] = [
     "VolumeRestrictions",
     "NodeVolumeLimits",
     "VolumeBinding",
     "VolumeZone",
-    "PodTopologySpread",
-    "InterPodAffinity",
-    "DefaultPreemption",
-    "ImageLocality",
-    "NodeDeclaredFeatures",
     "GangScheduling",
     "DeferredPodScheduling",
 ];

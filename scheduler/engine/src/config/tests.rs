@@ -27,6 +27,9 @@ fn nothing_given_means_defaults() {
             "NodeAffinity",
             "NodePorts",
             "NodeResourcesFit",
+            "PodTopologySpread",
+            "InterPodAffinity",
+            "NodeDeclaredFeatures",
             "MemoryHeadroom"
         ]
     );
@@ -37,7 +40,10 @@ fn nothing_given_means_defaults() {
             ("TaintToleration", 3),
             ("NodeAffinity", 2),
             ("NodeResourcesFit", 1),
+            ("PodTopologySpread", 2),
+            ("InterPodAffinity", 2),
             ("NodeResourcesBalancedAllocation", 1),
+            ("ImageLocality", 1),
             ("MemoryHeadroom", 3)
         ]
     );
@@ -71,7 +77,14 @@ profiles:
     let scores: Vec<_> = p.all()[0].plugins_at(Point::Score).collect();
     assert_eq!(
         scores,
-        [("NodeResourcesFit", 5), ("TaintToleration", 3), ("NodeAffinity", 2), ("MemoryHeadroom", 3)],
+        [
+            ("NodeResourcesFit", 5),
+            ("TaintToleration", 3),
+            ("NodeAffinity", 2),
+            ("PodTopologySpread", 2),
+            ("InterPodAffinity", 2),
+            ("MemoryHeadroom", 3)
+        ],
         "explicitly enabled ones come first"
     );
 }
@@ -162,8 +175,8 @@ fn what_is_wrong_is_named() {
             "profiles[0].plugins.score.enabled[0].name: there is no plugin \"NodeNmae\": must be one of ",
         ),
         (
-            "profiles: [{plugins: {multiPoint: {enabled: [{name: PodTopologySpread}]}}}]",
-            "profiles[0].plugins.multiPoint.enabled[0].name: plugin \"PodTopologySpread\" is not supported yet: remove it",
+            "profiles: [{plugins: {multiPoint: {enabled: [{name: DynamicResources}]}}}]",
+            "profiles[0].plugins.multiPoint.enabled[0].name: plugin \"DynamicResources\" is not supported yet: remove it",
         ),
         (
             "profiles: [{plugins: {score: {enabled: [{name: NodeName}]}}}]",
@@ -178,8 +191,8 @@ fn what_is_wrong_is_named() {
             "profiles[0].pluginConfig[0].args.kind: \"Other\" is not allowed: must be \"NodeResourcesFitArgs\"",
         ),
         (
-            "profiles: [{pluginConfig: [{name: InterPodAffinity, args: {}}]}]",
-            "profiles[0].pluginConfig: plugin \"InterPodAffinity\" is not supported yet: remove it",
+            "profiles: [{pluginConfig: [{name: DynamicResources, args: {}}]}]",
+            "profiles[0].pluginConfig: plugin \"DynamicResources\" is not supported yet: remove it",
         ),
         ("podInitialBackoffSeconds: -1", "podInitialBackoffSeconds: Invalid value: -1: must be greater than 0"),
         ("clientConnection: {burst: -1}", "clientConnection.burst: Invalid value: -1: must be non-negative"),

@@ -27,7 +27,7 @@ use hashbrown::{HashMap, HashSet};
 use headroom_core::{
     Mono, Now, Str,
     intent::{Intent, IntentId, Op, Outcome},
-    object::{Namespace, Node, NodeHeadroom, ObjectKey, Pod, PodDisruptionBudget},
+    object::{Namespace, Node, NodeHeadroom, ObjectKey, Pod, PodDisruptionBudget, WorkloadKind, WorkloadSelector},
 };
 
 use self::{binding::Binding, shadow::Shadow};
@@ -83,6 +83,15 @@ pub enum Input {
     NamespaceDeleted {
         /// Its name.
         name: Str,
+    },
+    /// A Service, ReplicationController, ReplicaSet or StatefulSet came or changed.
+    SelectorApplied(Arc<WorkloadSelector>),
+    /// One went.
+    SelectorDeleted {
+        /// Its kind.
+        kind: WorkloadKind,
+        /// Its name.
+        key: ObjectKey,
     },
     /// A NodeHeadroom came or changed.
     SampleApplied(Arc<NodeHeadroom>),
@@ -228,6 +237,9 @@ impl Engine {
             Input::NodeDeleted { name } => self.node_deleted(&name, now),
             Input::NamespaceApplied(namespace) => self.namespace_applied(namespace, now),
             Input::NamespaceDeleted { name } => self.namespace_deleted(&name, now),
+            // Nobody waits for these (upstream registers no such event).
+            Input::SelectorApplied(one) => self.cache.workloads_mut().set(one),
+            Input::SelectorDeleted { kind, key } => self.cache.workloads_mut().remove(kind, &key),
             Input::SampleApplied(headroom) => self.cache.set_headroom(headroom),
             Input::SampleDeleted { name } => self.cache.remove_headroom(&name),
             Input::BudgetApplied(budget) => self.cache.set_budget(budget),

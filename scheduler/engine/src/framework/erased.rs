@@ -139,8 +139,10 @@ pub trait DynPlugin: Send {
     fn less(&self, a: &QueueItem<'_>, b: &QueueItem<'_>) -> bool;
     /// The state for Filter of a plugin without PreFilter.
     fn empty_filter_state(&self) -> State;
-    /// The state for Score of a plugin without PreScore.
-    fn empty_score_state(&self) -> State;
+    /// See [`Plugin::score_state`].
+    fn score_state(&self, pod: &PodInfo, view: &View<'_>) -> State;
+    /// See [`Plugin::may_score`].
+    fn may_score(&self, pod: &PodInfo, view: &View<'_>) -> bool;
     /// See [`Plugin::pre_filter`].
     fn pre_filter(&self, pod: &PodInfo, view: &View<'_>) -> PreFilter<State>;
     /// See [`Plugin::add_pod`].
@@ -169,6 +171,12 @@ pub trait DynPlugin: Send {
         pod: &PodInfo,
         node: &NodeInfo,
     ) -> Result<(), Status>;
+    /// Puts the raw scores of nodes into the rows of their slots.
+    ///
+    /// # Errors
+    /// The plugin's status.
+    fn score_slots(&self, state: &State, column: &mut Column, pod: &PodInfo, nodes: &[&NodeInfo])
+    -> Result<(), Status>;
     /// Normalises: rows for which `feasible` holds count. `changed` are the rows filled since the last call; with
     /// `fresh` every row is.
     ///
@@ -241,8 +249,11 @@ impl<P: Plugin> DynPlugin for Erased<P> {
     fn empty_filter_state(&self) -> State {
         State::new(P::Filter::default())
     }
-    fn empty_score_state(&self) -> State {
-        State::new(P::Score::default())
+    fn score_state(&self, pod: &PodInfo, view: &View<'_>) -> State {
+        State::new(self.0.score_state(pod, view))
+    }
+    fn may_score(&self, pod: &PodInfo, view: &View<'_>) -> bool {
+        self.0.may_score(pod, view)
     }
 
     fn pre_filter(&self, pod: &PodInfo, view: &View<'_>) -> PreFilter<State> {
@@ -307,6 +318,24 @@ impl<P: Plugin> DynPlugin for Erased<P> {
             return Err(wrong_state(self.0.name()));
         };
         *cell = self.0.score(state, pod, node)?;
+        Ok(())
+    }
+
+    fn score_slots(
+        &self,
+        state: &State,
+        column: &mut Column,
+        pod: &PodInfo,
+        nodes: &[&NodeInfo],
+    ) -> Result<(), Status> {
+        let typed = (&mut *column.typed as &mut dyn Any).downcast_mut::<TypedColumn<P::Raw, P::Bounds>>();
+        let (Some(state), Some(typed)) = (state.get(), typed) else { return Err(wrong_state(self.0.name())) };
+        for node in nodes {
+            let raw = self.0.score(state, pod, node)?;
+            if let Some(cell) = typed.raw.get_mut(node.slot as usize) {
+                *cell = raw;
+            }
+        }
         Ok(())
     }
 

@@ -81,13 +81,14 @@ actions! {
     UPDATE_POD_SCHEDULING_GATES_ELIMINATED = 10 "UpdatePodSchedulingGatesEliminated";
     // An update that is none of the above: only plugins that register `UPDATE` hear of it.
     UPDATE_OTHER = 11 "Update";
+    UPDATE_NODE_DECLARED_FEATURE = 12 "UpdateNodeDeclaredFeature";
 }
 
 impl Actions {
     /// Any update.
-    pub const UPDATE: Self = Self(0b1111_1111_1100);
+    pub const UPDATE: Self = Self(0b1_1111_1111_1100);
     /// Everything.
-    pub const ALL: Self = Self(0b1111_1111_1111);
+    pub const ALL: Self = Self(0b1_1111_1111_1111);
 
     /// Both sets.
     #[must_use]
@@ -272,6 +273,9 @@ pub fn node_update_actions(old: &Node, new: &Node) -> Vec<Actions> {
     }
     if old.meta.annotations != new.meta.annotations {
         all.push(Actions::UPDATE_NODE_ANNOTATION);
+    }
+    if old.declared_features != new.declared_features {
+        all.push(Actions::UPDATE_NODE_DECLARED_FEATURE);
     }
     all
 }

@@ -134,7 +134,7 @@ pub enum Reads {
     /// That node alone, and what [`Plugin::epoch`] stands for: both are kept per class of pods and node and computed
     /// again only when the node or the epoch changed.
     Node,
-    /// More of the cluster: computed in every cycle.
+    /// More of the cluster: computed in every cycle. What the other plugins say of the pod's class is kept all the same.
     Cluster,
 }
 
@@ -365,6 +365,15 @@ pub trait Plugin: Send + 'static {
     fn pre_score(&self, _pod: &PodInfo, _feasible: &[&NodeInfo], _view: &View<'_>) -> PreScore<Self::Score> {
         PreScore::Continue(Self::Score::default())
     }
+    /// The state for Score of a plugin without PreScore.
+    fn score_state(&self, _pod: &PodInfo, _view: &View<'_>) -> Self::Score {
+        Self::Score::default()
+    }
+    /// False when the normalised score of this pod is 0 on every node whichever nodes are feasible, or PreScore skips:
+    /// then a plugin that reads the cluster need not be asked.
+    fn may_score(&self, _pod: &PodInfo, _view: &View<'_>) -> bool {
+        true
+    }
     /// Score: a raw score.
     ///
     /// # Errors
@@ -378,7 +387,8 @@ pub trait Plugin: Send + 'static {
     fn normalize(&self, _raw: &Self::Raw, _bounds: &Self::Bounds) -> i64 {
         0
     }
-    /// Which of two nodes with equal totals is better: the larger key, compared from the left.
+    /// Which of two nodes with equal totals is better: the larger key, compared from the left. Only plugins that read
+    /// the node alone are asked.
     fn tie_key(&self, _state: &Self::Score, _pod: &PodInfo, _node: &NodeInfo) -> TieKey {
         TieKey::default()
     }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use headroom_core::{
     memory::{PodUsage, PressureState, Psi, Sample, SwapBehavior},
-    object::{Affinity, Meta, NodeAffinity, NodeHeadroom, ObjectKey},
+    object::{
+        Affinity, Meta, NodeAffinity, NodeHeadroom, NodeInclusion, ObjectKey, TopologySpreadConstraint, WorkloadKind,
+    },
     selector::{NodeSelector, NodeSelectorTerm, Operator, PreferredSchedulingTerm, Requirement},
     taint::Effect,
-    testing::{NodeBuilder, PodBuilder, container, node, pod},
+    testing::{NodeBuilder, PodBuilder, container, node, pod, selector, spread, term, workload},
 };
 use proptest::prelude::*;
 
@@ -22,6 +24,7 @@ enum Act {
     DeleteNode(u8),
     Sample(u8, u8, u16),
     NoSample(u8),
+    Service(u8),
     Advance(u16),
     Decide(u8),
     Deliver,
@@ -49,6 +52,7 @@ fn one() -> impl Strategy<Value = Act> {
         1 => (0_u8..8).prop_map(Act::DeleteNode),
         4 => (0_u8..8, any::<u8>(), any::<u16>()).prop_map(|(i, v, w)| Act::Sample(i, v, w)),
         1 => (0_u8..8).prop_map(Act::NoSample),
+        1 => (0_u8..8).prop_map(Act::Service),
         2 => (0_u16..400).prop_map(Act::Advance),
         6 => (0_u8..10).prop_map(Act::Decide),
         3 => Just(Act::Deliver),
@@ -86,7 +90,8 @@ fn affinity(p: PodBuilder, required: Vec<NodeSelectorTerm>, preferred: Vec<NodeS
 /// Pods of every kind that plugins tell apart, hostile ones included.
 fn template(i: u8, t: u8) -> PodBuilder {
     let p = pod(&format!("p{}", i % 48)).label("set", ["x", "y", "z"][usize::from(i) % 3]);
-    match t % 20 {
+    match t % 32 {
+        20.. => between_pods(p.label("app", ["a", "b"][usize::from(i) % 2]), t % 32 - 20),
         0 => p,
         1 => p.requests("500m", "256Mi"),
         2 => p.requests("100m", "64Mi").limits("", "256Mi"),
@@ -121,6 +126,33 @@ fn template(i: u8, t: u8) -> PodBuilder {
     }
 }
 
+/// Pods that look at other pods.
+fn between_pods(p: PodBuilder, t: u8) -> PodBuilder {
+    let (zone, host) = ("zone", "kubernetes.io/hostname");
+    match t {
+        0 => p.spread(spread(1, zone, true, "app=a")),
+        1 => p.spread(spread(1, host, true, "app in (a|b)")).requests("100m", "64Mi"),
+        2 => p.spread(spread(1, zone, false, "app=a")).spread(spread(2, host, false, "app")),
+        3 => p.spread(TopologySpreadConstraint {
+            min_domains: 3,
+            node_taints: NodeInclusion::Honor,
+            match_label_keys: Box::new(["app".into()]),
+            ..spread(1, zone, true, "")
+        }),
+        4 => p.affine(term("app=a", zone)),
+        5 => p.anti_affine(term("app=a", host)),
+        6 => p.anti_affine(term("app", zone)).priority(3),
+        7 => p.prefers(50, term("app=b", zone)).requests("250m", "64Mi"),
+        8 => p.avoids(10, term("app=a", host)).avoids(20, term("app=b", "disk")),
+        9 => p.affine(term("app=a", zone)).anti_affine(term("app=a", host)),
+        10 => p.anti_affine(headroom_core::object::PodAffinityTerm {
+            namespace_selector: Some(selector("team!=x")),
+            ..term("app=b", zone)
+        }),
+        _ => p.container(container("c").image("web:1")).owner("ReplicaSet", "rs", "rs"),
+    }
+}
+
 fn machine(i: u8, v: u8) -> NodeBuilder {
     let n = node(&format!("n{i}")).label("zone", ["a", "b", "c"][usize::from(v) % 3]);
     let n = match v % 5 {
@@ -136,6 +168,10 @@ fn machine(i: u8, v: u8) -> NodeBuilder {
         2 => n.taint("soft", "x", Effect::PreferNoSchedule).label("disk", "ssd"),
         3 => n.label("node-role.kubernetes.io/control-plane", ""),
         4 => n.annotation("headroom.dev/swap-media", "hdd"),
+        5 => n.image(&["web:1"], 700 << 20),
+        6 => n
+            .image(&["web:1", "web@sha256:0"], 300 << 20)
+            .with(|n| n.meta.labels = [("disk", "hdd")].into_iter().collect()),
         _ => n,
     }
 }
@@ -204,6 +240,17 @@ fn act(s: &mut Simulator, a: &Act) {
             s.sample(row);
         }
         Act::NoSample(i) => s.input(Input::SampleDeleted { name: format!("n{i}").into() }),
+        Act::Service(n) => match n {
+            0 => s.input(Input::SelectorDeleted {
+                kind: WorkloadKind::Service,
+                key: ObjectKey::new("default", "service"),
+            }),
+            1 => s.input(Input::SelectorApplied(Arc::new(workload(WorkloadKind::ReplicaSet, "rs", "app")))),
+            n => {
+                let text = ["app=a", "app=b"][usize::from(n) % 2];
+                s.input(Input::SelectorApplied(Arc::new(workload(WorkloadKind::Service, "service", text))));
+            }
+        },
         Act::Advance(seconds) => s.advance(u32::from(seconds)),
         Act::Decide(n) => {
             for _ in 0..n {
