@@ -3,8 +3,14 @@
 //! They panic on malformed input, which is what a test wants.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "builders for tests")]
 
+mod storage;
+
 use std::sync::Arc;
 
+pub use self::storage::{
+    ClaimBuilder, VolumeBuilder, allowed_in, claim, csi_capacity, csi_driver, csi_node, immediate_class, volume,
+    volume_attachment, waiting_class,
+};
 use crate::{
     object::{
         Container, ContainerPort, Meta, Node, NodeAddress, NodeCondition, ObjectKey, OwnerRef, Phase, Pod,

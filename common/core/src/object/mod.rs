@@ -5,6 +5,7 @@
 //! wire objects into rows and interns what repeats: all pods of one template share one [`PodSpec`].
 
 mod core_v1;
+mod csi_translation;
 mod endpoints;
 mod kind;
 mod meta;
@@ -12,6 +13,7 @@ mod node;
 mod node_headroom;
 mod pod;
 mod pod_spec;
+mod storage;
 
 pub use self::{
     core_v1::{
@@ -28,6 +30,11 @@ pub use self::{
     pod::{ContainerStatus, Phase, Pod, PodCondition, PodStatus, Qos},
     pod_spec::{
         Affinity, Container, ContainerPort, NodeAffinity, PodAffinityTerm, PodSpec, PreemptionPolicy, Protocol,
-        RestartPolicy, Volume, VolumeKind, WeightedPodAffinityTerm,
+        RbdVolume, RestartPolicy, Volume, VolumeKind, WeightedPodAffinityTerm,
+    },
+    storage::{
+        AccessModes, BIND_COMPLETED, BOUND_BY_CONTROLLER, BindingMode, ClaimRef, CsiDriver, CsiNode,
+        CsiStorageCapacity, InTreePlugin, MIGRATED_PLUGINS, NO_PROVISIONER, PersistentVolume, PersistentVolumeClaim,
+        PvSource, SELECTED_NODE, StorageClass, VolumeAttachment,
     },
 };

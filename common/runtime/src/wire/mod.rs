@@ -22,7 +22,9 @@ mod replica_set;
 mod replication_controller;
 mod scheduling;
 mod service;
+mod storage;
 pub mod time;
+mod volumes;
 
 use std::{borrow::Cow, fmt::Debug, sync::Arc};
 
@@ -206,6 +208,20 @@ wires! {
     PriorityClassWire = priority_class::PriorityClassBody;
     /// `apps/v1` ReplicaSet: metadata with its owners.
     ReplicaSetWire = replica_set::ReplicaSetBody;
+    /// `v1` PersistentVolume.
+    PersistentVolumeWire = volumes::PersistentVolumeBody;
+    /// `v1` PersistentVolumeClaim.
+    PersistentVolumeClaimWire = volumes::PersistentVolumeClaimBody;
+    /// `storage.k8s.io/v1` StorageClass.
+    StorageClassWire = storage::StorageClassBody;
+    /// `storage.k8s.io/v1` CSINode.
+    CsiNodeWire = storage::CsiNodeBody;
+    /// `storage.k8s.io/v1` CSIDriver.
+    CsiDriverWire = storage::CsiDriverBody;
+    /// `storage.k8s.io/v1` CSIStorageCapacity.
+    CsiStorageCapacityWire = storage::CsiStorageCapacityBody;
+    /// `storage.k8s.io/v1` VolumeAttachment.
+    VolumeAttachmentWire = storage::VolumeAttachmentBody;
     /// `headroom.dev/v1alpha1` NodeHeadroom.
     NodeHeadroomWire = node_headroom::NodeHeadroomBody;
     /// `headroom.dev/v1alpha1` MemoryProfile.
@@ -238,6 +254,13 @@ rows!(
     object::ReplicationController,
     object::Lease,
     object::PriorityClass,
+    object::PersistentVolume,
+    object::PersistentVolumeClaim,
+    object::StorageClass,
+    object::CsiNode,
+    object::CsiDriver,
+    object::CsiStorageCapacity,
+    object::VolumeAttachment,
     ReplicaSetRow,
     NodeHeadroomRow,
     MemoryProfileRow,
@@ -256,6 +279,13 @@ pub enum AnyRow {
     ReplicationController(Arc<object::ReplicationController>),
     Lease(Arc<object::Lease>),
     PriorityClass(Arc<object::PriorityClass>),
+    PersistentVolume(Arc<object::PersistentVolume>),
+    PersistentVolumeClaim(Arc<object::PersistentVolumeClaim>),
+    StorageClass(Arc<object::StorageClass>),
+    CsiNode(Arc<object::CsiNode>),
+    CsiDriver(Arc<object::CsiDriver>),
+    CsiStorageCapacity(Arc<object::CsiStorageCapacity>),
+    VolumeAttachment(Arc<object::VolumeAttachment>),
     ReplicaSet(Arc<ReplicaSetRow>),
     NodeHeadroom(Arc<NodeHeadroomRow>),
     MemoryProfile(Arc<MemoryProfileRow>),
@@ -290,6 +320,13 @@ pub fn from_json(
         "ReplicationController" => ReplicationControllerWire ReplicationController,
         "Lease" => LeaseWire Lease,
         "PriorityClass" => PriorityClassWire PriorityClass,
+        "PersistentVolume" => PersistentVolumeWire PersistentVolume,
+        "PersistentVolumeClaim" => PersistentVolumeClaimWire PersistentVolumeClaim,
+        "StorageClass" => StorageClassWire StorageClass,
+        "CSINode" => CsiNodeWire CsiNode,
+        "CSIDriver" => CsiDriverWire CsiDriver,
+        "CSIStorageCapacity" => CsiStorageCapacityWire CsiStorageCapacity,
+        "VolumeAttachment" => VolumeAttachmentWire VolumeAttachment,
         "ReplicaSet" => ReplicaSetWire ReplicaSet,
         "NodeHeadroom" => NodeHeadroomWire NodeHeadroom,
         "MemoryProfile" => MemoryProfileWire MemoryProfile,

@@ -4,7 +4,7 @@ use headroom_core::{
     Str,
     object::{
         Affinity, Container, ContainerPort, NodeAffinity, PodAffinityTerm, PodSpec, PreemptionPolicy, Protocol,
-        RestartPolicy, Volume, VolumeKind, WeightedPodAffinityTerm,
+        RbdVolume, RestartPolicy, Volume, VolumeKind, WeightedPodAffinityTerm,
     },
     selector::PreferredSchedulingTerm,
     taint::{Effect, Toleration, TolerationOperator},
@@ -16,6 +16,7 @@ use super::{
     interners::Interners,
     narrow, port,
     scheduling::{WireLabelSelector, WireNodeSelector, WireNodeSelectorTerm},
+    volumes::WireInTree,
 };
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -99,6 +100,33 @@ struct WireVolume {
     empty_dir: Opt<WireEmptyDir>,
     persistent_volume_claim: Opt<WireClaim>,
     ephemeral: Opt<Nothing>,
+    iscsi: Opt<WireIscsi>,
+    rbd: Opt<WireRbd>,
+    csi: Opt<WireInlineCsi>,
+    #[serde(flatten)]
+    in_tree: WireInTree,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireIscsi {
+    iqn: Text,
+    read_only: Flag,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireRbd {
+    monitors: List<Text>,
+    pool: Text,
+    image: Text,
+    read_only: Flag,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct WireInlineCsi {
+    driver: Text,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -217,10 +245,6 @@ impl WirePodSpec {
                 "gang scheduling (spec.schedulingGroup)",
             ),
             (
-                self.volumes.0.iter().any(|v| v.persistent_volume_claim.0.is_some() || v.ephemeral.0.is_some()),
-                "persistent volume claims (spec.volumes)",
-            ),
-            (
                 affinity.is_some_and(|a| !a.pod_affinity.required.0.is_empty()),
                 "required inter-pod affinity (spec.affinity.podAffinity)",
             ),
@@ -273,6 +297,19 @@ impl WireVolume {
             VolumeKind::PersistentVolumeClaim(claim.claim_name.0.clone())
         } else if self.ephemeral.0.is_some() {
             VolumeKind::Ephemeral
+        } else if let Some(v) = self.iscsi.0 {
+            VolumeKind::Iscsi { iqn: v.iqn.0, read_only: v.read_only.set() }
+        } else if let Some(v) = self.rbd.0 {
+            VolumeKind::Rbd(Box::new(RbdVolume {
+                monitors: v.monitors.0.into_iter().map(|m| m.0).collect(),
+                pool: v.pool.0,
+                image: v.image.0,
+                read_only: v.read_only.set(),
+            }))
+        } else if let Some(v) = self.csi.0 {
+            VolumeKind::Csi(interners.str(&v.driver))
+        } else if let Some((plugin, id, read_only)) = self.in_tree.into_source() {
+            VolumeKind::InTree { plugin, id, read_only }
         } else {
             let dir = self.empty_dir.0.filter(|d| d.medium == *"Memory")?;
             VolumeKind::MemoryEmptyDir(dir.size_limit.0)
