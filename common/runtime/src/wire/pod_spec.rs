@@ -16,7 +16,7 @@ use super::{
     interners::Interners,
     narrow, port,
     scheduling::{WireLabelSelector, WireNodeSelector, WireNodeSelectorTerm},
-    volumes::WireInTree,
+    volumes::{WireAzureDisk, WireAzureFile, WireGcePd, WireInTree, WireVolumeId, WireVsphere},
 };
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -103,8 +103,13 @@ struct WireVolume {
     iscsi: Opt<WireIscsi>,
     rbd: Opt<WireRbd>,
     csi: Opt<WireInlineCsi>,
-    #[serde(flatten)]
-    in_tree: WireInTree,
+    aws_elastic_block_store: Opt<WireVolumeId>,
+    gce_persistent_disk: Opt<WireGcePd>,
+    azure_disk: Opt<WireAzureDisk>,
+    cinder: Opt<WireVolumeId>,
+    portworx_volume: Opt<WireVolumeId>,
+    azure_file: Opt<WireAzureFile>,
+    vsphere_volume: Opt<WireVsphere>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -293,6 +298,15 @@ impl WireContainer {
 
 impl WireVolume {
     fn into_row(self, interners: &mut Interners) -> Option<Volume> {
+        let in_tree = WireInTree {
+            aws_elastic_block_store: self.aws_elastic_block_store,
+            gce_persistent_disk: self.gce_persistent_disk,
+            azure_disk: self.azure_disk,
+            cinder: self.cinder,
+            portworx_volume: self.portworx_volume,
+            azure_file: self.azure_file,
+            vsphere_volume: self.vsphere_volume,
+        };
         let kind = if let Some(claim) = &self.persistent_volume_claim.0 {
             VolumeKind::PersistentVolumeClaim(claim.claim_name.0.clone())
         } else if self.ephemeral.0.is_some() {
@@ -308,7 +322,7 @@ impl WireVolume {
             }))
         } else if let Some(v) = self.csi.0 {
             VolumeKind::Csi(interners.str(&v.driver))
-        } else if let Some((plugin, id, read_only)) = self.in_tree.into_source() {
+        } else if let Some((plugin, id, read_only)) = in_tree.into_source() {
             VolumeKind::InTree { plugin, id, read_only }
         } else {
             let dir = self.empty_dir.0.filter(|d| d.medium == *"Memory")?;

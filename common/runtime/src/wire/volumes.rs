@@ -45,8 +45,13 @@ struct WirePvSpec {
     node_affinity: Obj<WireVolumeNodeAffinity>,
     claim_ref: Opt<WireClaimRef>,
     csi: Opt<WireCsi>,
-    #[serde(flatten)]
-    in_tree: WireInTree,
+    aws_elastic_block_store: Opt<WireVolumeId>,
+    gce_persistent_disk: Opt<WireGcePd>,
+    azure_disk: Opt<WireAzureDisk>,
+    cinder: Opt<WireVolumeId>,
+    portworx_volume: Opt<WireVolumeId>,
+    azure_file: Opt<WireAzureFile>,
+    vsphere_volume: Opt<WireVsphere>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -70,22 +75,22 @@ struct WireCsi {
     volume_handle: Text,
 }
 
-/// Sources of in-tree plugins, the same in volumes and in pods.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+/// Sources of in-tree plugins, the same in volumes and in pods. Not decoded as a flattened struct: that would buffer
+/// whatever else a volume has.
+#[derive(Debug, Default)]
 pub(super) struct WireInTree {
-    aws_elastic_block_store: Opt<WireVolumeId>,
-    gce_persistent_disk: Opt<WireGcePd>,
-    azure_disk: Opt<WireAzureDisk>,
-    cinder: Opt<WireVolumeId>,
-    portworx_volume: Opt<WireVolumeId>,
-    azure_file: Opt<WireAzureFile>,
-    vsphere_volume: Opt<WireVsphere>,
+    pub(super) aws_elastic_block_store: Opt<WireVolumeId>,
+    pub(super) gce_persistent_disk: Opt<WireGcePd>,
+    pub(super) azure_disk: Opt<WireAzureDisk>,
+    pub(super) cinder: Opt<WireVolumeId>,
+    pub(super) portworx_volume: Opt<WireVolumeId>,
+    pub(super) azure_file: Opt<WireAzureFile>,
+    pub(super) vsphere_volume: Opt<WireVsphere>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct WireVolumeId {
+pub(super) struct WireVolumeId {
     #[serde(rename = "volumeID")]
     volume_id: Text,
     read_only: super::de::Flag,
@@ -93,14 +98,14 @@ struct WireVolumeId {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct WireGcePd {
+pub(super) struct WireGcePd {
     pd_name: Text,
     read_only: super::de::Flag,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct WireAzureDisk {
+pub(super) struct WireAzureDisk {
     #[serde(rename = "diskURI")]
     disk_uri: Text,
     read_only: super::de::Flag,
@@ -108,14 +113,14 @@ struct WireAzureDisk {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct WireAzureFile {
+pub(super) struct WireAzureFile {
     share_name: Text,
     read_only: super::de::Flag,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct WireVsphere {
+pub(super) struct WireVsphere {
     volume_path: Text,
 }
 
@@ -167,7 +172,16 @@ impl Body for PersistentVolumeBody {
 
     fn into_row(self, meta: Meta, interners: &mut Interners) -> Result<PersistentVolume, String> {
         let spec = self.spec.0;
-        let source = match (spec.csi.0, spec.in_tree.into_source()) {
+        let in_tree = WireInTree {
+            aws_elastic_block_store: spec.aws_elastic_block_store,
+            gce_persistent_disk: spec.gce_persistent_disk,
+            azure_disk: spec.azure_disk,
+            cinder: spec.cinder,
+            portworx_volume: spec.portworx_volume,
+            azure_file: spec.azure_file,
+            vsphere_volume: spec.vsphere_volume,
+        };
+        let source = match (spec.csi.0, in_tree.into_source()) {
             (Some(csi), _) => PvSource::Csi { driver: interners.str(&csi.driver), handle: csi.volume_handle.0 },
             (None, Some((plugin, id, _))) => PvSource::InTree { plugin, id },
             (None, None) => PvSource::Other,

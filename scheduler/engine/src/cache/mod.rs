@@ -4,22 +4,26 @@
 //! Deciding happens on the same thread as updating, so there is no snapshot: plugins borrow the rows. Every row has a
 //! generation that changes with whatever could change a verdict on it; that is what lets classes of pods keep columns.
 
+mod assume;
 mod memory;
 mod node_info;
 mod ports;
+mod storage;
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use headroom_core::{
     Str, Timestamp,
-    object::{Namespace, Node, Pod},
+    object::{Namespace, Node, ObjectKey, Pod, VolumeKind},
 };
 
 pub use self::{
+    assume::{Assumable, AssumeCache},
     memory::{MemoryIndex, NodeMemoryInfo},
     node_info::NodeInfo,
     ports::{UsedPorts, ports_conflict},
+    storage::{Storage, StorageObject},
 };
 use crate::framework::{PodInfo, SpecCache};
 
@@ -48,7 +52,17 @@ pub struct PodChange {
     pub moved_from: Option<Str>,
 }
 
-/// Nodes, pods on nodes, namespaces.
+/// The claims that a pod names, once per volume. Those of ephemeral volumes are the pod's own: nobody shares them.
+fn claims_of(info: &PodInfo) -> impl Iterator<Item = ObjectKey> + use<'_> {
+    info.pod.spec.volumes.iter().filter_map(|v| match &v.kind {
+        VolumeKind::PersistentVolumeClaim(name) => {
+            Some(ObjectKey { namespace: info.pod.meta.key.namespace.clone(), name: name.clone() })
+        }
+        _ => None,
+    })
+}
+
+/// Nodes, pods on nodes, namespaces, storage.
 #[derive(Debug, Default)]
 pub struct Cache {
     rows: Vec<NodeInfo>,
@@ -63,6 +77,10 @@ pub struct Cache {
     pods: HashMap<Str, CachedPod>,
     assumed: usize,
     namespaces: HashMap<Str, Arc<Namespace>>,
+    /// Shared with the states of a cycle; nobody else holds it when it changes.
+    storage: Arc<Storage>,
+    /// How many volumes of pods on nodes use a claim.
+    claim_users: HashMap<ObjectKey, u32>,
     specs: SpecCache,
     /// Counts every time a slot came to stand for another node.
     slot_epoch: u64,
@@ -145,6 +163,9 @@ impl Cache {
 
     fn put(&mut self, info: PodInfo, slot: Slot, assumed: bool) {
         self.rows[slot as usize].add(info.clone());
+        for key in claims_of(&info) {
+            *self.claim_users.entry(key).or_default() += 1;
+        }
         self.memory_pod_added(slot, &info);
         self.assumed += usize::from(assumed);
         self.pods.insert(info.uid().clone(), CachedPod { info, slot, assumed });
@@ -154,6 +175,14 @@ impl Cache {
     fn take(&mut self, uid: &str) -> Option<CachedPod> {
         let known = self.pods.remove(uid)?;
         self.rows[known.slot as usize].remove(uid);
+        for key in claims_of(&known.info) {
+            if let Some(users) = self.claim_users.get_mut(&key) {
+                *users -= 1;
+                if *users == 0 {
+                    self.claim_users.remove(&key);
+                }
+            }
+        }
         self.memory_pod_removed(known.slot, uid);
         self.assumed -= usize::from(known.assumed);
         self.touch(known.slot);
@@ -221,6 +250,23 @@ impl Cache {
     #[must_use]
     pub fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
         self.namespaces.get(name)
+    }
+
+    /// Volumes, claims and what belongs to them.
+    #[must_use]
+    pub const fn storage(&self) -> &Arc<Storage> {
+        &self.storage
+    }
+
+    /// The same, to be changed.
+    pub fn storage_mut(&mut self) -> &mut Storage {
+        Arc::make_mut(&mut self.storage)
+    }
+
+    /// How many volumes of pods on nodes, assumed ones included, use a claim (`IsPVCUsedByPods`).
+    #[must_use]
+    pub fn claim_users(&self, claim: &ObjectKey) -> u32 {
+        self.claim_users.get(claim).copied().unwrap_or(0)
     }
 
     /// The pod on a node with this UID.
@@ -301,7 +347,12 @@ impl Cache {
     /// A cache made from scratch with the same nodes and pods: what incremental updating must come to.
     #[must_use]
     pub fn recomputed(&self) -> Self {
-        let mut fresh = Self { namespaces: self.namespaces.clone(), now: self.now, ..Self::default() };
+        let mut fresh = Self {
+            namespaces: self.namespaces.clone(),
+            storage: self.storage.clone(),
+            now: self.now,
+            ..Self::default()
+        };
         if let Some(index) = &self.memory {
             fresh.enable_memory(index.params().clone());
         }
@@ -332,6 +383,9 @@ impl Cache {
                 other.pods.len(),
                 other.assumed
             ));
+        }
+        if self.claim_users != other.claim_users {
+            return Some(format!("claims: {:?} here, {:?} there", self.claim_users, other.claim_users));
         }
         for (name, slot) in &self.by_name {
             let mine = &self.rows[*slot as usize];

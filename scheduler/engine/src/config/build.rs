@@ -11,11 +11,7 @@ use crate::{
 };
 
 /// Plugins of upstream that do not exist here yet. They are told apart from typing errors.
-const NOT_YET: [&str; 12] = [
-    "VolumeRestrictions",
-    "NodeVolumeLimits",
-    "VolumeBinding",
-    "VolumeZone",
+const NOT_YET: [&str; 8] = [
     "PodTopologySpread",
     "InterPodAffinity",
     "DynamicResources",

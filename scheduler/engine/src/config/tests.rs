@@ -27,6 +27,10 @@ fn nothing_given_means_defaults() {
             "NodeAffinity",
             "NodePorts",
             "NodeResourcesFit",
+            "VolumeRestrictions",
+            "NodeVolumeLimits",
+            "VolumeBinding",
+            "VolumeZone",
             "MemoryHeadroom"
         ]
     );

@@ -22,7 +22,7 @@ use hashbrown::{HashMap, HashSet};
 use headroom_core::{
     Mono, Now, Str,
     intent::{Intent, IntentId, Op, Outcome},
-    object::{Namespace, Node, NodeHeadroom, ObjectKey, Pod},
+    object::{Kind, Namespace, Node, NodeHeadroom, ObjectKey, Pod},
 };
 
 use self::{binding::Binding, shadow::Shadow};
@@ -35,7 +35,7 @@ pub use self::{
     stats::{EngineStats, MAX_REPORTS},
 };
 use crate::{
-    cache::Cache,
+    cache::{Cache, StorageObject},
     config::{ConfigError, Configuration},
     cycle::{Classes, Nominated, TieBreaker},
     framework::{Probe, Profiles, Registry},
@@ -86,6 +86,15 @@ pub enum Input {
         /// Its name: the node's.
         name: Str,
     },
+    /// A volume, a claim or what belongs to them came or changed.
+    StorageApplied(StorageObject),
+    /// Such an object went.
+    StorageDeleted {
+        /// Its kind.
+        kind: Kind,
+        /// Its namespace and name.
+        key: ObjectKey,
+    },
     /// What became of an intent.
     Outcome(Outcome),
     /// Time passed.
@@ -115,6 +124,8 @@ pub struct Engine {
     /// When bindings need attention by themselves.
     deadlines: BTreeSet<(Mono, Str)>,
     owners: HashMap<IntentId, Owner>,
+    /// Pods whose PreBind waits for a claim, by the claim's UID.
+    claim_waits: HashMap<Str, HashSet<Str>>,
     last_intent: u64,
     shadow: Shadow,
     /// Pods that made the engine panic, by UID.
@@ -152,6 +163,7 @@ impl Engine {
             bindings: HashMap::new(),
             deadlines: BTreeSet::new(),
             owners: HashMap::new(),
+            claim_waits: HashMap::new(),
             last_intent: 0,
             shadow: Shadow::default(),
             quarantined: HashSet::new(),
@@ -206,6 +218,8 @@ impl Engine {
             Input::NamespaceDeleted { name } => self.namespace_deleted(&name, now),
             Input::SampleApplied(headroom) => self.cache.set_headroom(headroom),
             Input::SampleDeleted { name } => self.cache.remove_headroom(&name),
+            Input::StorageApplied(object) => self.storage_applied(object, now, out),
+            Input::StorageDeleted { kind, key } => self.storage_deleted(kind, &key, now, out),
             Input::Outcome(outcome) => self.outcome(&outcome, now, out),
             Input::Tick => self.tick(now, out),
         }

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod properties;
+mod volumes;
 
 fn one_node() -> Simulator {
     let mut s = Simulator::new(Mode::Primary);

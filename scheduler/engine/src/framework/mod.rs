@@ -14,7 +14,7 @@ pub use self::{
     events::{Actions, Change, ClusterEvent, EventResource, Hint, Interest},
     plugin::{
         BindCx, MAX_NODE_SCORE, NodeRejection, Permit, Plugin, Point, Points, PostFilter, PreFilter, PreFlight,
-        PreScore, QueueItem, Reads, Signature, Step, TieKey, View, default_normalize,
+        PreScore, QueueItem, Reads, ReserveCx, Signature, Step, TieKey, View, default_normalize,
     },
     pod_info::{HostPort, PodInfo, SpecCache, SpecInfo, SpecMemory},
     probe::{NoProbe, Probe},
