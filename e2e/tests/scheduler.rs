@@ -95,7 +95,7 @@ async fn serves_health_to_all_and_the_rest_to_the_allowed(cluster: &ControlPlane
         assert_eq!(code(&get(&impostor, path).await), 401, "{path}");
         assert_eq!(code(&get(&stranger, path).await), 403, "{path}");
     }
-    assert_eq!(code(&get(&reader, "/shadow").await), 403, "a path of which nothing was granted");
+    assert_eq!(code(&get(&reader, "/debug/shadow").await), 403, "a path of which nothing was granted");
     assert_eq!(code(&get(&nobody, "/nothing").await), 404);
 
     let metrics = eventually(LONG, "9 pods in the metrics", || async {
@@ -373,9 +373,9 @@ async fn shadow_compares_and_writes_nothing_but_its_lease_and_events() {
     create_many(pods.clone(), "web", PODS, asking(json!({"cpu": "100m", "memory": "64Mi"}))).await;
     wait_placed(&pods, PODS).await;
 
-    let reader = caller(&cluster, &shadow, Some(&reader_token(&cluster, "reader", &["/shadow"]).await)).await;
+    let reader = caller(&cluster, &shadow, Some(&reader_token(&cluster, "reader", &["/debug/shadow"]).await)).await;
     let report = eventually(LONG, "a comparison for each pod", || async {
-        let text = get(&reader, "/shadow").await.map_err(|error| error.to_string())?;
+        let text = get(&reader, "/debug/shadow").await.map_err(|error| error.to_string())?;
         let report: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         let total: u64 =
             ["agrees", "differs", "wouldWait", "notCompared"].iter().filter_map(|key| report[key].as_u64()).sum();

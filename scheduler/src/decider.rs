@@ -9,7 +9,7 @@ use std::{
 
 use headroom_core::{intent::Intent, object::Kind};
 use headroom_engine::engine::{Decision, DecisionResult, Engine, EngineStats, Input, Mode, Report};
-use headroom_runtime::{clock, dispatcher::DispatchHandle, informer::Change};
+use headroom_runtime::{clock, dispatcher::DispatchHandle, informer::Change, moderation::MANY};
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 use tracing::{debug, error, info, warn};
 
@@ -23,6 +23,8 @@ use crate::{
 const BATCH: usize = 1024;
 /// Pods decided before new messages are looked at: what arrived meanwhile may change the next decision.
 const DECISIONS: usize = 16;
+/// Outcomes are taken in at most this late while [`MANY`] writes are under way: several at once.
+const PAUSE: Duration = Duration::from_millis(4);
 /// The longest sleep.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Clusters up to this size get the reason of each placement in the debug log.
@@ -95,6 +97,11 @@ impl Decider {
         let mut batch = Vec::with_capacity(BATCH);
         while !state.stopped {
             let wait = state.wait();
+            if !wait.is_zero()
+                && let Some(pause) = state.pause()
+            {
+                std::thread::sleep(pause);
+            }
             let received = if wait.is_zero() {
                 take_ready(&mut state.decider.messages, &mut batch)
             } else {
@@ -142,6 +149,11 @@ impl State {
             return Duration::ZERO;
         }
         self.decider.engine.next_deadline().map_or(HEARTBEAT, clock::until).clamp(Duration::from_millis(1), HEARTBEAT)
+    }
+
+    /// While many writes are under way there is nothing to hurry for: the next binding would wait behind them.
+    fn pause(&self) -> Option<Duration> {
+        (self.decider.dispatch.outstanding() >= MANY).then_some(PAUSE)
     }
 
     fn may_decide(&self) -> bool {

@@ -27,6 +27,7 @@ use headroom_runtime::{
     informer::{self, InformerConfig, InformerHealth},
     lease::{self, LeaderGate, Leadership, leader_event},
     metrics::{ClientMetrics, DispatcherMetrics, LeaderMetrics, ProcessCollector},
+    moderation::Moderator,
     process::{init_logging, one_line, parse_or_explain, stop_requested},
     serving::{Authorizer, Health, Page, Probe, Routes, Server, ServingOptions, serve},
     wire::{self, WireObject},
@@ -71,11 +72,15 @@ pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> Exit
         Err(Err(line)) => return complain(&line),
     };
     init_logging(options.log.log_format, options.log.verbosity);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let moderator = Moderator::default();
+    let before_park = moderator.clone();
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().on_thread_park(move || before_park.before_park());
+    let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start: {error}")),
     };
-    match runtime.block_on(serve_cluster(&options, registry)) {
+    match runtime.block_on(serve_cluster(&options, registry, &moderator)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&one_line(error.as_ref())),
     }
@@ -86,7 +91,7 @@ fn complain(line: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn serve_cluster(options: &Options, plugins: Registry) -> anyhow::Result<()> {
+async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderator) -> anyhow::Result<()> {
     let settings = options.settings()?;
     for line in &settings.ignored {
         tracing::warn!("ignored: {line}");
@@ -116,7 +121,7 @@ async fn serve_cluster(options: &Options, plugins: Registry) -> anyhow::Result<(
     let dispatcher = Dispatcher::start(
         clients.write.clone(),
         LeaderGate::new(clients.fence.clone()),
-        DispatcherConfig::new(Flavour::EventsV1, reporter),
+        DispatcherConfig { moderator: moderator.clone(), ..DispatcherConfig::new(Flavour::EventsV1, reporter) },
         DispatcherMetrics::new(&registry)?,
         tx.clone(),
         Message::Outcome,
@@ -270,7 +275,7 @@ async fn start_serving(
     if options.secure_port() == 0 {
         return Ok(None);
     }
-    let health = Health::default();
+    let health = Health::new()?;
     let watchdog = leadership.watchdog();
     health.add(Probe::Health, "leaderElection", watchdog.clone());
     health.add(Probe::Ready, "leaderElection", watchdog);
@@ -296,7 +301,7 @@ async fn start_serving(
             "lease": settings.leader.name,
             "profiles": settings.configuration.profiles.iter().map(|p| p.scheduler_name.as_str()).collect::<Vec<_>>(),
         }}),
-        pages: BTreeMap::from([("/shadow", shadow_page), ("/debug/engine", stats_page)]),
+        pages: BTreeMap::from([("/debug/shadow", shadow_page), ("/debug/engine", stats_page)]),
         authorizer: Some(Arc::new(authorizer)),
     };
     let serving = ServingOptions {

@@ -64,7 +64,7 @@ impl ShadowBook {
         }
     }
 
-    /// The report as JSON, served under `/shadow`.
+    /// The report as JSON, served under `/debug/shadow`.
     #[must_use]
     pub(crate) fn json(&self) -> String {
         let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,6 +10,7 @@
 //! | [`events`] | spam-limited events that never block |
 //! | [`serving`] | health, metrics and configuration over HTTPS |
 //! | [`metrics`] | metrics under upstream's names |
+//! | [`moderation`] | fewer wake-ups under load |
 //! | [`process`] | flags, logs, signals, exit codes |
 //! | [`clock`] | the only place where clocks are read |
 //!
@@ -22,6 +23,7 @@ pub mod events;
 pub mod informer;
 pub mod lease;
 pub mod metrics;
+pub mod moderation;
 pub mod process;
 pub mod serving;
 pub mod wire;

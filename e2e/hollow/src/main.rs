@@ -10,6 +10,7 @@ use clap::Parser;
 use headroom_hollow::{Curve, Hollow, HollowConfig, HollowError, NodeClass, parse_nodes};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,7 +77,7 @@ struct Flags {
     threads: usize,
     /// Log filter, for example info or headroom_hollow=debug
     #[arg(long, default_value = "warn")]
-    log: String,
+    log: Targets,
 }
 
 impl Flags {
@@ -161,10 +162,7 @@ async fn run(flags: &Flags, config: HollowConfig) -> anyhow::Result<()> {
 #[expect(clippy::print_stderr, reason = "one line for the user before the program ends")]
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(&flags.log))
-        .with_writer(std::io::stderr)
-        .init();
+    registry().with(fmt::layer().with_writer(std::io::stderr).with_filter(flags.log.clone())).init();
     let result = flags.hollow_config().map_err(anyhow::Error::from).and_then(|config| {
         let runtime = if flags.threads > 1 {
             tokio::runtime::Builder::new_multi_thread().worker_threads(flags.threads).enable_all().build()

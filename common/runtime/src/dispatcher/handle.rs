@@ -24,6 +24,7 @@ pub(super) struct Shared {
     inbox: Mutex<Inbox>,
     pub(super) wake: Notify,
     credits: AtomicUsize,
+    all_credits: usize,
     event_queue: usize,
     dropped: IntCounter,
 }
@@ -48,6 +49,7 @@ impl Shared {
             inbox: Mutex::default(),
             wake: Notify::new(),
             credits: AtomicUsize::new(config.credits),
+            all_credits: config.credits,
             event_queue: config.event_queue,
             dropped: metrics.events.with_label_values(&["dropped"]),
         }
@@ -144,6 +146,12 @@ impl DispatchHandle {
     #[must_use]
     pub fn credits(&self) -> usize {
         self.0.credits.load(Ordering::Acquire)
+    }
+
+    /// How many intents were taken whose outcome has not been taken in yet.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.0.all_credits.saturating_sub(self.credits())
     }
 
     /// Reserves room for one intent and its outcome; nothing when there is none.

@@ -25,6 +25,7 @@ use crate::{
     events::{Correlator, Flavour, Reporter},
     lease::{LeaderGate, hostname},
     metrics::DispatcherMetrics,
+    moderation::Moderator,
 };
 
 /// Writes in flight at most; well below what an API server allows as streams of one connection.
@@ -55,6 +56,8 @@ pub struct DispatcherConfig {
     pub event_queue: usize,
     /// See [`REQUEST_DEADLINE`].
     pub deadline: Duration,
+    /// Told how many requests are in flight.
+    pub moderator: Moderator,
     /// Which API events go to.
     pub flavour: Flavour,
     /// Who reports them, unless a record says otherwise.
@@ -72,6 +75,7 @@ impl DispatcherConfig {
             credits: CREDITS,
             event_queue: EVENT_QUEUE,
             deadline: REQUEST_DEADLINE,
+            moderator: Moderator::default(),
             flavour,
             reporter: Reporter { component: component.into(), host: hostname().into() },
         }

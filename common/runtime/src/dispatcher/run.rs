@@ -383,6 +383,7 @@ impl<M: Send + 'static> Run<M> {
             self.queued[lane].set(i64::try_from(queued[lane]).unwrap_or(i64::MAX));
             self.in_flight_gauges[lane].set(i64::try_from(self.in_flight[lane]).unwrap_or(i64::MAX));
         }
+        self.config.moderator.set(self.in_flight.iter().sum());
         self.metrics.limit.set(i64::try_from(self.limiter.limit()).unwrap_or(i64::MAX));
     }
 }

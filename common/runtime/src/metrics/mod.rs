@@ -28,7 +28,10 @@ pub fn encode(registry: &Registry) -> Result<String, prometheus::Error> {
 }
 
 /// Registers `collector` and gives it back.
-fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
+pub(crate) fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
 }

@@ -5,13 +5,16 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use prometheus::{Encoder, Registry, TextEncoder};
+use prometheus::Registry;
 use serde_json::Value;
 
 use super::{
     auth::{Authorizer, Verdict},
     health::{Health, Probe},
 };
+use crate::metrics::{TEXT_FORMAT, encode};
+
+const NO_PAGE: &str = "404 page not found";
 
 /// Makes the body of a page, on demand: content type and text.
 pub type Page = Arc<dyn Fn() -> (&'static str, String) + Send + Sync>;
@@ -37,6 +40,13 @@ impl fmt::Debug for Routes {
     }
 }
 
+fn metrics(registry: &Registry) -> Response<Full<Bytes>> {
+    match encode(registry) {
+        Ok(body) => response(StatusCode::OK, TEXT_FORMAT, body),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
 impl Routes {
     /// Answers one request. Bodies of requests are not read.
     pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>> {
@@ -56,8 +66,8 @@ impl Routes {
             let (healthy, report) = self.health.report(probe, verbose);
             return text(if healthy { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR }, report);
         }
-        if !matches!(path, "/metrics" | "/configz") && !self.pages.contains_key(path) {
-            return text(StatusCode::NOT_FOUND, "404 page not found");
+        if !matches!(path, "/metrics" | "/metrics/slis" | "/configz") && !self.pages.contains_key(path) {
+            return text(StatusCode::NOT_FOUND, NO_PAGE);
         }
         let token = request
             .headers()
@@ -79,20 +89,15 @@ impl Routes {
 
     fn page(&self, path: &str) -> Response<Full<Bytes>> {
         match path {
-            "/metrics" => {
-                let mut body = Vec::new();
-                match TextEncoder::new().encode(&self.metrics.gather(), &mut body) {
-                    Ok(()) => response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body),
-                    Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-                }
-            }
+            "/metrics" => metrics(&self.metrics),
+            "/metrics/slis" => self.health.slis().map_or_else(|| text(StatusCode::NOT_FOUND, NO_PAGE), metrics),
             "/configz" => response(StatusCode::OK, "application/json", self.configz.to_string()),
             _ => match self.pages.get(path) {
                 Some(page) => {
                     let (kind, body) = page();
                     response(StatusCode::OK, kind, body)
                 }
-                None => text(StatusCode::NOT_FOUND, "404 page not found"),
+                None => text(StatusCode::NOT_FOUND, NO_PAGE),
             },
         }
     }

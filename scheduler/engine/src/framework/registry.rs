@@ -64,8 +64,8 @@ impl Registry {
         }
     }
 
-    /// Adds a plugin of the default set that has no arguments.
-    pub(crate) fn plain<P: Plugin>(&mut self, name: &'static str, weight: i32, make: fn() -> P) {
+    /// Adds a plugin that has no arguments to the default set, at its end, with a weight (0: the default weight of 1).
+    pub fn plain<P: Plugin>(&mut self, name: &'static str, weight: i32, make: fn() -> P) {
         let factory = move |args: Option<&Value>| match args {
             None | Some(Value::Null) => Ok(Erased::boxed(make())),
             Some(_) => {
@@ -75,8 +75,8 @@ impl Registry {
         self.register(name, Some(weight), Box::new(factory));
     }
 
-    /// Adds a plugin of the default set that has arguments.
-    pub(crate) fn with_args<P: Plugin>(
+    /// Adds a plugin that has arguments to the default set, at its end, with a weight (0: the default weight of 1).
+    pub fn with_args<P: Plugin>(
         &mut self,
         name: &'static str,
         weight: i32,
