@@ -177,6 +177,8 @@ impl State {
             Message::Selector(kind, Change::Deleted { key, .. }) => Input::SelectorDeleted { kind, key },
             Message::Headroom(Change::Applied(row)) => Input::SampleApplied(row),
             Message::Headroom(Change::Deleted { key, .. }) => Input::SampleDeleted { name: key.name },
+            Message::Storage(input) => input,
+            Message::StorageSynced(kind) => return self.synced(kind),
             Message::Outcome(outcome) => Input::Outcome(outcome),
             Message::Pod(Change::Synced) => return self.synced(Kind::POD),
             Message::Node(Change::Synced) => return self.synced(Kind::NODE),

@@ -19,7 +19,7 @@ use headroom_core::{
     intent::{Intent, IntentId, Op},
     object::{Kind, WorkloadKind},
 };
-use headroom_engine::{Engine, Mode, Registry};
+use headroom_engine::{Engine, Mode, Registry, cache::StorageObject};
 use headroom_runtime::{
     client::{ClientOptions, Clients},
     clock,
@@ -31,7 +31,7 @@ use headroom_runtime::{
     moderation::Moderator,
     process::{init_logging, one_line, parse_or_explain, stop_requested},
     serving::{Authorizer, Health, Page, Probe, Routes, Server, ServingOptions, serve},
-    wire,
+    wire::{self, WireObject},
 };
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -47,7 +47,7 @@ use self::{
 /// Messages that may wait for the thread that decides.
 const CHANNEL: usize = 8192;
 /// The engine is asked for nothing before these are known.
-const AWAITED: [Kind; 9] = [
+const AWAITED: [Kind; 16] = [
     Kind::POD,
     Kind::NODE,
     Kind::NAMESPACE,
@@ -57,6 +57,13 @@ const AWAITED: [Kind; 9] = [
     Kind::REPLICATION_CONTROLLER,
     Kind::REPLICA_SET,
     Kind::STATEFUL_SET,
+    Kind::PERSISTENT_VOLUME,
+    Kind::PERSISTENT_VOLUME_CLAIM,
+    Kind::STORAGE_CLASS,
+    Kind::CSI_NODE,
+    Kind::CSI_DRIVER,
+    Kind::CSI_STORAGE_CAPACITY,
+    Kind::VOLUME_ATTACHMENT,
 ];
 
 /// Runs the process with the plugins of `registry`. Returns its exit status: 0 after SIGTERM or `--help`, 1 when
@@ -144,6 +151,7 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     let (tx, messages) = mpsc::channel(CHANNEL);
     let health = InformerHealth::new(&registry)?;
     watch(&clients, &health, &tx);
+    watch_storage(&clients, &health, &tx);
 
     let leadership =
         lease::start(&settings.leader, clients.lease.clone(), &clients.fence, LeaderMetrics::new(&registry)?);
@@ -304,6 +312,32 @@ fn watch(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>)
         Message::Headroom,
         interners,
     ));
+}
+
+/// Everything that the plugins for volumes read. Most clusters have little of it, and interners would rarely share.
+fn watch_storage(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>) {
+    let interners = wire::shared_interners();
+    macro_rules! watch {
+        ($($wire:ident => $object:ident,)*) => {$(
+            tokio::spawn(informer::run::<wire::$wire, _>(
+                clients.watch.clone(),
+                InformerConfig::default(),
+                health,
+                tx.clone(),
+                |change| inputs::storage(wire::$wire::KIND, StorageObject::$object, change),
+                interners.clone(),
+            ));
+        )*};
+    }
+    watch! {
+        PersistentVolumeWire => Volume,
+        PersistentVolumeClaimWire => Claim,
+        StorageClassWire => Class,
+        CsiNodeWire => CsiNode,
+        CsiDriverWire => CsiDriver,
+        CsiStorageCapacityWire => Capacity,
+        VolumeAttachmentWire => Attachment,
+    }
 }
 
 #[allow(clippy::too_many_arguments, reason = "what is served comes from everywhere")]

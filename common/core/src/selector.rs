@@ -34,6 +34,12 @@ impl Labels {
         self.get(key).is_some()
     }
 
+    /// The same with this pair.
+    #[must_use]
+    pub fn with(&self, key: &str, value: &str) -> Self {
+        Self::new(self.0.iter().cloned().chain([(key.into(), value.into())]).collect())
+    }
+
     /// All pairs, by key.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Str, &Str)> {
         self.0.iter().map(|(k, v)| (k, v))

@@ -4,10 +4,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "builders for tests")]
 
 mod between_pods;
+mod storage;
 
 use std::sync::Arc;
 
-pub use self::between_pods::{selector, spread, term, workload};
+pub use self::{
+    between_pods::{selector, spread, term, workload},
+    storage::{
+        ClaimBuilder, VolumeBuilder, allowed_in, claim, csi_capacity, csi_driver, csi_node, immediate_class, volume,
+        volume_attachment, waiting_class,
+    },
+};
 use crate::{
     object::{
         Container, ContainerImage, ContainerPort, Meta, Node, NodeAddress, NodeCondition, ObjectKey, OwnerRef, Phase,

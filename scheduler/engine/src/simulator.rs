@@ -1,6 +1,8 @@
 //! A cluster in memory around an [`Engine`]: an API server that binds, a watch, a clock. For tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test tool")]
 
+mod storage;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -10,11 +12,13 @@ use std::{
 use headroom_core::{
     Mono, Now, Str, Timestamp,
     intent::{EventRecord, Found, Intent, Op, Outcome, PodStatusPatch, WriteError, Written},
-    object::{Node, NodeHeadroom, Pod, PodCondition, Status},
+    object::{Node, NodeHeadroom, ObjectKey, Pod, PodCondition, Status},
 };
 use serde_json::json;
 
-use crate::{Configuration, Decision, DecisionResult, Engine, Input, Mode, NoProbe, Registry, Report};
+use crate::{
+    Configuration, Decision, DecisionResult, Engine, Input, Mode, NoProbe, Registry, Report, cache::StorageObject,
+};
 
 /// What happens to a bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub struct Simulator {
     pub pods: BTreeMap<Str, Arc<Pod>>,
     /// Nodes in the API server, by name.
     pub nodes: BTreeMap<Str, Arc<Node>>,
+    /// Volumes, claims and classes in the API server, by kind and key.
+    pub stored: BTreeMap<(u8, ObjectKey), StorageObject>,
     /// Intents that were not executed yet.
     pub pending: VecDeque<Intent>,
     /// Events that were recorded.
@@ -78,6 +84,7 @@ impl Simulator {
             now,
             pods: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            stored: BTreeMap::new(),
             pending: VecDeque::new(),
             events: Vec::new(),
             patches: Vec::new(),
@@ -142,6 +149,9 @@ impl Simulator {
     /// Shows the watch everything that it missed.
     pub fn resync(&mut self) {
         self.watching = true;
+        for object in self.stored.values().cloned().collect::<Vec<_>>() {
+            self.input(Input::StorageApplied(object));
+        }
         for pod in self.pods.values().cloned().collect::<Vec<_>>() {
             self.input(Input::PodApplied(pod));
         }
@@ -212,6 +222,7 @@ impl Simulator {
                     }),
                 }
             }
+            Op::Patch { kind, key, body, .. } => self.patch_storage(kind, &key, &body),
             other => panic!("the simulator does not know {other:?}"),
         };
         self.input(Input::Outcome(Outcome { id: intent.id, result }));

@@ -5,6 +5,7 @@
 //! wire objects into rows and interns what repeats: all pods of one template share one [`PodSpec`].
 
 mod core_v1;
+mod csi_translation;
 mod endpoints;
 mod kind;
 mod meta;
@@ -13,6 +14,7 @@ mod node_headroom;
 mod pod;
 mod pod_spec;
 mod policy;
+mod storage;
 mod workload;
 
 pub use self::{
@@ -30,8 +32,13 @@ pub use self::{
     pod::{ContainerResize, ContainerStatus, Phase, Pod, PodCondition, PodResize, PodStatus, Qos},
     pod_spec::{
         Affinity, Container, ContainerPort, NodeAffinity, NodeInclusion, PodAffinityTerm, PodSpec, PreemptionPolicy,
-        Protocol, RestartPolicy, TopologySpreadConstraint, Volume, VolumeKind, WeightedPodAffinityTerm,
+        Protocol, RbdVolume, RestartPolicy, TopologySpreadConstraint, Volume, VolumeKind, WeightedPodAffinityTerm,
     },
     policy::PodDisruptionBudget,
+    storage::{
+        AccessModes, BIND_COMPLETED, BOUND_BY_CONTROLLER, BindingMode, ClaimRef, CsiDriver, CsiNode,
+        CsiStorageCapacity, InTreePlugin, MIGRATED_PLUGINS, NO_PROVISIONER, PersistentVolume, PersistentVolumeClaim,
+        PvSource, SELECTED_NODE, StorageClass, VolumeAttachment,
+    },
     workload::{WorkloadKind, WorkloadSelector},
 };

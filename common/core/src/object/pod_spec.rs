@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::storage::InTreePlugin;
 use crate::{
     resource::ResourceList,
     selector::{LabelSelector, Labels, NodeSelector, PreferredSchedulingTerm},
@@ -114,6 +115,39 @@ pub enum VolumeKind {
     PersistentVolumeClaim(Str),
     /// A generic ephemeral volume: its claim is named `<pod>-<volume>`.
     Ephemeral,
+    /// A volume of an in-tree plugin, given inline.
+    InTree {
+        /// Plugin.
+        plugin: InTreePlugin,
+        /// The plugin's name for the volume: disk, volume ID, path.
+        id: Str,
+        /// Whether it is mounted read-only.
+        read_only: bool,
+    },
+    /// `iscsi`.
+    Iscsi {
+        /// Qualified name of the target.
+        iqn: Str,
+        /// Whether it is mounted read-only.
+        read_only: bool,
+    },
+    /// `rbd`.
+    Rbd(Box<RbdVolume>),
+    /// `csi`, given inline: its driver.
+    Csi(Str),
+}
+
+/// An image of Ceph's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct RbdVolume {
+    /// `monitors`.
+    pub monitors: Box<[Str]>,
+    /// `pool`.
+    pub pool: Str,
+    /// `image`.
+    pub image: Str,
+    /// Whether it is mounted read-only.
+    pub read_only: bool,
 }
 
 /// A volume of one of the kinds that matter here.
@@ -248,4 +282,12 @@ pub struct PodSpec {
     /// Why this pod needs something that is not supported and must be told so, instead of being bound wrongly: for
     /// example resource claims. Empty for ordinary pods.
     pub unsupported: Str,
+}
+
+impl PodSpec {
+    /// Whether a volume needs a claim.
+    #[must_use]
+    pub fn has_claims(&self) -> bool {
+        self.volumes.iter().any(|v| matches!(v.kind, VolumeKind::PersistentVolumeClaim(_) | VolumeKind::Ephemeral))
+    }
 }

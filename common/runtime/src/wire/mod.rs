@@ -23,7 +23,9 @@ mod replica_set;
 mod replication_controller;
 mod scheduling;
 mod service;
+mod storage;
 pub mod time;
+mod volumes;
 mod workload;
 
 use std::{borrow::Cow, fmt::Debug, sync::Arc};
@@ -218,6 +220,20 @@ wires! {
     ReplicaSetSelectorWire = workload::ReplicaSetSelectorBody;
     /// `apps/v1` StatefulSet: its selector only.
     StatefulSetSelectorWire = workload::StatefulSetSelectorBody;
+    /// `v1` PersistentVolume.
+    PersistentVolumeWire = volumes::PersistentVolumeBody;
+    /// `v1` PersistentVolumeClaim.
+    PersistentVolumeClaimWire = volumes::PersistentVolumeClaimBody;
+    /// `storage.k8s.io/v1` StorageClass.
+    StorageClassWire = storage::StorageClassBody;
+    /// `storage.k8s.io/v1` CSINode.
+    CsiNodeWire = storage::CsiNodeBody;
+    /// `storage.k8s.io/v1` CSIDriver.
+    CsiDriverWire = storage::CsiDriverBody;
+    /// `storage.k8s.io/v1` CSIStorageCapacity.
+    CsiStorageCapacityWire = storage::CsiStorageCapacityBody;
+    /// `storage.k8s.io/v1` VolumeAttachment.
+    VolumeAttachmentWire = storage::VolumeAttachmentBody;
     /// `headroom.dev/v1alpha1` NodeHeadroom.
     NodeHeadroomWire = node_headroom::NodeHeadroomBody;
     /// `headroom.dev/v1alpha1` MemoryProfile.
@@ -251,6 +267,13 @@ rows!(
     object::Lease,
     object::PriorityClass,
     object::PodDisruptionBudget,
+    object::PersistentVolume,
+    object::PersistentVolumeClaim,
+    object::StorageClass,
+    object::CsiNode,
+    object::CsiDriver,
+    object::CsiStorageCapacity,
+    object::VolumeAttachment,
     ReplicaSetRow,
     NodeHeadroomRow,
     MemoryProfileRow,
@@ -282,6 +305,13 @@ pub enum AnyRow {
     Lease(Arc<object::Lease>),
     PriorityClass(Arc<object::PriorityClass>),
     PodDisruptionBudget(Arc<object::PodDisruptionBudget>),
+    PersistentVolume(Arc<object::PersistentVolume>),
+    PersistentVolumeClaim(Arc<object::PersistentVolumeClaim>),
+    StorageClass(Arc<object::StorageClass>),
+    CsiNode(Arc<object::CsiNode>),
+    CsiDriver(Arc<object::CsiDriver>),
+    CsiStorageCapacity(Arc<object::CsiStorageCapacity>),
+    VolumeAttachment(Arc<object::VolumeAttachment>),
     ReplicaSet(Arc<ReplicaSetRow>),
     NodeHeadroom(Arc<NodeHeadroomRow>),
     MemoryProfile(Arc<MemoryProfileRow>),
@@ -319,6 +349,13 @@ pub fn from_json(
         "Lease" => LeaseWire Lease,
         "PriorityClass" => PriorityClassWire PriorityClass,
         "PodDisruptionBudget" => PodDisruptionBudgetWire PodDisruptionBudget,
+        "PersistentVolume" => PersistentVolumeWire PersistentVolume,
+        "PersistentVolumeClaim" => PersistentVolumeClaimWire PersistentVolumeClaim,
+        "StorageClass" => StorageClassWire StorageClass,
+        "CSINode" => CsiNodeWire CsiNode,
+        "CSIDriver" => CsiDriverWire CsiDriver,
+        "CSIStorageCapacity" => CsiStorageCapacityWire CsiStorageCapacity,
+        "VolumeAttachment" => VolumeAttachmentWire VolumeAttachment,
         "ReplicaSet" => ReplicaSetWire ReplicaSet,
         "NodeHeadroom" => NodeHeadroomWire NodeHeadroom,
         "MemoryProfile" => MemoryProfileWire MemoryProfile,

@@ -4,7 +4,7 @@ use headroom_core::{
     Str,
     object::{
         Affinity, Container, ContainerPort, NodeAffinity, NodeInclusion, PodAffinityTerm, PodSpec, PreemptionPolicy,
-        Protocol, RestartPolicy, TopologySpreadConstraint, Volume, VolumeKind, WeightedPodAffinityTerm,
+        Protocol, RbdVolume, RestartPolicy, TopologySpreadConstraint, Volume, VolumeKind, WeightedPodAffinityTerm,
     },
     selector::PreferredSchedulingTerm,
     taint::{Effect, Toleration, TolerationOperator},
@@ -16,6 +16,7 @@ use super::{
     interners::Interners,
     narrow, port,
     scheduling::{WireLabelSelector, WireNodeSelector, WireNodeSelectorTerm},
+    volumes::{WireAzureDisk, WireAzureFile, WireGcePd, WireInTree, WireVolumeId, WireVsphere},
 };
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -115,12 +116,44 @@ struct WireVolume {
     persistent_volume_claim: Opt<WireClaim>,
     ephemeral: Opt<Nothing>,
     image: Opt<WireImage>,
+    iscsi: Opt<WireIscsi>,
+    rbd: Opt<WireRbd>,
+    csi: Opt<WireInlineCsi>,
+    aws_elastic_block_store: Opt<WireVolumeId>,
+    gce_persistent_disk: Opt<WireGcePd>,
+    azure_disk: Opt<WireAzureDisk>,
+    cinder: Opt<WireVolumeId>,
+    portworx_volume: Opt<WireVolumeId>,
+    azure_file: Opt<WireAzureFile>,
+    vsphere_volume: Opt<WireVsphere>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireIscsi {
+    iqn: Text,
+    read_only: Flag,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireRbd {
+    monitors: List<Text>,
+    pool: Text,
+    image: Text,
+    read_only: Flag,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct WireImage {
     reference: Text,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct WireInlineCsi {
+    driver: Text,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -251,10 +284,6 @@ impl WirePodSpec {
                 self.workload_ref.0.is_some() || self.scheduling_group.0.is_some(),
                 "gang scheduling (spec.schedulingGroup)",
             ),
-            (
-                self.volumes.0.iter().any(|v| v.persistent_volume_claim.0.is_some() || v.ephemeral.0.is_some()),
-                "persistent volume claims (spec.volumes)",
-            ),
         ];
         let needed: Vec<&str> = wants.iter().filter(|(wanted, _)| *wanted).map(|(_, what)| *what).collect();
         needed.join(", ")
@@ -313,10 +342,32 @@ impl WireSpread {
 
 impl WireVolume {
     fn into_row(self, interners: &mut Interners) -> Option<Volume> {
+        let in_tree = WireInTree {
+            aws_elastic_block_store: self.aws_elastic_block_store,
+            gce_persistent_disk: self.gce_persistent_disk,
+            azure_disk: self.azure_disk,
+            cinder: self.cinder,
+            portworx_volume: self.portworx_volume,
+            azure_file: self.azure_file,
+            vsphere_volume: self.vsphere_volume,
+        };
         let kind = if let Some(claim) = &self.persistent_volume_claim.0 {
             VolumeKind::PersistentVolumeClaim(claim.claim_name.0.clone())
         } else if self.ephemeral.0.is_some() {
             VolumeKind::Ephemeral
+        } else if let Some(v) = self.iscsi.0 {
+            VolumeKind::Iscsi { iqn: v.iqn.0, read_only: v.read_only.set() }
+        } else if let Some(v) = self.rbd.0 {
+            VolumeKind::Rbd(Box::new(RbdVolume {
+                monitors: v.monitors.0.into_iter().map(|m| m.0).collect(),
+                pool: v.pool.0,
+                image: v.image.0,
+                read_only: v.read_only.set(),
+            }))
+        } else if let Some(v) = self.csi.0 {
+            VolumeKind::Csi(interners.str(&v.driver))
+        } else if let Some((plugin, id, read_only)) = in_tree.into_source() {
+            VolumeKind::InTree { plugin, id, read_only }
         } else {
             let dir = self.empty_dir.0.filter(|d| d.medium == *"Memory")?;
             VolumeKind::MemoryEmptyDir(dir.size_limit.0)

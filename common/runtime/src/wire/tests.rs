@@ -101,8 +101,6 @@ fn what_is_not_supported_is_named() {
     let cases = [
         (json!({"resourceClaims": [{"name": "gpu"}]}), "resourceClaims"),
         (json!({"schedulingGroup": {"podGroupName": "g"}}), "schedulingGroup"),
-        (json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}), "spec.volumes"),
-        (json!({"volumes": [{"name": "v", "ephemeral": {}}]}), "spec.volumes"),
     ];
     for (spec, named) in cases {
         let pod = convert::<PodWire>(&json!({"metadata": {"name": "p"}, "spec": spec})).unwrap();
@@ -180,6 +178,33 @@ fn nodes_share_their_images() {
     let (a, b) = (make("a"), make("b"));
     assert!(Arc::ptr_eq(&a.images[0], &b.images[0]));
     assert_eq!((a.images[0].size, a.images[0].names.len(), &*a.declared_features), (5, 2, &["F".into()][..]));
+}
+
+#[test]
+fn volumes_that_matter_are_kept() {
+    let pod = convert::<PodWire>(&json!({"metadata": {"name": "p"}, "spec": {"volumes": [
+        {"name": "claim", "persistentVolumeClaim": {"claimName": "c"}},
+        {"name": "own", "ephemeral": {"volumeClaimTemplate": {}}},
+        {"name": "disk", "gcePersistentDisk": {"pdName": "d", "readOnly": true}},
+        {"name": "target", "iscsi": {"iqn": "i", "targetPortal": "t"}},
+        {"name": "image", "rbd": {"monitors": ["a", "b"], "pool": "p", "image": "i"}},
+        {"name": "inline", "csi": {"driver": "d"}},
+        {"name": "scratch", "emptyDir": {}}, {"name": "host", "hostPath": {"path": "/"}},
+    ]}}))
+    .unwrap();
+    let kinds: Vec<_> = pod.spec.volumes.iter().map(|v| format!("{} {:?}", v.name, v.kind)).collect();
+    assert_eq!(
+        kinds,
+        [
+            "claim PersistentVolumeClaim(\"c\")",
+            "own Ephemeral",
+            "disk InTree { plugin: GcePd, id: \"d\", read_only: true }",
+            "target Iscsi { iqn: \"i\", read_only: false }",
+            "image Rbd(RbdVolume { monitors: [\"a\", \"b\"], pool: \"p\", image: \"i\", read_only: false })",
+            "inline Csi(\"d\")",
+        ]
+    );
+    assert!(pod.spec.has_claims() && pod.spec.unsupported.is_empty());
 }
 
 #[test]
@@ -354,6 +379,14 @@ fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
         "targetPort",
         "hints",
         "forZones",
+        "persistentVolumeClaim",
+        "rbd",
+        "claimRef",
+        "csi",
+        "allowedTopologies",
+        "matchLabelExpressions",
+        "drivers",
+        "nodeTopology",
     ]);
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -393,6 +426,8 @@ proptest::proptest! {
             )*};
         }
         check!(PodWire, NodeWire, NamespaceWire, ServiceWire, EndpointsWire, EndpointSliceWire, LeaseWire);
+        check!(PersistentVolumeWire, PersistentVolumeClaimWire, StorageClassWire, CsiNodeWire, CsiDriverWire);
+        check!(CsiStorageCapacityWire, VolumeAttachmentWire);
         check!(ReplicationControllerWire, PriorityClassWire, ReplicaSetWire, NodeHeadroomWire, MemoryProfileWire);
         check!(ServiceSelectorWire, ReplicationControllerSelectorWire, ReplicaSetSelectorWire, StatefulSetSelectorWire);
     }

@@ -5,6 +5,7 @@
 //! generation that changes with whatever could change a verdict on it; that is what lets classes of pods keep columns.
 
 mod affinity;
+mod assume;
 mod budgets;
 mod images;
 mod lazy;
@@ -12,6 +13,7 @@ mod memory;
 mod node_info;
 mod pod_counts;
 mod ports;
+mod storage;
 mod topology;
 mod workloads;
 
@@ -20,16 +22,18 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use headroom_core::{
     Str, Timestamp,
-    object::{Namespace, Node, Pod},
+    object::{Namespace, Node, ObjectKey, Pod, VolumeKind},
 };
 
 pub use self::{
     affinity::AffinityGroup,
+    assume::{Assumable, AssumeCache},
     images::ImageIndex,
     memory::{MemoryIndex, NodeMemoryInfo},
     node_info::NodeInfo,
     pod_counts::{NamespaceSet, PodCounts, PodMatch, PodQuery},
     ports::{UsedPorts, ports_conflict},
+    storage::{Storage, StorageObject},
     topology::{Domains, Inclusion},
     workloads::Workloads,
 };
@@ -61,7 +65,17 @@ pub struct PodChange {
     pub moved_from: Option<Str>,
 }
 
-/// Nodes, pods on nodes, namespaces.
+/// The claims that a pod names, once per volume. Those of ephemeral volumes are the pod's own: nobody shares them.
+fn claims_of(info: &PodInfo) -> impl Iterator<Item = ObjectKey> + use<'_> {
+    info.pod.spec.volumes.iter().filter_map(|v| match &v.kind {
+        VolumeKind::PersistentVolumeClaim(name) => {
+            Some(ObjectKey { namespace: info.pod.meta.key.namespace.clone(), name: name.clone() })
+        }
+        _ => None,
+    })
+}
+
+/// Nodes, pods on nodes, namespaces, storage.
 #[derive(Debug, Default)]
 pub struct Cache {
     rows: Vec<NodeInfo>,
@@ -77,6 +91,10 @@ pub struct Cache {
     assumed: usize,
     namespaces: HashMap<Str, Arc<Namespace>>,
     budgets: budgets::Budgets,
+    /// Shared with the states of a cycle; nobody else holds it when it changes.
+    storage: Arc<Storage>,
+    /// How many volumes of pods on nodes use a claim.
+    claim_users: HashMap<ObjectKey, u32>,
     specs: SpecCache,
     /// Counts every time a slot came to stand for another node.
     slot_epoch: u64,
@@ -182,6 +200,9 @@ impl Cache {
     fn put(&mut self, info: PodInfo, slot: Slot, assumed: bool) {
         self.rows[slot as usize].add(info.clone());
         self.affinity.add(slot, &info);
+        for key in claims_of(&info) {
+            *self.claim_users.entry(key).or_default() += 1;
+        }
         self.memory_pod_added(slot, &info);
         self.assumed += usize::from(assumed);
         self.pods.insert(info.uid().clone(), CachedPod { info, slot, assumed });
@@ -192,6 +213,14 @@ impl Cache {
         let known = self.pods.remove(uid)?;
         self.rows[known.slot as usize].remove(uid);
         self.affinity.remove(known.slot, &known.info);
+        for key in claims_of(&known.info) {
+            if let Some(users) = self.claim_users.get_mut(&key) {
+                *users -= 1;
+                if *users == 0 {
+                    self.claim_users.remove(&key);
+                }
+            }
+        }
         self.memory_pod_removed(known.slot, uid);
         self.assumed -= usize::from(known.assumed);
         self.touch(known.slot);
@@ -300,6 +329,23 @@ impl Cache {
         self.images.nodes(name, &self.rows)
     }
 
+    /// Volumes, claims and what belongs to them.
+    #[must_use]
+    pub const fn storage(&self) -> &Arc<Storage> {
+        &self.storage
+    }
+
+    /// The same, to be changed.
+    pub fn storage_mut(&mut self) -> &mut Storage {
+        Arc::make_mut(&mut self.storage)
+    }
+
+    /// How many volumes of pods on nodes, assumed ones included, use a claim (`IsPVCUsedByPods`).
+    #[must_use]
+    pub fn claim_users(&self, claim: &ObjectKey) -> u32 {
+        self.claim_users.get(claim).copied().unwrap_or(0)
+    }
+
     /// The pod on a node with this UID.
     #[must_use]
     pub fn pod(&self, uid: &str) -> Option<&CachedPod> {
@@ -381,6 +427,7 @@ impl Cache {
         let mut fresh = Self {
             namespaces: self.namespaces.clone(),
             budgets: self.budgets.clone(),
+            storage: self.storage.clone(),
             now: self.now,
             // So that nobody takes a new generation for an old one.
             last_generation: self.last_generation,
@@ -424,6 +471,9 @@ impl Cache {
         let index = self.affinity.difference(&self.rows).or_else(|| self.images.difference(&self.rows));
         if index.is_some() {
             return index;
+        }
+        if self.claim_users != other.claim_users {
+            return Some(format!("claims: {:?} here, {:?} there", self.claim_users, other.claim_users));
         }
         for (name, slot) in &self.by_name {
             let mine = &self.rows[*slot as usize];

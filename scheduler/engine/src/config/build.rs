@@ -11,14 +11,7 @@ use crate::{
 };
 
 /// Plugins of upstream that do not exist here yet. They are told apart from typing errors.
-const NOT_YET: [&str; 6] = [
-    "VolumeRestrictions",
-    "NodeVolumeLimits",
-    "VolumeBinding",
-    "VolumeZone",
-    "GangScheduling",
-    "DeferredPodScheduling",
-];
+const NOT_YET: [&str; 2] = ["GangScheduling", "DeferredPodScheduling"];
 
 /// The plugin whose index of the cluster's memory all profiles share.
 const MEMORY: &str = "MemoryHeadroom";

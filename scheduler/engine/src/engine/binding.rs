@@ -189,13 +189,19 @@ impl Engine {
                 continue;
             }
             let plugin = &mut profile.plugins[i];
-            let mut cx = BindCx { now, outcome: outcome.take(), ops: Vec::new() };
+            let mut cx =
+                BindCx { now, cache: &self.cache, claims: Vec::new(), outcome: outcome.take(), ops: Vec::new() };
             let step = if point == Point::PreBind {
                 plugin.pre_bind(&mut cx, &binding.info, &binding.node)
             } else {
                 plugin.bind(&mut cx, &binding.info, &binding.node)
             };
-            let (name, ops) = (plugin.name(), cx.ops);
+            let (name, ops, claims) = (plugin.name(), cx.ops, cx.claims);
+            for claim in claims {
+                let waiters = self.claim_waits.entry(claim).or_default();
+                waiters.retain(|pod| self.bindings.contains_key(pod));
+                waiters.insert(uid.clone());
+            }
             for op in ops {
                 let binds = matches!(op, Op::Bind { .. });
                 let id = self.emit(op, Some(Owner::Binding(uid.clone())), out);
@@ -223,14 +229,25 @@ impl Engine {
                     let message = format!("running {} plugin {name:?}: {}", point.as_str(), status.message());
                     // The pod has changed under us, or we no longer lead: the watch will tell, and what we would write
                     // could contradict it.
-                    let quiet = matches!(
-                        binding.last_error,
-                        Some(WriteError::Conflict(_) | WriteError::NotFound(_) | WriteError::NotLeader)
-                    );
+                    let quiet = match binding.last_error {
+                        Some(WriteError::NotLeader) => true,
+                        // What PreBind writes are other objects.
+                        Some(WriteError::Conflict(_) | WriteError::NotFound(_)) => point == Point::Bind,
+                        _ => false,
+                    };
                     let fault = Fault { quiet, ..Fault::error(message) };
                     self.fail_binding(binding, fault, now, out);
                     return;
                 }
+            }
+        }
+    }
+
+    /// A claim, or the volume that is bound to it, changed: PreBind of the pods that wait for it goes on.
+    pub(super) fn wake_claim_waiters(&mut self, claim: &str, now: Now, out: &mut Vec<Intent>) {
+        for uid in self.claim_waits.remove(claim).into_iter().flatten() {
+            if self.bindings.get(&uid).is_some_and(|b| matches!(b.stage, Stage::PreBind(_))) {
+                self.advance(&uid, None, now, out);
             }
         }
     }
@@ -275,7 +292,7 @@ impl Engine {
     pub(super) fn fail_binding(&mut self, binding: Binding, fault: Fault, now: Now, out: &mut Vec<Intent>) {
         let uid = binding.info.uid().clone();
         self.bindings.remove(&uid);
-        self.take_back(&binding.info, binding.attempt.profile, &binding.node);
+        self.take_back(&binding.info, binding.attempt.profile, &binding.node, now);
         self.counters.binding_failures += 1;
         let profile = self.profiles.all.get(binding.attempt.profile).map(|p| p.name.clone()).unwrap_or_default();
         self.report(Report::BindingFailed {
@@ -299,9 +316,15 @@ impl Engine {
         let uid = info.uid().clone();
         match self.take_binding(&uid) {
             Some(Binding { node: ours, stage: Stage::Bound { .. }, .. }) if ours == *node => {}
-            Some(binding) if binding.node == *node => self.tell_bound(&binding, now, out),
+            Some(binding) if binding.node == *node => {
+                // Bound past us while PreBind was at work: what it had reserved is not going to be written.
+                if matches!(binding.stage, Stage::Permit(_) | Stage::PreBind(_)) {
+                    self.unreserve(&binding.info, binding.attempt.profile, &binding.node, now);
+                }
+                self.tell_bound(&binding, now, out);
+            }
             Some(binding) => {
-                self.take_back(&binding.info, binding.attempt.profile, &binding.node);
+                self.take_back(&binding.info, binding.attempt.profile, &binding.node, now);
                 self.foreign_binding(info, node, Some(binding.node), now);
             }
             None if self.queue.get(&uid).is_some() => self.foreign_binding(info, node, None, now),
@@ -310,11 +333,11 @@ impl Engine {
     }
 
     /// The pod is gone: nothing is left to bind.
-    pub(super) fn drop_binding(&mut self, uid: &str, _now: Now, _out: &mut Vec<Intent>) {
+    pub(super) fn drop_binding(&mut self, uid: &str, now: Now, _out: &mut Vec<Intent>) {
         if let Some(binding) = self.take_binding(uid)
             && !matches!(binding.stage, Stage::Bound { .. })
         {
-            self.take_back(&binding.info, binding.attempt.profile, &binding.node);
+            self.take_back(&binding.info, binding.attempt.profile, &binding.node, now);
         }
     }
 

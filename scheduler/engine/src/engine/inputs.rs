@@ -5,11 +5,12 @@ use std::sync::Arc;
 use headroom_core::{
     Now, Str,
     intent::Intent,
-    object::{Namespace, Node, Pod},
+    object::{Kind, Namespace, Node, ObjectKey, Pod},
 };
 
 use super::{Engine, Mode, Report, queue_and_cx};
 use crate::{
+    cache::StorageObject,
     framework::{
         Actions, Change, ClusterEvent, EventResource, PodInfo,
         events::{node_update_actions, pod_update_actions},
@@ -165,6 +166,42 @@ impl Engine {
     pub(super) fn namespace_deleted(&mut self, name: &str, now: Now) {
         if self.cache.remove_namespace(name).is_some() {
             self.happened(EventResource::Namespace, Actions::DELETE, &Change::Namespace { new: None }, now);
+        }
+    }
+
+    pub(super) fn storage_applied(&mut self, object: StorageObject, now: Now, out: &mut Vec<Intent>) {
+        let old = self.cache.storage_mut().set(object.clone());
+        // A list that is repeated shows what is known already.
+        let version = object.meta().resource_version;
+        if old.as_ref().is_some_and(|o| version != 0 && o.meta().resource_version >= version) {
+            return;
+        }
+        let action = if old.is_some() { Actions::UPDATE_OTHER } else { Actions::ADD };
+        let resource = object.resource();
+        self.storage_changed(resource, action, Change::Storage { old, new: Some(object) }, now, out);
+    }
+
+    pub(super) fn storage_deleted(&mut self, kind: Kind, key: &ObjectKey, now: Now, out: &mut Vec<Intent>) {
+        if let Some(old) = self.cache.storage_mut().remove(kind, key) {
+            let resource = old.resource();
+            let change = Change::Storage { old: Some(old), new: None };
+            self.storage_changed(resource, Actions::DELETE, change, now, out);
+        }
+    }
+
+    fn storage_changed(
+        &mut self,
+        resource: EventResource,
+        action: Actions,
+        change: Change,
+        now: Now,
+        out: &mut Vec<Intent>,
+    ) {
+        self.happened(resource, action, &change, now);
+        if let Change::Storage { old, new } = &change {
+            for uid in [old, new].into_iter().flatten().filter_map(StorageObject::claim_uid) {
+                self.wake_claim_waiters(uid, now, out);
+            }
         }
     }
 

@@ -27,7 +27,9 @@ use hashbrown::{HashMap, HashSet};
 use headroom_core::{
     Mono, Now, Str,
     intent::{Intent, IntentId, Op, Outcome},
-    object::{Namespace, Node, NodeHeadroom, ObjectKey, Pod, PodDisruptionBudget, WorkloadKind, WorkloadSelector},
+    object::{
+        Kind, Namespace, Node, NodeHeadroom, ObjectKey, Pod, PodDisruptionBudget, WorkloadKind, WorkloadSelector,
+    },
 };
 
 use self::{binding::Binding, shadow::Shadow};
@@ -40,7 +42,7 @@ pub use self::{
     stats::{EngineStats, MAX_REPORTS},
 };
 use crate::{
-    cache::Cache,
+    cache::{Cache, StorageObject},
     config::{ConfigError, Configuration},
     cycle::{Classes, Nominated, TieBreaker},
     framework::{Probe, Profiles, Registry},
@@ -107,6 +109,15 @@ pub enum Input {
         /// Its name.
         key: ObjectKey,
     },
+    /// A volume, a claim or what belongs to them came or changed.
+    StorageApplied(StorageObject),
+    /// Such an object went.
+    StorageDeleted {
+        /// Its kind.
+        kind: Kind,
+        /// Its namespace and name.
+        key: ObjectKey,
+    },
     /// What became of an intent.
     Outcome(Outcome),
     /// Time passed.
@@ -141,6 +152,8 @@ pub struct Engine {
     /// Preemptions that are being carried out.
     preemptions: BTreeMap<u64, preempt::Running>,
     last_preemption: u64,
+    /// Pods whose PreBind waits for a claim, by the claim's UID.
+    claim_waits: HashMap<Str, HashSet<Str>>,
     last_intent: u64,
     shadow: Shadow,
     /// Pods that made the engine panic, by UID.
@@ -180,6 +193,7 @@ impl Engine {
             owners: HashMap::new(),
             preemptions: BTreeMap::new(),
             last_preemption: 0,
+            claim_waits: HashMap::new(),
             last_intent: 0,
             shadow: Shadow::default(),
             quarantined: HashSet::new(),
@@ -244,6 +258,8 @@ impl Engine {
             Input::SampleDeleted { name } => self.cache.remove_headroom(&name),
             Input::BudgetApplied(budget) => self.cache.set_budget(budget),
             Input::BudgetDeleted { key } => self.cache.remove_budget(&key),
+            Input::StorageApplied(object) => self.storage_applied(object, now, out),
+            Input::StorageDeleted { kind, key } => self.storage_deleted(kind, &key, now, out),
             Input::Outcome(outcome) => self.outcome(&outcome, now, out),
             Input::Tick => self.tick(now, out),
         }

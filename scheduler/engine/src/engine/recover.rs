@@ -3,6 +3,7 @@
 use headroom_core::{Now, Str, intent::Intent, object::ObjectKey};
 
 use super::{Engine, failure::Fault, inputs::MAX_QUARANTINED, queue_and_cx};
+use crate::framework::PodInfo;
 
 impl Engine {
     /// To be called by the shell after it caught a panic of [`Engine::schedule_one`] or [`Engine::handle`].
@@ -17,14 +18,18 @@ impl Engine {
         self.classes = Default::default();
         self.abandon_preemptions();
         // Assumed pods without a binding were left by the cycle that panicked.
-        let lost: Vec<Str> = self
+        let lost: Vec<(PodInfo, Str)> = self
             .cache
             .pods()
             .filter(|p| p.assumed && !self.bindings.contains_key(p.info.uid()))
-            .map(|p| p.info.uid().clone())
+            .map(|p| (p.info.clone(), self.cache.any_row(p.slot).map(|row| row.name.clone()).unwrap_or_default()))
             .collect();
-        for uid in lost {
-            self.cache.forget(&uid);
+        for (info, node) in lost {
+            // What it had reserved is kept by its profile's plugins alone; for the others it means nothing.
+            for profile in 0..self.profiles.all.len() {
+                self.unreserve(&info, profile, &node, now);
+            }
+            self.cache.forget(info.uid());
         }
         let entries = self.queue.drain();
         let bound: Vec<bool> = entries.iter().map(|e| self.is_binding(e.info.uid())).collect();

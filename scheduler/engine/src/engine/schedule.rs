@@ -10,7 +10,7 @@ use super::{Decision, DecisionResult, Engine, Mode, binding::Attempt, failure::F
 use crate::{
     cycle::{self, AfterFilter, Choice, Failure, PostFiltered, Verdict},
     fit_error::{FitError, NO_NODES},
-    framework::{Code, Permit, PluginSet, PodInfo, Point, Probe, Rejection, Status, View},
+    framework::{Code, Permit, PluginSet, PodInfo, Point, Probe, Rejection, ReserveCx, Status, View},
     plugins::default_preemption,
 };
 
@@ -188,7 +188,8 @@ impl Engine {
         if let Some(profile) = self.profiles.all.get_mut(profile_at) {
             probe.enter(Point::Reserve);
             for i in profile.at(Point::Reserve).to_vec() {
-                let status = profile.plugins[i].reserve(info, &node);
+                let mut cx = ReserveCx { now, cache: &mut self.cache };
+                let status = profile.plugins[i].reserve(&mut cx, info, &node);
                 if !status.is_success() {
                     refused = Some(Rejection {
                         plugin: profile.ids[i],
@@ -220,7 +221,7 @@ impl Engine {
             }
         }
         if let Some(rejection) = refused {
-            self.take_back(info, profile_at, &node);
+            self.take_back(info, profile_at, &node, now);
             let fault = rejected_at(&rejection);
             return self.fail(&uid, fault, now, out);
         }
@@ -241,13 +242,19 @@ impl Engine {
     }
 
     /// Unreserve in reverse order, and forget.
-    pub(super) fn take_back(&mut self, info: &PodInfo, profile: usize, node: &Str) {
+    pub(super) fn take_back(&mut self, info: &PodInfo, profile: usize, node: &Str, now: Now) {
+        self.unreserve(info, profile, node, now);
+        self.cache.forget(info.uid());
+    }
+
+    /// Unreserve in reverse order.
+    pub(super) fn unreserve(&mut self, info: &PodInfo, profile: usize, node: &Str, now: Now) {
         if let Some(profile) = self.profiles.all.get_mut(profile) {
             for i in profile.at(Point::Reserve).to_vec().into_iter().rev() {
-                profile.plugins[i].unreserve(info, node);
+                let mut cx = ReserveCx { now, cache: &mut self.cache };
+                profile.plugins[i].unreserve(&mut cx, info, node);
             }
         }
-        self.cache.forget(info.uid());
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
 
 mod binding;
 mod properties;
+mod volumes;
 
 fn one_node() -> Simulator {
     let mut s = Simulator::new(Mode::Primary);

@@ -11,8 +11,8 @@ use headroom_core::Str;
 use super::{
     events::{Change, Hint, Interest},
     plugin::{
-        BindCx, MAX_NODE_SCORE, Permit, Plugin, Points, PreFilter, PreFlight, PreScore, QueueItem, Reads, Signature,
-        Step, TieKey, View,
+        BindCx, MAX_NODE_SCORE, Permit, Plugin, Points, PreFilter, PreFlight, PreScore, QueueItem, Reads, ReserveCx,
+        Signature, Step, TieKey, View,
     },
     pod_info::PodInfo,
     post_filter::{PostFilter, PostFilterCx},
@@ -192,9 +192,9 @@ pub trait DynPlugin: Send {
     /// See [`Plugin::tie_key`].
     fn tie_key(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> TieKey;
     /// See [`Plugin::reserve`].
-    fn reserve(&mut self, pod: &PodInfo, node: &Str) -> Status;
+    fn reserve(&mut self, cx: &mut ReserveCx<'_>, pod: &PodInfo, node: &Str) -> Status;
     /// See [`Plugin::unreserve`].
-    fn unreserve(&mut self, pod: &PodInfo, node: &Str);
+    fn unreserve(&mut self, cx: &mut ReserveCx<'_>, pod: &PodInfo, node: &Str);
     /// See [`Plugin::permit`].
     fn permit(&mut self, pod: &PodInfo, node: &Str) -> Permit;
     /// See [`Plugin::pre_bind_pre_flight`].
@@ -391,11 +391,11 @@ impl<P: Plugin> DynPlugin for Erased<P> {
     fn tie_key(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> TieKey {
         state.get().map_or_else(TieKey::default, |state| self.0.tie_key(state, pod, node))
     }
-    fn reserve(&mut self, pod: &PodInfo, node: &Str) -> Status {
-        self.0.reserve(pod, node)
+    fn reserve(&mut self, cx: &mut ReserveCx<'_>, pod: &PodInfo, node: &Str) -> Status {
+        self.0.reserve(cx, pod, node)
     }
-    fn unreserve(&mut self, pod: &PodInfo, node: &Str) {
-        self.0.unreserve(pod, node);
+    fn unreserve(&mut self, cx: &mut ReserveCx<'_>, pod: &PodInfo, node: &Str) {
+        self.0.unreserve(cx, pod, node);
     }
     fn permit(&mut self, pod: &PodInfo, node: &Str) -> Permit {
         self.0.permit(pod, node)

@@ -9,6 +9,7 @@ use headroom_core::{
 };
 
 use super::pod_info::PodInfo;
+use crate::cache::StorageObject;
 
 /// The kind of object that an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +26,20 @@ pub enum EventResource {
     Namespace,
     /// What is known of a node's memory: its NodeHeadroom, or what ages with time.
     NodeHeadroom,
+    /// PersistentVolumes.
+    PersistentVolume,
+    /// PersistentVolumeClaims.
+    PersistentVolumeClaim,
+    /// StorageClasses.
+    StorageClass,
+    /// CSINodes.
+    CsiNode,
+    /// CSIDrivers.
+    CsiDriver,
+    /// CSIStorageCapacities.
+    CsiStorageCapacity,
+    /// VolumeAttachments.
+    VolumeAttachment,
     /// Everything: moves every pod.
     Any,
 }
@@ -38,6 +53,13 @@ impl EventResource {
             Self::Node => "Node",
             Self::Namespace => "Namespace",
             Self::NodeHeadroom => "NodeHeadroom",
+            Self::PersistentVolume => "PersistentVolume",
+            Self::PersistentVolumeClaim => "PersistentVolumeClaim",
+            Self::StorageClass => "storage.k8s.io/StorageClass",
+            Self::CsiNode => "storage.k8s.io/CSINode",
+            Self::CsiDriver => "storage.k8s.io/CSIDriver",
+            Self::CsiStorageCapacity => "storage.k8s.io/CSIStorageCapacity",
+            Self::VolumeAttachment => "storage.k8s.io/VolumeAttachment",
             Self::Any => "*",
         }
     }
@@ -209,6 +231,13 @@ pub enum Change {
     NodeHeadroom {
         /// The node.
         node: Str,
+    },
+    /// A volume, a claim or what belongs to them.
+    Storage {
+        /// Before; absent when it is new.
+        old: Option<StorageObject>,
+        /// After; absent when it is gone.
+        new: Option<StorageObject>,
     },
     /// No object in particular.
     None,

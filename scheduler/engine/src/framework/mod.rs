@@ -17,7 +17,7 @@ pub use self::{
     events::{Actions, Change, ClusterEvent, EventResource, Hint, Interest},
     plugin::{
         BindCx, MAX_NODE_SCORE, Permit, Plugin, Point, Points, PreFilter, PreFlight, PreScore, QueueItem, Reads,
-        Signature, Step, TieKey, View, default_normalize,
+        ReserveCx, Signature, Step, TieKey, View, default_normalize,
     },
     plugin_set::{MAX_PLUGINS, PluginId, PluginNames, PluginSet},
     pod_info::{HostPort, PodInfo, SpecCache, SpecInfo, SpecMemory},

@@ -260,17 +260,48 @@ pub enum Step {
     Done(Status),
 }
 
+/// What Reserve and Unreserve work with.
+#[derive(Debug)]
+pub struct ReserveCx<'a> {
+    /// The time.
+    pub now: Now,
+    pub(crate) cache: &'a mut Cache,
+}
+
+impl ReserveCx<'_> {
+    /// The cluster, the pod counted on its node.
+    #[must_use]
+    pub const fn view(&self) -> View<'_> {
+        View::new(self.cache, self.now)
+    }
+}
+
 /// What PreBind and Bind plugins work with.
 #[derive(Debug)]
 pub struct BindCx<'a> {
     /// The time.
     pub now: Now,
+    pub(crate) cache: &'a Cache,
+    /// UIDs of claims at whose changes the plugin wants to be called again.
+    pub(crate) claims: Vec<Str>,
     /// The outcome that this call is about; absent in the first call and when a deadline has passed.
     pub outcome: Option<&'a Outcome>,
     pub(crate) ops: Vec<Op>,
 }
 
 impl BindCx<'_> {
+    /// The cluster.
+    #[must_use]
+    pub const fn view(&self) -> View<'_> {
+        View::new(self.cache, self.now)
+    }
+
+    /// Asks to be called again when the claim with this UID, or the volume that is bound to it, changes. It holds until
+    /// the next call.
+    pub fn wake_on_claim(&mut self, uid: &Str) {
+        self.claims.push(uid.clone());
+    }
+
     /// Asks for an operation; its outcome comes back in a later call.
     pub fn emit(&mut self, op: Op) {
         self.ops.push(op);
@@ -393,11 +424,11 @@ pub trait Plugin: Send + 'static {
         TieKey::default()
     }
     /// Reserve: the pod was assumed on the node.
-    fn reserve(&mut self, _pod: &PodInfo, _node: &Str) -> Status {
+    fn reserve(&mut self, _cx: &mut ReserveCx<'_>, _pod: &PodInfo, _node: &Str) -> Status {
         Status::SUCCESS
     }
     /// Unreserve: it was not after all. Must be idempotent.
-    fn unreserve(&mut self, _pod: &PodInfo, _node: &Str) {}
+    fn unreserve(&mut self, _cx: &mut ReserveCx<'_>, _pod: &PodInfo, _node: &Str) {}
     /// Permit.
     fn permit(&mut self, _pod: &PodInfo, _node: &Str) -> Permit {
         Permit::Allow

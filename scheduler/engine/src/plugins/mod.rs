@@ -1,5 +1,6 @@
 //! The in-tree plugins, one folder each, and their order.
 
+mod claims;
 pub mod default_binder;
 pub mod default_preemption;
 mod domain_counts;
@@ -14,11 +15,15 @@ pub mod node_ports;
 pub mod node_resources_balanced_allocation;
 pub mod node_resources_fit;
 pub mod node_unschedulable;
+pub mod node_volume_limits;
 pub mod pod_topology_spread;
 pub mod priority_sort;
 pub mod scheduling_gates;
 pub mod taint_toleration;
 pub mod unsupported;
+pub mod volume_binding;
+pub mod volume_restrictions;
+pub mod volume_zone;
 
 #[cfg(test)]
 mod between_pods;
@@ -36,6 +41,10 @@ pub(crate) fn register(r: &mut Registry) {
     r.with_args("NodeAffinity", 2, node_affinity::NodeAffinity::from_args);
     r.plain("NodePorts", 0, || node_ports::NodePorts);
     r.with_args("NodeResourcesFit", 1, node_resources_fit::NodeResourcesFit::from_args);
+    r.plain("VolumeRestrictions", 0, || volume_restrictions::VolumeRestrictions);
+    r.plain("NodeVolumeLimits", 0, || node_volume_limits::NodeVolumeLimits);
+    r.with_args("VolumeBinding", 0, volume_binding::VolumeBinding::from_args);
+    r.plain("VolumeZone", 0, || volume_zone::VolumeZone);
     r.with_args("PodTopologySpread", 2, pod_topology_spread::PodTopologySpread::from_args);
     r.with_args("InterPodAffinity", 2, inter_pod_affinity::InterPodAffinity::from_args);
     r.with_args("DynamicResources", 2, dynamic_resources::DynamicResources::from_args);
