@@ -225,8 +225,8 @@ kind: List
 items:
 - {apiVersion: v1, kind: Node, metadata: {name: a, creationTimestamp: '2026-11-22T10:00:00Z'}, status: {allocatable: {cpu: '1', memory: 1Gi, pods: '10'}}}
 - {apiVersion: v1, kind: Node, metadata: {name: b}, spec: {unschedulable: true}, status: {allocatable: {cpu: '1', memory: 4Gi, pods: '10'}}}
-- {apiVersion: v1, kind: Pod, metadata: {name: x}, spec: {nodeName: a, containers: [{name: c, resources: {requests: {memory: 1000Mi}}}]}}
-- {apiVersion: v1, kind: Pod, metadata: {name: y}, spec: {containers: [{name: c, resources: {requests: {memory: 100Mi}}}]}}
+- {apiVersion: v1, kind: Pod, metadata: {name: placed}, spec: {nodeName: a, containers: [{name: c, resources: {requests: {memory: 1000Mi}}}]}}
+- {apiVersion: v1, kind: Pod, metadata: {name: waiting}, spec: {containers: [{name: c, resources: {requests: {memory: 100Mi}}}]}}
 - {apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: s}}
 - {apiVersion: v1, kind: Secret, metadata: {name: s}}
 - {apiVersion: v1, kind: Node, metadata: {name: broken}, status: {allocatable: {cpu: '1', memory: lots}}}
@@ -244,14 +244,14 @@ items:
         assert!(s.notes.iter().any(|n| n == "1 of kind Secret skipped: nothing here reads them"), "{:?}", s.notes);
         assert!(s.notes.iter().any(|n| n == "1 of kind Service skipped: nothing here reads them"), "{:?}", s.notes);
         assert!(s.notes.iter().any(|n| n.starts_with("skipped: Node broken: ")), "{:?}", s.notes);
-        let y = explain(&s, "y").unwrap();
-        assert_eq!(y.result.node, None);
+        let waiting = explain(&s, "waiting").unwrap();
+        assert_eq!(waiting.result.node, None);
         let expected = "0/2 nodes are available: 1 Insufficient memory, 1 node(s) were unschedulable.";
-        assert!(y.result.message.starts_with(expected), "{}", y.result.message);
+        assert!(waiting.result.message.starts_with(expected), "{}", waiting.result.message);
         // As if it were pending on the rest of the cluster.
-        let x = explain(&s, "x").unwrap();
-        assert_eq!((x.result.node.as_deref(), x.pod.node_name.as_deref()), (Some("a"), Some("a")));
-        assert!(explain(&s, "z").is_none());
+        let placed = explain(&s, "placed").unwrap();
+        assert_eq!((placed.result.node.as_deref(), placed.pod.node_name.as_deref()), (Some("a"), Some("a")));
+        assert!(explain(&s, "absent").is_none());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -74,7 +74,7 @@ async fn main() -> ExitCode {
     })
 }
 
-async fn record(cases: u64, first_seed: u64, output: &PathBuf) -> anyhow::Result<ExitCode> {
+async fn record(cases: u64, first_seed: u64, output: &Path) -> anyhow::Result<ExitCode> {
     let mut stock = Stock::start().await?;
     let mut corpus = Corpus { header: stock.header(), cases: Vec::new() };
     let replayer = Replayer::new(&corpus.header, Registry::in_tree)?;
@@ -108,7 +108,7 @@ async fn record(cases: u64, first_seed: u64, output: &PathBuf) -> anyhow::Result
     Ok(tally.exit())
 }
 
-fn check(corpus: &PathBuf, verbose: bool) -> anyhow::Result<ExitCode> {
+fn check(corpus: &Path, verbose: bool) -> anyhow::Result<ExitCode> {
     let corpus = Corpus::read(corpus)?;
     let replayer = Replayer::new(&corpus.header, Registry::in_tree)?;
     let mut tally = Tally::default();
@@ -119,7 +119,7 @@ fn check(corpus: &PathBuf, verbose: bool) -> anyhow::Result<ExitCode> {
     Ok(tally.exit())
 }
 
-async fn shrink_one(seed: u64, corpus: &PathBuf) -> anyhow::Result<ExitCode> {
+async fn shrink_one(seed: u64, corpus: &Path) -> anyhow::Result<ExitCode> {
     let recorded = Corpus::read(corpus).ok().and_then(|c| c.cases.into_iter().find(|case| case.seed == seed));
     let start = recorded.map_or_else(|| generate::cluster(seed), |case| shrink::cluster_of(&case));
     let mut stock = Stock::start().await?;

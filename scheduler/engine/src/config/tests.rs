@@ -336,8 +336,7 @@ profiles:
     assert_eq!(again.to_value(&registry), value, "reading it back changes nothing");
     let points = |c: &Configuration| {
         let profiles = c.build(&registry).unwrap();
-        let lists = Point::ALL.map(|p| profiles.all()[0].plugins_at(p).collect::<Vec<_>>());
-        lists
+        Point::ALL.map(|p| profiles.all()[0].plugins_at(p).collect::<Vec<_>>())
     };
     assert_eq!(points(&again), points(&first));
 }
