@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use headroom_core::{
     Mono, Now, Timestamp,
-    object::{ObjectKey, Pod},
+    object::{ObjectKey, Pod, WorkloadSelector},
 };
-use headroom_engine::{ConfigError, Configuration, Engine, Input, Mode, Registry, engine::PodExplanation};
+use headroom_engine::{
+    ConfigError, Configuration, Engine, Input, Mode, Registry, cache::StorageObject, engine::PodExplanation,
+};
 use headroom_runtime::wire::{self, AnyRow, Interners, time::parse_rfc3339};
 use serde_json::Value;
 
@@ -33,6 +35,8 @@ impl std::error::Error for NotASnapshot {}
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     rows: Vec<AnyRow>,
+    /// Of Services and of what owns pods.
+    selectors: Vec<Arc<WorkloadSelector>>,
     newest_sample: Option<Timestamp>,
     newest: Option<Timestamp>,
     /// What was skipped, in sentences for people.
@@ -105,8 +109,13 @@ impl Snapshot {
         }
         self.newest = self.newest.max(newest(&object, MAX_DEPTH));
         fill_identity(&kind, &mut object);
+        // Default topology spreading reads the selectors of some kinds, and nothing else of them.
+        let selector = wire::selector_from_json(&kind, object.clone(), interners).unwrap_or_default();
+        let selects = selector.is_some();
+        self.selectors.extend(selector.map(Arc::new));
         match wire::from_json(&kind, object, interners) {
             Ok(Some(row)) => self.rows.push(row),
+            Ok(None) if selects => {}
             Ok(None) => *unread.entry(kind).or_default() += 1,
             Err(error) => self.notes.push(format!("skipped: {error}")),
         }
@@ -144,6 +153,12 @@ impl Snapshot {
                     ignored.clear();
                 }
             }
+            if !pods {
+                for selector in &self.selectors {
+                    engine.handle(Input::SelectorApplied(selector.clone()), now, &mut ignored);
+                    ignored.clear();
+                }
+            }
         }
         engine.handle(Input::Tick, now, &mut ignored);
         Ok(engine)
@@ -178,9 +193,34 @@ fn input(row: &AnyRow) -> Option<Input> {
         AnyRow::Node(row) => Some(Input::NodeApplied(row.clone())),
         AnyRow::Namespace(row) => Some(Input::NamespaceApplied(row.clone())),
         AnyRow::NodeHeadroom(row) => Some(Input::SampleApplied(row.clone())),
+        AnyRow::PodDisruptionBudget(row) => Some(Input::BudgetApplied(row.clone())),
+        AnyRow::PersistentVolume(row) => storage(StorageObject::Volume(row.clone())),
+        AnyRow::PersistentVolumeClaim(row) => storage(StorageObject::Claim(row.clone())),
+        AnyRow::StorageClass(row) => storage(StorageObject::Class(row.clone())),
+        AnyRow::CsiNode(row) => storage(StorageObject::CsiNode(row.clone())),
+        AnyRow::CsiDriver(row) => storage(StorageObject::CsiDriver(row.clone())),
+        AnyRow::CsiStorageCapacity(row) => storage(StorageObject::Capacity(row.clone())),
+        AnyRow::VolumeAttachment(row) => storage(StorageObject::Attachment(row.clone())),
         _ => None,
     }
 }
+
+#[expect(clippy::unnecessary_wraps, reason = "as all inputs of the table above")]
+const fn storage(object: StorageObject) -> Option<Input> {
+    Some(Input::StorageApplied(object))
+}
+
+/// Kinds with a namespace that people write without one.
+const NAMESPACED: [&str; 8] = [
+    "Pod",
+    "PersistentVolumeClaim",
+    "PodDisruptionBudget",
+    "Service",
+    "ReplicationController",
+    "ReplicaSet",
+    "StatefulSet",
+    "CSIStorageCapacity",
+];
 
 /// Objects that were written by hand have neither UIDs nor, some of them, a namespace.
 fn fill_identity(kind: &str, object: &mut Value) {
@@ -188,7 +228,7 @@ fn fill_identity(kind: &str, object: &mut Value) {
     let text = |metadata: &serde_json::Map<String, Value>, field: &str| {
         metadata.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    if kind == "Pod" && text(metadata, "namespace").is_empty() {
+    if NAMESPACED.contains(&kind) && text(metadata, "namespace").is_empty() {
         metadata.insert("namespace".to_owned(), "default".into());
     }
     if text(metadata, "uid").is_empty() {

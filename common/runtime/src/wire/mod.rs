@@ -379,12 +379,19 @@ pub fn selector_from_json(
     object: serde_json::Value,
     interners: &mut Interners,
 ) -> Result<Option<object::WorkloadSelector>, ConvertError> {
-    match kind {
-        "Service" => decode::<ServiceSelectorWire>(object, interners).map(Some),
-        "ReplicationController" => decode::<ReplicationControllerSelectorWire>(object, interners).map(Some),
-        "ReplicaSet" => decode::<ReplicaSetSelectorWire>(object, interners).map(Some),
-        "StatefulSet" => decode::<StatefulSetSelectorWire>(object, interners).map(Some),
-        _ => Ok(None),
+    macro_rules! selectors {
+        ($($kind:literal => $wire:ident,)*) => {
+            match kind {
+                $($kind if same_group::<$wire>(&object) => decode::<$wire>(object, interners).map(Some),)*
+                _ => Ok(None),
+            }
+        };
+    }
+    selectors! {
+        "Service" => ServiceSelectorWire,
+        "ReplicationController" => ReplicationControllerSelectorWire,
+        "ReplicaSet" => ReplicaSetSelectorWire,
+        "StatefulSet" => StatefulSetSelectorWire,
     }
 }
 

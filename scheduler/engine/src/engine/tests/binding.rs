@@ -8,7 +8,7 @@ use std::{
 use headroom_core::testing::{node, pod};
 
 use super::*;
-use crate::framework::{BindCx, PreFlight, Status, Step};
+use crate::framework::{BindCx, PreFlight, ReserveCx, Status, Step};
 
 type Calls = Arc<Mutex<Vec<String>>>;
 
@@ -47,11 +47,11 @@ impl Plugin for Scribe {
     fn points(&self) -> Points {
         Points::of(&[Point::Reserve, Point::Permit, Point::PreBind, Point::PostBind])
     }
-    fn reserve(&mut self, _: &PodInfo, _: &Str) -> Status {
+    fn reserve(&mut self, _: &mut ReserveCx<'_>, _: &PodInfo, _: &Str) -> Status {
         self.wrote("reserve");
         self.script.reserve.clone().unwrap_or(Status::SUCCESS)
     }
-    fn unreserve(&mut self, _: &PodInfo, _: &Str) {
+    fn unreserve(&mut self, _: &mut ReserveCx<'_>, _: &PodInfo, _: &Str) {
         self.wrote("unreserve");
     }
     fn permit(&mut self, _: &PodInfo, _: &Str) -> Permit {
