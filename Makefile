@@ -26,11 +26,11 @@ HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-core clean-cache
+.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-core differential-record clean-cache
 
 help: ## List the targets
 	@printf 'Headroom: a scheduler and controller manager for small Kubernetes clusters\n\n'
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nBuilt parts are kept in %s\n' "$(HEADROOM_CACHE)"
 
 build: ## Build all binaries (optimised, without LTO)
@@ -77,6 +77,9 @@ bench: build dist control-plane ## Measure ours beside stock on the same API ser
 
 bench-core: ## Time the engine's decisions in process
 	$(CARGO) bench -p headroom-engine
+
+differential-record: build control-plane ## Record what stock decides on generated clusters, and compare
+	@$(BIN)/differential-record record $(DIFFERENTIAL_FLAGS)
 
 clean-cache: ## Remove everything that was built outside the work tree
 	rm -rf "$(HEADROOM_CACHE)"

@@ -2,18 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use headroom_api::NodeHeadroom;
-use kube::{
-    Api, Client, Config, ResourceExt,
-    api::ListParams,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::Value;
 
-/// Exit status when the named object does not exist.
-const NO_SUCH_OBJECT: u8 = 3;
+use crate::{NO_SUCH_OBJECT, cluster::Connection};
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,16 +24,12 @@ pub(crate) struct Options {
     /// How to print
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
-    /// Context of the kubeconfig
-    #[arg(long)]
-    context: Option<String>,
-    /// Kubeconfig file
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let api: Api<NodeHeadroom> = Api::all(client(options).await?);
+    let api: Api<NodeHeadroom> = Api::all(options.connection.client().await?.0);
     let found = match &options.node {
         None => api.list(&ListParams::default()).await.map_err(explain)?.items,
         Some(name) => match api.get_opt(name).await.map_err(explain)? {
@@ -56,20 +46,6 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Output::Table => print!("{}", table(&found)),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn client(options: &Options) -> anyhow::Result<Client> {
-    let chosen = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
-    let config = match &options.kubeconfig {
-        Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("--kubeconfig {}", path.display()))?;
-            Config::from_custom_kubeconfig(kubeconfig, &chosen).await?
-        }
-        None => Config::from_kubeconfig(&chosen)
-            .await
-            .context("no usable kubeconfig: give --kubeconfig FILE or set KUBECONFIG")?,
-    };
-    Ok(Client::try_from(config)?)
 }
 
 fn explain(error: kube::Error) -> anyhow::Error {

@@ -155,9 +155,7 @@ fn hopeless() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Ours and stock at the same time on the same objects, each with its copy of every pod. The stock scheduler runs
-/// without its PostFilter plugins (preemption, dynamic resources), which append sentences of their own: ours has no such
-/// plugins yet.
+/// Ours and stock at the same time on the same objects, each with its copy of every pod.
 #[tokio::test]
 async fn messages_are_the_stock_schedulers_letter_by_letter() {
     let cluster = control_plane(RbacSet::Primary).await;
@@ -165,16 +163,7 @@ async fn messages_are_the_stock_schedulers_letter_by_letter() {
     for (namespace, _) in sides {
         cluster.create_namespace(namespace).await.unwrap();
     }
-    let options = SchedulerOptions {
-        config: Some(
-            "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nclientConnection: \
-             {kubeconfig: '{kubeconfig}'}\nleaderElection: {leaderElect: false}\nprofiles:\n- schedulerName: \
-             default-scheduler\n  plugins: {postFilter: {disabled: [{name: '*'}]}}\n"
-                .to_owned(),
-        ),
-        ..SchedulerOptions::default()
-    };
-    let stock = cluster.start_stock_scheduler(&options).unwrap();
+    let stock = cluster.start_stock_scheduler(&SchedulerOptions::default()).unwrap();
     let ours = start_scheduler(&cluster, OUR_LEASE, &["--mode=secondary"]).await;
     cluster.wait_healthy(&stock, "/readyz", LONG).await.unwrap();
 
@@ -288,7 +277,9 @@ async fn what_waits_knows_why_and_is_placed_as_soon_as_it_fits() {
 
     // A pod goes.
     create(&pods, &pod("second", asking(json!({"cpu": "2"})))).await;
-    assert_eq!(waiting(&pods, "second", "cpu").await, "0/1 nodes are available: 1 Insufficient cpu.");
+    let why = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are \
+               available: 1 No preemption victims found for incoming pod.";
+    assert_eq!(waiting(&pods, "second", "cpu").await, why);
     delete(&pods, "first").await;
     assert_eq!(bound(&pods, "second").await, "n1");
 
@@ -327,7 +318,7 @@ async fn what_waits_knows_why_and_is_placed_as_soon_as_it_fits() {
     nodes.patch_status("n2", &PatchParams::default(), &grow).await.unwrap();
     assert_eq!(bound(&pods, "grown").await, "n2");
 
-    // What is not supported is told instead of being bound wrongly; what is only wished for is bound.
+    // What is not supported is told instead of being bound wrongly; what can be met is bound.
     let term = json!({"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"a": "b"}}});
     let spread = |when: &str| {
         json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
@@ -339,12 +330,6 @@ async fn what_waits_knows_why_and_is_placed_as_soon_as_it_fits() {
             json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}),
             "persistent volume claims",
         ),
-        (
-            "apart",
-            json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}),
-            "required inter-pod anti-affinity",
-        ),
-        ("spread", spread("DoNotSchedule"), "topology spread with DoNotSchedule"),
         ("device", json!({"resourceClaims": [{"name": "r", "resourceClaimName": "r"}]}), "dynamic resource allocation"),
     ] {
         create(&pods, &pod(name, wish)).await;
@@ -352,8 +337,11 @@ async fn what_waits_knows_why_and_is_placed_as_soon_as_it_fits() {
         assert!(why.contains("this scheduler does not support"), "{why}");
         assert_eq!(why.matches("support").count(), 1, "says it twice: {why}");
     }
-    create(&pods, &pod("soft", spread("ScheduleAnyway"))).await;
-    bound(&pods, "soft").await;
+    let apart = json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
+    for (name, wish) in [("apart", apart), ("spread", spread("DoNotSchedule")), ("soft", spread("ScheduleAnyway"))] {
+        create(&pods, &pod(name, wish)).await;
+        bound(&pods, name).await;
+    }
     assert_nothing_forbidden(&cluster, &Identity::HeadroomScheduler.user());
     scheduler.expect_running("the scenario").unwrap();
 }

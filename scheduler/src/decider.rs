@@ -171,12 +171,20 @@ impl State {
             Message::Node(Change::Deleted { key, .. }) => Input::NodeDeleted { name: key.name },
             Message::Namespace(Change::Applied(namespace)) => Input::NamespaceApplied(namespace),
             Message::Namespace(Change::Deleted { key, .. }) => Input::NamespaceDeleted { name: key.name },
+            Message::Budget(Change::Applied(budget)) => Input::BudgetApplied(budget),
+            Message::Budget(Change::Deleted { key, .. }) => Input::BudgetDeleted { key },
+            Message::Selector(_, Change::Applied(one)) => Input::SelectorApplied(one),
+            Message::Selector(kind, Change::Deleted { key, .. }) => Input::SelectorDeleted { kind, key },
             Message::Headroom(Change::Applied(row)) => Input::SampleApplied(row),
             Message::Headroom(Change::Deleted { key, .. }) => Input::SampleDeleted { name: key.name },
+            Message::Storage(input) => input,
+            Message::StorageSynced(kind) => return self.synced(kind),
             Message::Outcome(outcome) => Input::Outcome(outcome),
             Message::Pod(Change::Synced) => return self.synced(Kind::POD),
             Message::Node(Change::Synced) => return self.synced(Kind::NODE),
             Message::Namespace(Change::Synced) => return self.synced(Kind::NAMESPACE),
+            Message::Budget(Change::Synced) => return self.synced(Kind::POD_DISRUPTION_BUDGET),
+            Message::Selector(kind, Change::Synced) => return self.synced(kind.kind()),
             Message::Headroom(Change::Synced) => return self.synced(Kind::NODE_HEADROOM),
             Message::Lead => {
                 self.leading = true;
@@ -293,6 +301,7 @@ impl State {
                     warn!(%pod, %node, "somebody else bound a pod of this scheduler's queue: does another scheduler serve the same name?");
                 }
                 Report::ForeignBinding { .. } => {}
+                Report::Preempting { victims } => debug!(victims, "making room"),
                 Report::Shadow(decision) => self.decider.shadow.add(decision),
             }
             self.decider.metrics.report(&report);

@@ -1,9 +1,12 @@
 //! What reaches the thread that decides.
 
+use std::sync::Arc;
+
 use headroom_core::{
     intent::Outcome,
-    object::{Namespace, Node, Pod},
+    object::{Kind, Namespace, Node, Pod, PodDisruptionBudget, WorkloadKind, WorkloadSelector},
 };
+use headroom_engine::{Input, cache::StorageObject};
 use headroom_runtime::{informer::Change, wire::NodeHeadroomRow};
 
 /// One message. The channel that carries them is bounded: a slow decision slows the informers down, nothing piles up.
@@ -15,8 +18,16 @@ pub(crate) enum Message {
     Node(Change<Node>),
     /// Namespaces.
     Namespace(Change<Namespace>),
+    /// Pod disruption budgets.
+    Budget(Change<PodDisruptionBudget>),
+    /// Selectors of Services and of what owns pods.
+    Selector(WorkloadKind, Change<WorkloadSelector>),
     /// Published samples.
     Headroom(Change<NodeHeadroomRow>),
+    /// Volumes, claims and what belongs to them.
+    Storage(Input),
+    /// The first list of a kind of storage is complete.
+    StorageSynced(Kind),
     /// What became of an intent.
     Outcome(Outcome),
     /// This process leads from now on.
@@ -25,4 +36,13 @@ pub(crate) enum Message {
     Dump,
     /// End the thread.
     Stop,
+}
+
+/// The message of a change of an object of storage.
+pub(crate) fn storage<T>(kind: Kind, wrap: fn(Arc<T>) -> StorageObject, change: Change<T>) -> Message {
+    match change {
+        Change::Applied(row) => Message::Storage(Input::StorageApplied(wrap(row))),
+        Change::Deleted { key, .. } => Message::Storage(Input::StorageDeleted { kind, key }),
+        Change::Synced => Message::StorageSynced(kind),
+    }
 }

@@ -9,6 +9,7 @@ mod inputs;
 mod metrics;
 mod options;
 mod shadow;
+mod stock_flags;
 mod why;
 
 use std::{collections::BTreeMap, ffi::OsString, io::Write, process::ExitCode, sync::Arc};
@@ -16,9 +17,9 @@ use std::{collections::BTreeMap, ffi::OsString, io::Write, process::ExitCode, sy
 use anyhow::Context;
 use headroom_core::{
     intent::{Intent, IntentId, Op},
-    object::Kind,
+    object::{Kind, WorkloadKind},
 };
-use headroom_engine::{Engine, Mode, Registry};
+use headroom_engine::{Engine, Mode, Registry, cache::StorageObject};
 use headroom_runtime::{
     client::{ClientOptions, Clients},
     clock,
@@ -30,7 +31,7 @@ use headroom_runtime::{
     moderation::Moderator,
     process::{init_logging, one_line, parse_or_explain, stop_requested},
     serving::{Authorizer, Health, Page, Probe, Routes, Server, ServingOptions, serve},
-    wire,
+    wire::{self, WireObject},
 };
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -46,7 +47,24 @@ use self::{
 /// Messages that may wait for the thread that decides.
 const CHANNEL: usize = 8192;
 /// The engine is asked for nothing before these are known.
-const AWAITED: [Kind; 4] = [Kind::POD, Kind::NODE, Kind::NAMESPACE, Kind::NODE_HEADROOM];
+const AWAITED: [Kind; 16] = [
+    Kind::POD,
+    Kind::NODE,
+    Kind::NAMESPACE,
+    Kind::NODE_HEADROOM,
+    Kind::POD_DISRUPTION_BUDGET,
+    Kind::SERVICE,
+    Kind::REPLICATION_CONTROLLER,
+    Kind::REPLICA_SET,
+    Kind::STATEFUL_SET,
+    Kind::PERSISTENT_VOLUME,
+    Kind::PERSISTENT_VOLUME_CLAIM,
+    Kind::STORAGE_CLASS,
+    Kind::CSI_NODE,
+    Kind::CSI_DRIVER,
+    Kind::CSI_STORAGE_CAPACITY,
+    Kind::VOLUME_ATTACHMENT,
+];
 
 /// Runs the process with the plugins of `registry`. Returns its exit status: 0 after SIGTERM or `--help`, 1 when
 /// something is wrong, which one line on stderr explains.
@@ -68,6 +86,12 @@ pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> Exit
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start: {error}")),
     };
+    if let Some(path) = &options.write_config_to {
+        return match write_config(&options, &registry, path) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&one_line(error.as_ref())),
+        };
+    }
     match runtime.block_on(serve_cluster(&options, registry, &moderator)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&one_line(error.as_ref())),
@@ -79,13 +103,35 @@ fn complain(line: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// `--write-config-to`: the configuration with flags and defaults, checked, as a file.
+fn write_config(options: &Options, plugins: &Registry, path: &std::path::Path) -> anyhow::Result<()> {
+    let settings = options.settings()?;
+    settings.configuration.build(plugins)?;
+    let mut shown = settings.configuration.clone();
+    shown.client_connection.kubeconfig = settings.kubeconfig.iter().map(|p| p.display().to_string()).collect();
+    let durations = &settings.leader.durations;
+    shown.leader_election = headroom_engine::config::LeaderElection {
+        leader_elect: settings.leader.enabled,
+        lease_duration: durations.lease,
+        renew_deadline: durations.renew_deadline,
+        retry_period: durations.retry_period,
+        resource_name: Some(settings.leader.name.clone()),
+        resource_namespace: settings.leader.namespace.clone(),
+    };
+    let text = shown.to_yaml(plugins).map_err(anyhow::Error::msg)?;
+    std::fs::write(path, text).with_context(|| format!("--write-config-to {}", path.display()))?;
+    tracing::info!(file = %path.display(), "wrote configuration");
+    Ok(())
+}
+
 async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderator) -> anyhow::Result<()> {
     let settings = options.settings()?;
     for line in &settings.ignored {
         tracing::warn!("ignored: {line}");
     }
     let mode = Mode::from(options.mode);
-    let engine = Engine::new(settings.configuration.clone(), plugins, seed(), mode).map_err(|error| {
+    let mut configz = settings.configuration.to_value(&plugins);
+    let mut engine = Engine::new(settings.configuration.clone(), plugins, seed(), mode).map_err(|error| {
         // What the registry refuses stands in the file as well: say in which.
         let error = anyhow::Error::new(error);
         match &options.config {
@@ -94,6 +140,10 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
         }
     })?;
 
+    engine.set_max_unschedulable(options.pod_max_in_unschedulable_pods_duration.0);
+    configz["mode"] = format!("{:?}", options.mode).to_lowercase().into();
+    configz["leaderElection"]["resourceName"] = settings.leader.name.as_str().into();
+
     let registry = prometheus::Registry::new();
     registry.register(Box::new(ProcessCollector::new()?))?;
     let connection = client_options(&settings, options);
@@ -101,6 +151,7 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     let (tx, messages) = mpsc::channel(CHANNEL);
     let health = InformerHealth::new(&registry)?;
     watch(&clients, &health, &tx);
+    watch_storage(&clients, &health, &tx);
 
     let leadership =
         lease::start(&settings.leader, clients.lease.clone(), &clients.fence, LeaderMetrics::new(&registry)?);
@@ -125,7 +176,8 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
         shadow: shadow.clone(),
         awaited: AWAITED.to_vec(),
     };
-    let server = start_serving(options, &settings, &clients, &health, &leadership, registry, &shared, &shadow).await?;
+    let server =
+        start_serving(options, &settings, &clients, &health, &leadership, registry, &shared, &shadow, configz).await?;
     let handle = tokio::runtime::Handle::current();
     let thread = std::thread::Builder::new()
         .name("decide".to_owned())
@@ -142,6 +194,7 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     let mut dumps = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined2())?;
     let mut watchdog = tokio::time::interval(std::time::Duration::from_secs(1));
     let mut leading = false;
+    let mut config_version = options.config.as_deref().and_then(modified);
     let signal = loop {
         tokio::select! {
             biased;
@@ -160,6 +213,13 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
             }
             _ = watchdog.tick() => {
                 anyhow::ensure!(!thread.is_finished(), "the thread that decides has ended");
+                if let Some(path) = &options.config
+                    && let newest = modified(path)
+                    && newest != config_version
+                {
+                    config_version = newest;
+                    tracing::warn!(config = %path.display(), "the configuration file has changed: restart to apply it");
+                }
             }
         }
     };
@@ -169,6 +229,11 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     dispatcher.drain().await;
     leadership.release().await;
     Ok(())
+}
+
+/// When a file was last written; a mounted ConfigMap changes what the name leads to.
+fn modified(path: &std::path::Path) -> Option<std::time::SystemTime> {
+    std::fs::metadata(path).and_then(|file| file.modified()).ok()
 }
 
 fn client_options(settings: &Settings, options: &Options) -> ClientOptions {
@@ -212,6 +277,33 @@ fn watch(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>)
         Message::Namespace,
         interners.clone(),
     ));
+    tokio::spawn(informer::run::<wire::PodDisruptionBudgetWire, _>(
+        client(),
+        config(),
+        health,
+        tx.clone(),
+        Message::Budget,
+        interners.clone(),
+    ));
+    // Default topology spreading takes its selectors from these.
+    macro_rules! selectors {
+        ($($wire:ident $kind:ident;)*) => {$(
+            tokio::spawn(informer::run::<wire::$wire, _>(
+                client(),
+                InformerConfig { optional: true, ..config() },
+                health,
+                tx.clone(),
+                |change| Message::Selector(WorkloadKind::$kind, change),
+                interners.clone(),
+            ));
+        )*};
+    }
+    selectors! {
+        ServiceSelectorWire Service;
+        ReplicationControllerSelectorWire ReplicationController;
+        ReplicaSetSelectorWire ReplicaSet;
+        StatefulSetSelectorWire StatefulSet;
+    }
     tokio::spawn(informer::run::<wire::NodeHeadroomWire, _>(
         client(),
         headrooms,
@@ -220,6 +312,32 @@ fn watch(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>)
         Message::Headroom,
         interners,
     ));
+}
+
+/// Everything that the plugins for volumes read. Most clusters have little of it, and interners would rarely share.
+fn watch_storage(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>) {
+    let interners = wire::shared_interners();
+    macro_rules! watch {
+        ($($wire:ident => $object:ident,)*) => {$(
+            tokio::spawn(informer::run::<wire::$wire, _>(
+                clients.watch.clone(),
+                InformerConfig::default(),
+                health,
+                tx.clone(),
+                |change| inputs::storage(wire::$wire::KIND, StorageObject::$object, change),
+                interners.clone(),
+            ));
+        )*};
+    }
+    watch! {
+        PersistentVolumeWire => Volume,
+        PersistentVolumeClaimWire => Claim,
+        StorageClassWire => Class,
+        CsiNodeWire => CsiNode,
+        CsiDriverWire => CsiDriver,
+        CsiStorageCapacityWire => Capacity,
+        VolumeAttachmentWire => Attachment,
+    }
 }
 
 #[allow(clippy::too_many_arguments, reason = "what is served comes from everywhere")]
@@ -232,6 +350,7 @@ async fn start_serving(
     metrics: prometheus::Registry,
     shared: &Arc<Shared>,
     shadow: &Arc<ShadowBook>,
+    configz: serde_json::Value,
 ) -> anyhow::Result<Option<Server>> {
     if options.secure_port() == 0 {
         return Ok(None);
@@ -257,11 +376,7 @@ async fn start_serving(
     let routes = Routes {
         health,
         metrics,
-        configz: json!({"componentconfig": {
-            "mode": format!("{:?}", options.mode).to_lowercase(),
-            "lease": settings.leader.name,
-            "profiles": settings.configuration.profiles.iter().map(|p| p.scheduler_name.as_str()).collect::<Vec<_>>(),
-        }}),
+        configz: json!({"componentconfig": configz}),
         pages: BTreeMap::from([("/debug/shadow", shadow_page), ("/debug/engine", stats_page)]),
         authorizer: Some(Arc::new(authorizer)),
     };

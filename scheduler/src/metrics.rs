@@ -26,6 +26,8 @@ pub(crate) struct SchedulerMetrics {
     points: HistogramVec,
     cache_size: IntGaugeVec,
     after_flush: IntCounter,
+    preemption_attempts: IntCounter,
+    preemption_victims: Histogram,
     foreign: IntCounter,
     panics: IntGauge,
     shadow: IntGaugeVec,
@@ -157,6 +159,23 @@ impl SchedulerMetrics {
                     "Number of pods that were successfully scheduled after being flushed from unschedulable pods due to timeout.",
                 ))?,
             )?,
+            preemption_attempts: put(
+                registry,
+                IntCounter::with_opts(opts(
+                    "preemption_attempts_total",
+                    "Total preemption attempts in the cluster till now",
+                ))?,
+            )?,
+            preemption_victims: put(
+                registry,
+                Histogram::with_opts(histogram(
+                    "preemption_victims",
+                    "Number of selected preemption victims",
+                    1.0,
+                    2.0,
+                    7,
+                )?)?,
+            )?,
             foreign: put(
                 registry,
                 IntCounter::with_opts(Opts::new(
@@ -205,6 +224,9 @@ impl SchedulerMetrics {
                 self.attempt_duration.with_label_values(&["error", profile]).observe(took.as_secs_f64());
             }
             Report::ForeignBinding { .. } => self.foreign.inc(),
+            Report::Preempting { victims } => {
+                self.preemption_victims.observe(f64::from(u32::try_from(*victims).unwrap_or(u32::MAX)));
+            }
             Report::Shadow(_) => {}
         }
     }
@@ -235,6 +257,7 @@ impl SchedulerMetrics {
                 .with_label_values(&[plugin, profile.as_str()])
                 .set(i64::try_from(*n).unwrap_or(i64::MAX));
         }
+        self.preemption_attempts.inc_by(stats.preemption_attempts.saturating_sub(self.preemption_attempts.get()));
         self.panics.set(i64::try_from(stats.quarantined).unwrap_or(i64::MAX));
         for (outcome, n) in [
             ("agrees", stats.shadow_agrees),

@@ -9,9 +9,11 @@ use headroom_engine::{
 };
 use headroom_runtime::{
     lease::{Durations, LeaderConfig, LeaderConfigError, identity},
-    process::{ConnectionFlags, LeaderFlags, LogFlags, ServingFlags},
+    process::{ConnectionFlags, GoDuration, LeaderFlags, LogFlags, ServingFlags},
 };
 use thiserror::Error;
+
+use crate::stock_flags::StockFlags;
 
 /// Port of the stock kube-scheduler.
 const SECURE_PORT: u16 = 10259;
@@ -66,6 +68,12 @@ pub struct Options {
     /// How it takes part
     #[arg(long, value_enum, default_value = "primary")]
     pub mode: ModeFlag,
+    /// Write the whole configuration, defaults and flags included, to this file and exit
+    #[arg(long, value_name = "FILE")]
+    pub write_config_to: Option<PathBuf>,
+    /// How long a pod may wait without any event before it is tried again
+    #[arg(long, value_name = "DURATION", default_value = "5m")]
+    pub pod_max_in_unschedulable_pods_duration: GoDuration,
     #[command(flatten)]
     pub(crate) connection: ConnectionFlags,
     #[command(flatten)]
@@ -74,6 +82,8 @@ pub struct Options {
     pub(crate) serving: ServingFlags,
     #[command(flatten)]
     pub(crate) log: LogFlags,
+    #[command(flatten)]
+    pub(crate) stock: StockFlags,
 }
 
 /// Flags and file that cannot be followed.
@@ -105,6 +115,9 @@ pub enum OptionsError {
         #[source]
         source: ConfigError,
     },
+    /// A flag of stock that must not be passed over.
+    #[error("{0}")]
+    Flag(String),
     /// Timing of leader election.
     #[error(transparent)]
     Leader(#[from] LeaderConfigError),
@@ -158,7 +171,8 @@ impl Options {
             Some(path) => (true, read(path)?),
             None => (false, Configuration::default()),
         };
-        let mut ignored = Vec::new();
+        let mut ignored = self.stock.check().map_err(OptionsError::Flag)?;
+        ignored.extend(configuration.ignored.iter().cloned());
         if self.mode == ModeFlag::Secondary {
             if !given {
                 for profile in &mut configuration.profiles {
@@ -292,6 +306,42 @@ mod tests {
         assert_eq!(s.leader.namespace, "ops");
         let s = with("clientConnection: {kubeconfig: /a}\n", &["--kubeconfig=/b"]).unwrap();
         assert_eq!((s.kubeconfig, s.ignored.len()), (Some("/a".into()), 1));
+    }
+
+    #[test]
+    fn the_command_line_of_kubeadm_starts_us() {
+        let s = parse(&[
+            "--authentication-kubeconfig=/etc/kubernetes/scheduler.conf",
+            "--authorization-kubeconfig=/etc/kubernetes/scheduler.conf",
+            "--bind-address=127.0.0.1",
+            "--kubeconfig=/etc/kubernetes/scheduler.conf",
+            "--leader-elect=true",
+        ])
+        .settings()
+        .unwrap();
+        assert_eq!((s.ignored.len(), s.leader.enabled), (0, true));
+        let s = parse(&["--kube-api-qps=7", "--profiling=false", "--logging-format=json", "--v=2"]).settings().unwrap();
+        assert_eq!(s.ignored.len(), 2, "{:?}", s.ignored);
+        let refused = parse(&["--tls-sni-cert-key=a,b"]).settings().unwrap_err().to_string();
+        assert!(refused.contains("one certificate"), "{refused}");
+    }
+
+    #[test]
+    fn the_configuration_is_written_and_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out.yaml");
+        let f = file("profiles: [{pluginConfig: [{name: MemoryHeadroom, args: {phi: 0.5}}]}]\n");
+        let args = [
+            "headroom-scheduler".to_owned(),
+            format!("--config={}", f.path().display()),
+            format!("--write-config-to={}", out.display()),
+            "--leader-elect-lease-duration=20s".to_owned(),
+        ];
+        let registry = headroom_engine::Registry::in_tree;
+        let _ = crate::run(registry(), args.map(Into::into));
+        let text = fs::read_to_string(&out).unwrap();
+        assert!(text.contains("leaseDuration: 20s") && text.contains("phi: 0.5"), "{text}");
+        assert!(read(&out).unwrap().build(&registry()).is_ok());
     }
 
     #[test]

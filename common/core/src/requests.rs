@@ -2,7 +2,7 @@
 //! and its quality of service class.
 
 use crate::{
-    object::{Container, PodSpec, Qos},
+    object::{Container, Pod, PodResize, PodSpec, Qos},
     resource::{ResourceList, Resources},
 };
 
@@ -11,70 +11,155 @@ pub const DEFAULT_MILLI_CPU: i64 = 100;
 /// Memory that scoring assumes for a container without a memory request: 200 MiB.
 pub const DEFAULT_MEMORY: i64 = 200 << 20;
 
+/// How names of huge pages begin.
+const HUGE_PAGES: &str = "hugepages-";
+
 /// Effective requests of a pod: app containers and sidecars together, or the largest init container with the sidecars
 /// started before it, whichever is more; pod-level requests replace the sum per resource; overhead comes on top.
 #[must_use]
 pub fn pod_requests(spec: &PodSpec) -> Resources {
-    aggregate(spec, |c| Resources::from(&c.requests))
+    aggregate(spec, None, |list| Resources::from(list))
 }
 
 /// The same for scoring: containers without a CPU or memory request count with [`DEFAULT_MILLI_CPU`] and
-/// [`DEFAULT_MEMORY`] (upstream `NonMissingContainerRequests`); an explicit zero stays zero.
+/// [`DEFAULT_MEMORY`] (upstream `NonMissingContainerRequests`); an explicit zero stays zero. In a pod with pod-level
+/// requests nothing is assumed of a resource that any part of the pod requests (`getNonMissingContainerRequests`).
 #[must_use]
 pub fn pod_non_zero_requests(spec: &PodSpec) -> Resources {
-    // Upstream drops the per-container default of a resource that the pod level sets; the replacement below does that.
-    aggregate(spec, |c| {
-        let mut r = Resources::from(&c.requests);
-        if c.requests.milli_cpu.is_none() {
+    let assumed = Assumed::of(spec);
+    aggregate(spec, None, |list| assumed.fill(list))
+}
+
+/// What a pod takes on its node: [`pod_requests`], with what its status says of a resize. A resize that the node could
+/// not grant yet takes the larger of old and new; one that it never can grant (`Infeasible`) takes the old.
+#[must_use]
+pub fn effective_requests(pod: &Pod) -> Resources {
+    aggregate(&pod.spec, Status::of(pod), |list| Resources::from(list))
+}
+
+/// [`effective_requests`] for scoring.
+#[must_use]
+pub fn effective_non_zero_requests(pod: &Pod) -> Resources {
+    let assumed = Assumed::of(&pod.spec);
+    aggregate(&pod.spec, Status::of(pod), |list| assumed.fill(list))
+}
+
+/// Which resources count with a default in containers that do not request them.
+#[derive(Clone, Copy)]
+struct Assumed {
+    cpu: bool,
+    memory: bool,
+}
+
+impl Assumed {
+    fn of(spec: &PodSpec) -> Self {
+        let level = spec.pod_requests.as_deref().filter(|level| sets_supported(level));
+        let assumed = |said: fn(&ResourceList) -> bool| {
+            let containers = spec.containers.iter().chain(&spec.init_containers).map(|c| &c.requests);
+            level.is_none_or(|level| !containers.chain([level, &spec.overhead]).any(said))
+        };
+        Self { cpu: assumed(|r| r.milli_cpu.is_some()), memory: assumed(|r| r.memory.is_some()) }
+    }
+
+    fn fill(self, list: &ResourceList) -> Resources {
+        let mut r = Resources::from(list);
+        if self.cpu && list.milli_cpu.is_none() {
             r.milli_cpu = DEFAULT_MILLI_CPU;
         }
-        if c.requests.memory.is_none() {
+        if self.memory && list.memory.is_none() {
             r.memory = DEFAULT_MEMORY;
         }
         r
-    })
+    }
 }
 
-fn aggregate(spec: &PodSpec, of: impl Fn(&Container) -> Resources) -> Resources {
+/// Whether a list holds anything that the pod level may set (`IsPodLevelRequestsSet`).
+fn sets_supported(level: &ResourceList) -> bool {
+    level.milli_cpu.is_some()
+        || level.memory.is_some()
+        || level.scalars.iter().any(|(name, _)| name.starts_with(HUGE_PAGES))
+}
+
+/// Whether the node said that a resize can never be granted (`resourcehelper.IsPodResizeInfeasible`).
+#[must_use]
+pub fn is_resize_infeasible(pod: &Pod) -> bool {
+    pod.condition("PodResizePending").is_some_and(|c| c.reason == "Infeasible")
+}
+
+/// What a status says of resizes.
+#[derive(Clone, Copy)]
+struct Status<'a> {
+    resize: &'a PodResize,
+    infeasible: bool,
+}
+
+impl<'a> Status<'a> {
+    fn of(pod: &'a Pod) -> Option<Self> {
+        let resize = pod.status.resize.as_deref()?;
+        Some(Self { resize, infeasible: is_resize_infeasible(pod) })
+    }
+
+    /// `determineEffectiveRequests`.
+    fn effective(self, spec: &ResourceList, actuated: &ResourceList, allocated: &ResourceList) -> ResourceList {
+        let running = actuated.larger(allocated);
+        if self.infeasible { running } else { spec.larger(&running) }
+    }
+
+    fn container(self, c: &Container) -> Option<ResourceList> {
+        let found = self.resize.containers.iter().find(|r| r.name == c.name)?;
+        Some(self.effective(&c.requests, &found.actuated, &found.allocated))
+    }
+}
+
+fn aggregate(spec: &PodSpec, status: Option<Status<'_>>, of: impl Fn(&ResourceList) -> Resources) -> Resources {
+    let lasting = |c: &Container| match status.and_then(|s| s.container(c)) {
+        Some(effective) => of(&effective),
+        None => of(&c.requests),
+    };
     let mut running = Resources::default();
     for c in &spec.containers {
-        running.add(&of(c));
+        running.add(&lasting(c));
     }
     let mut sidecars = Resources::default();
     let mut peak = Resources::default();
     for c in &spec.init_containers {
-        let own = of(c);
         if c.restartable {
-            sidecars.add(&own);
+            sidecars.add(&lasting(c));
             peak.max(&sidecars);
         } else {
+            // What runs once and is over is never resized: its status does not count.
             let mut during = sidecars.clone();
-            during.add(&own);
+            during.add(&of(&c.requests));
             peak.max(&during);
         }
     }
     running.add(&sidecars);
     running.max(&peak);
     if let Some(level) = &spec.pod_requests {
-        replace_supported(&mut running, level);
+        let effective = status.and_then(|s| {
+            let (actuated, allocated) = s.resize.pod.as_ref()?;
+            Some(s.effective(level, actuated, allocated))
+        });
+        replace_supported(&mut running, level, effective.as_ref().unwrap_or(level));
     }
     running.add_list(&spec.overhead);
     running
 }
 
 /// Pod-level resources exist for CPU, memory and huge pages only (`resourcehelper.IsSupportedPodLevelResource`).
-fn replace_supported(sum: &mut Resources, level: &ResourceList) {
-    if let Some(cpu) = level.milli_cpu {
-        sum.milli_cpu = cpu;
+fn replace_supported(sum: &mut Resources, level: &ResourceList, effective: &ResourceList) {
+    if level.milli_cpu.is_some() {
+        sum.milli_cpu = effective.milli_cpu.unwrap_or(0);
     }
-    if let Some(memory) = level.memory {
-        sum.memory = memory;
+    if level.memory.is_some() {
+        sum.memory = effective.memory.unwrap_or(0);
     }
-    for (name, amount) in &level.scalars {
-        if name.starts_with("hugepages-") {
+    for (name, _) in &level.scalars {
+        if name.starts_with(HUGE_PAGES) {
+            let amount = effective.get(name).unwrap_or(0);
             match sum.scalars.binary_search_by(|(n, _)| n.cmp(name)) {
-                Ok(i) => sum.scalars[i].1 = *amount,
-                Err(i) => sum.scalars.insert(i, (name.clone(), *amount)),
+                Ok(i) => sum.scalars[i].1 = amount,
+                Err(i) => sum.scalars.insert(i, (name.clone(), amount)),
             }
         }
     }
@@ -112,7 +197,10 @@ pub fn qos(spec: &PodSpec) -> Qos {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{container, pod};
+    use crate::{
+        object::{ContainerResize, PodCondition},
+        testing::{PodBuilder, container, pod},
+    };
 
     #[test]
     fn init_containers_sidecars_and_overhead() {
@@ -144,6 +232,106 @@ mod tests {
         spec.pod_requests = Some(Box::new(ResourceList { memory: Some(1 << 30), ..ResourceList::default() }));
         let r = pod_requests(&p.spec);
         assert_eq!((r.milli_cpu, r.memory), (100, 1 << 30));
+    }
+
+    fn resized(name: &str, actuated: (&str, &str), allocated: (&str, &str)) -> ContainerResize {
+        let list = |(cpu, memory)| container("x").requests(cpu, memory).build().requests;
+        ContainerResize { name: name.into(), actuated: list(actuated), allocated: list(allocated) }
+    }
+
+    fn in_status(p: PodBuilder, containers: Vec<ContainerResize>, pending: &str) -> Pod {
+        let mut p = p.build();
+        p.status.resize = Some(Box::new(PodResize { containers: containers.into(), pod: None }));
+        if !pending.is_empty() {
+            p.status.conditions = Box::new([PodCondition {
+                kind: "PodResizePending".into(),
+                status: crate::object::Status::True,
+                reason: pending.into(),
+                message: "".into(),
+                last_transition: None,
+                observed_generation: 0,
+            }]);
+        }
+        p
+    }
+
+    /// After upstream's table of PodRequests with `UseStatusResources` (`resource/helpers_test.go`).
+    #[test]
+    fn resizes_count_by_what_the_status_says() {
+        let one = || pod("p").container(container("c").requests("2", "4Gi"));
+        for (what, p, cpu, gib) in [
+            ("no status", one().build(), 2000, 4),
+            ("the larger of all", in_status(one(), vec![resized("c", ("1", "6Gi"), ("3", "5Gi"))], ""), 3000, 6),
+            ("grows, put off", in_status(one(), vec![resized("c", ("1", "1Gi"), ("1", "1Gi"))], "Deferred"), 2000, 4),
+            ("grows, never", in_status(one(), vec![resized("c", ("1", "1Gi"), ("1", "2Gi"))], "Infeasible"), 1000, 2),
+            ("shrinks", in_status(one(), vec![resized("c", ("4", "8Gi"), ("2", "4Gi"))], ""), 4000, 8),
+            ("a status without an entry", in_status(one(), vec![resized("c", ("", "8Gi"), ("", ""))], ""), 2000, 8),
+            (
+                "somebody else's status",
+                in_status(one(), vec![resized("other", ("9", "9Gi"), ("9", "9Gi"))], ""),
+                2000,
+                4,
+            ),
+            (
+                "a sidecar counts, an init container's status does not",
+                in_status(
+                    one()
+                        .init(container("i").requests("1", "1Gi"))
+                        .init(container("s").requests("1", "1Gi").restartable()),
+                    vec![resized("s", ("2", "2Gi"), ("1", "1Gi")), resized("i", ("50", "50Gi"), ("50", "50Gi"))],
+                    "",
+                ),
+                4000,
+                6,
+            ),
+        ] {
+            let r = effective_requests(&p);
+            assert_eq!((r.milli_cpu, r.memory), (cpu, gib << 30), "{what}");
+        }
+    }
+
+    #[test]
+    fn resizes_of_the_pod_level_and_what_scoring_assumes() {
+        let level = |cpu: i64| ResourceList { milli_cpu: Some(cpu), ..ResourceList::default() };
+        let mut p = pod("p").container(container("c").requests("100m", "")).overhead("10m", "1Mi").build();
+        std::sync::Arc::make_mut(&mut p.spec).pod_requests = Some(Box::new(level(1000)));
+        p.status.resize = Some(Box::new(PodResize { containers: Box::new([]), pod: Some((level(500), level(2000))) }));
+        let r = effective_requests(&p);
+        assert_eq!((r.milli_cpu, r.memory), (2010, 1 << 20));
+        assert_eq!(pod_requests(&p.spec).milli_cpu, 1010, "a pod that is not placed counts by its spec");
+        let r = effective_non_zero_requests(&p);
+        assert_eq!((r.milli_cpu, r.memory), (2010, 1 << 20), "the overhead names memory: nothing is assumed");
+    }
+
+    /// After upstream's table of init containers and sidecars (`TestPodResourceRequests`).
+    #[test]
+    fn sidecars_before_and_after_init_containers() {
+        let cpu = |p: PodBuilder| pod_requests(&p.build().spec).milli_cpu / 1000;
+        let c = |name: &str, cpu: &str| container(name).requests(cpu, "");
+        let side = |name: &str, cpu: &str| c(name, cpu).restartable();
+        assert_eq!(cpu(pod("p").init(c("i", "2")).container(c("a", "1"))), 2);
+        assert_eq!(cpu(pod("p").init(c("i", "2")).container(c("a", "3"))), 3);
+        assert_eq!(cpu(pod("p").init(side("s", "1")).container(c("a", "1"))), 2);
+        assert_eq!(cpu(pod("p").init(side("s", "1")).init(c("i", "5")).container(c("a", "1"))), 6);
+        assert_eq!(cpu(pod("p").init(c("i", "5")).init(side("s", "1")).container(c("a", "1"))), 5);
+        assert_eq!(cpu(pod("p").init(side("s", "1")).init(c("i", "5")).init(side("t", "2")).container(c("a", "3"))), 6);
+        assert_eq!(
+            cpu(pod("p").init(side("s", "1")).init(side("t", "2")).init(c("i", "5")).container(c("a", "10"))),
+            13
+        );
+    }
+
+    #[test]
+    fn pod_level_requests_end_what_is_assumed() {
+        let mut p = pod("p").container(container("a")).container(container("b").requests("10m", "1Mi")).build();
+        let spec = std::sync::Arc::make_mut(&mut p.spec);
+        spec.pod_requests = Some(Box::new(ResourceList { memory: Some(1 << 30), ..ResourceList::default() }));
+        let r = pod_non_zero_requests(&p.spec);
+        assert_eq!((r.milli_cpu, r.memory), (10, 1 << 30), "b names CPU: nothing is assumed for a");
+        let spec = std::sync::Arc::make_mut(&mut p.spec);
+        spec.containers[1].requests.milli_cpu = None;
+        let r = pod_non_zero_requests(&p.spec);
+        assert_eq!((r.milli_cpu, r.memory), (2 * DEFAULT_MILLI_CPU, 1 << 30));
     }
 
     #[test]

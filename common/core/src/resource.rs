@@ -45,6 +45,26 @@ impl ResourceList {
         }
     }
 
+    /// Every entry of either list, with the larger amount of the two.
+    #[must_use]
+    pub fn larger(&self, other: &Self) -> Self {
+        // An absent entry is smaller than any amount.
+        let mut scalars = self.scalars.to_vec();
+        for (name, amount) in &other.scalars {
+            match scalars.binary_search_by(|(n, _)| n.cmp(name)) {
+                Ok(i) => scalars[i].1 = scalars[i].1.max(*amount),
+                Err(i) => scalars.insert(i, (name.clone(), *amount)),
+            }
+        }
+        Self {
+            milli_cpu: self.milli_cpu.max(other.milli_cpu),
+            memory: self.memory.max(other.memory),
+            ephemeral_storage: self.ephemeral_storage.max(other.ephemeral_storage),
+            pods: self.pods.max(other.pods),
+            scalars: scalars.into(),
+        }
+    }
+
     /// Whether nothing is listed.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -34,6 +34,12 @@ impl Labels {
         self.get(key).is_some()
     }
 
+    /// The same with this pair.
+    #[must_use]
+    pub fn with(&self, key: &str, value: &str) -> Self {
+        Self::new(self.0.iter().cloned().chain([(key.into(), value.into())]).collect())
+    }
+
     /// All pairs, by key.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Str, &Str)> {
         self.0.iter().map(|(k, v)| (k, v))
@@ -143,6 +149,34 @@ impl LabelSelector {
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
         self.requirements.iter().all(|r| r.matches_value(labels.get(&r.key).map(Str::as_str)))
+    }
+
+    /// The equality selector that asks for all of these labels.
+    #[must_use]
+    pub fn of_labels(labels: &Labels) -> Self {
+        let requirement = |(key, value): (&Str, &Str)| Requirement {
+            key: key.clone(),
+            operator: Operator::In,
+            values: Box::new([value.clone()]),
+        };
+        Self { requirements: labels.iter().map(requirement).collect() }
+    }
+
+    /// Whether it asks for nothing and so matches everything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requirements.is_empty()
+    }
+
+    /// Whether a label selector may be written like this (`metav1.LabelSelectorAsSelector`): the API server refuses
+    /// others. Keys and values themselves are not checked.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.requirements.iter().all(|r| match r.operator {
+            Operator::In | Operator::NotIn => !r.values.is_empty(),
+            Operator::Exists | Operator::DoesNotExist => r.values.is_empty(),
+            Operator::Gt | Operator::Lt | Operator::Unknown => false,
+        })
     }
 }
 

@@ -3,16 +3,26 @@
 //! They panic on malformed input, which is what a test wants.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "builders for tests")]
 
+mod between_pods;
+mod storage;
+
 use std::sync::Arc;
 
+pub use self::{
+    between_pods::{selector, spread, term, workload},
+    storage::{
+        ClaimBuilder, VolumeBuilder, allowed_in, claim, csi_capacity, csi_driver, csi_node, immediate_class, volume,
+        volume_attachment, waiting_class,
+    },
+};
 use crate::{
     object::{
-        Container, ContainerPort, Meta, Node, NodeAddress, NodeCondition, ObjectKey, OwnerRef, Phase, Pod,
-        PodCondition, PodSpec, Protocol, Status,
+        Container, ContainerImage, ContainerPort, Meta, Node, NodeAddress, NodeCondition, ObjectKey, OwnerRef, Phase,
+        Pod, PodCondition, PodDisruptionBudget, PodSpec, Protocol, Status,
     },
     quantity::{milli_value, value},
     resource::{ResourceList, Resources},
-    selector::Labels,
+    selector::{LabelSelector, Labels, Operator, Requirement},
     str::Str,
     taint::{Effect, Taint, Toleration, TolerationOperator},
     time::Timestamp,
@@ -30,6 +40,10 @@ fn with_label(labels: &Labels, key: &str, value: &str) -> Labels {
     let mut pairs: Vec<_> = labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
     pairs.push((key.into(), value.into()));
     Labels::new(pairs)
+}
+
+fn with<T: Clone>(list: &[T], one: T) -> Box<[T]> {
+    list.iter().cloned().chain([one]).collect()
 }
 
 fn meta(namespace: &str, name: &str) -> Meta {
@@ -68,6 +82,13 @@ impl ContainerBuilder {
     #[must_use]
     pub fn limits(mut self, cpu: &str, memory: &str) -> Self {
         self.0.limits = list(cpu, memory);
+        self
+    }
+
+    /// Image.
+    #[must_use]
+    pub fn image(mut self, image: &str) -> Self {
+        self.0.image = image.into();
         self
     }
 
@@ -337,6 +358,18 @@ impl PodBuilder {
     }
 }
 
+/// A budget in namespace `default` for pods with this label, that allows so many disruptions.
+#[must_use]
+pub fn budget(name: &str, key: &str, value: &str, allowed: i32) -> PodDisruptionBudget {
+    let requirement = Requirement { key: key.into(), operator: Operator::In, values: Box::new([value.into()]) };
+    PodDisruptionBudget {
+        meta: meta("default", name),
+        selector: Some(LabelSelector { requirements: Box::new([requirement]) }),
+        disruptions_allowed: allowed,
+        disrupted_pods: Box::new([]),
+    }
+}
+
 /// Builds a node that is ready, with 110 pods allowed.
 #[derive(Debug, Clone)]
 pub struct NodeBuilder(Node);
@@ -406,6 +439,21 @@ impl NodeBuilder {
         let mut all = self.0.taints.into_vec();
         all.push(Taint { key: key.into(), value: value.into(), effect, time_added: None });
         self.0.taints = all.into();
+        self
+    }
+
+    /// Adds an image of this size in bytes.
+    #[must_use]
+    pub fn image(mut self, names: &[&str], size: i64) -> Self {
+        let names = names.iter().map(|n| Str::from(*n)).collect();
+        self.0.images = with(&self.0.images, Arc::new(ContainerImage { names, size }));
+        self
+    }
+
+    /// Declares a feature.
+    #[must_use]
+    pub fn feature(mut self, name: &str) -> Self {
+        self.0.declared_features = with(&self.0.declared_features, name.into());
         self
     }
 

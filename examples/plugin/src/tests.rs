@@ -49,7 +49,10 @@ fn dear_nodes_take_nothing_and_the_message_says_why() {
     let Some(DecisionResult::Unschedulable { message, plugins }) = cluster.decisions.last().map(|d| &d.result) else {
         panic!("{:?}", cluster.decisions)
     };
-    assert!(message.starts_with("0/2 nodes are available: 1 Too many pods, 1 node(s) were too expensive."), "{message}");
+    assert!(
+        message.starts_with("0/2 nodes are available: 1 Too many pods, 1 node(s) were too expensive."),
+        "{message}"
+    );
     assert!(plugins.contains(&NAME), "{plugins:?}");
 
     // A price that sinks brings the pod back at once, without waiting for a flush.

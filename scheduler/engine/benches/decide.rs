@@ -10,8 +10,8 @@ use headroom_core::{
     Mono, Now, Timestamp,
     intent::{Op, Outcome, Written},
     memory::Sample,
-    object::{Meta, NodeHeadroom, ObjectKey, Pod},
-    testing::{node, pod},
+    object::{Meta, NodeHeadroom, ObjectKey, Pod, WorkloadKind},
+    testing::{PodBuilder, node, pod, spread, term, workload},
 };
 use headroom_engine::{Configuration, Engine, Input, Mode, NoProbe, Registry};
 
@@ -47,9 +47,12 @@ fn engine(nodes: usize, samples: bool, classes: bool) -> Engine {
     engine
 }
 
-fn pods(count: usize) -> Vec<Arc<Pod>> {
+fn pods(count: usize, change: fn(PodBuilder, &str) -> PodBuilder) -> Vec<Arc<Pod>> {
     let templates: Vec<_> = (0..TEMPLATES)
-        .map(|t| pod("t").requests(&format!("{}m", 50 + 10 * t), &format!("{}Mi", 64 + 16 * t)).arc())
+        .map(|t| {
+            let p = pod("t").requests(&format!("{}m", 50 + 10 * t), &format!("{}Mi", 64 + 16 * t));
+            change(p.label("app", &t.to_string()), &format!("app={t}")).arc()
+        })
         .collect();
     (0..count)
         .map(|i| {
@@ -83,8 +86,12 @@ fn place(engine: &mut Engine, pods: &[Arc<Pod>]) -> usize {
 }
 
 fn run(bencher: Bencher<'_, '_>, nodes: usize, samples: bool, classes: bool) {
-    let pods = pods(BATCH);
-    bencher.counter(ItemsCount::new(BATCH)).with_inputs(|| engine(nodes, samples, classes)).bench_values(|mut e| {
+    run_with(bencher, || engine(nodes, samples, classes), |p, _| p);
+}
+
+fn run_with(bencher: Bencher<'_, '_>, engine: impl Fn() -> Engine + Sync, change: fn(PodBuilder, &str) -> PodBuilder) {
+    let pods = pods(BATCH, change);
+    bencher.counter(ItemsCount::new(BATCH)).with_inputs(engine).bench_values(|mut e| {
         assert_eq!(place(&mut e, &pods), BATCH);
         e
     });
@@ -103,4 +110,36 @@ fn classes_with_samples(bencher: Bencher<'_, '_>, nodes: usize) {
 #[divan::bench(args = [100, 1000], sample_count = 3, sample_size = 1)]
 fn plain(bencher: Bencher<'_, '_>, nodes: usize) {
     run(bencher, nodes, true, false);
+}
+
+/// Every template keeps away from itself, node by node.
+#[divan::bench(args = [1000, 5000], sample_count = 5, sample_size = 1)]
+fn anti_affinity(bencher: Bencher<'_, '_>, nodes: usize) {
+    run_with(bencher, || engine(nodes, false, true), |p, own| p.anti_affine(term(own, "kubernetes.io/hostname")));
+}
+
+/// Every template wants to be where it is already.
+#[divan::bench(args = [5000], sample_count = 5, sample_size = 1)]
+fn preferred_affinity(bencher: Bencher<'_, '_>, nodes: usize) {
+    run_with(bencher, || engine(nodes, false, true), |p, own| p.prefers(10, term(own, "zone")));
+}
+
+/// Every template spreads over zones and must do so.
+#[divan::bench(args = [1000, 5000], sample_count = 5, sample_size = 1)]
+fn spread_hard(bencher: Bencher<'_, '_>, nodes: usize) {
+    run_with(bencher, || engine(nodes, false, true), |p, own| p.spread(spread(1, "zone", true, own)));
+}
+
+/// Every template has a Service: the built-in constraints on host names and zones.
+#[divan::bench(args = [1000, 5000], sample_count = 5, sample_size = 1)]
+fn spread_by_default(bencher: Bencher<'_, '_>, nodes: usize) {
+    let with_services = || {
+        let mut engine = engine(nodes, false, true);
+        for t in 0..TEMPLATES {
+            let service = workload(WorkloadKind::Service, &format!("s{t}"), &format!("app={t}"));
+            engine.handle(Input::SelectorApplied(Arc::new(service)), now(), &mut Vec::new());
+        }
+        engine
+    };
+    run_with(bencher, with_services, |p, _| p);
 }

@@ -47,6 +47,13 @@ impl FitError {
         this
     }
 
+    /// A reason stands on this many more nodes.
+    pub(crate) fn count(&mut self, reason: Reason, nodes: usize) {
+        if nodes > 0 {
+            *self.reasons.entry(reason).or_default() += nodes;
+        }
+    }
+
     /// A node was rejected.
     pub fn add(&mut self, rejection: &Rejection) {
         let set = if rejection.status.code() == Code::Pending { &mut self.pending } else { &mut self.rejectors };

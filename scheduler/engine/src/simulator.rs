@@ -1,6 +1,8 @@
 //! A cluster in memory around an [`Engine`]: an API server that binds, a watch, a clock. For tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test tool")]
 
+mod storage;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -10,11 +12,13 @@ use std::{
 use headroom_core::{
     Mono, Now, Str, Timestamp,
     intent::{EventRecord, Found, Intent, Op, Outcome, PodStatusPatch, WriteError, Written},
-    object::{Node, NodeHeadroom, Pod, PodCondition, Status},
+    object::{Node, NodeHeadroom, ObjectKey, Pod, PodCondition, Status},
 };
 use serde_json::json;
 
-use crate::{Configuration, Decision, DecisionResult, Engine, Input, Mode, NoProbe, Registry, Report};
+use crate::{
+    Configuration, Decision, DecisionResult, Engine, Input, Mode, NoProbe, Registry, Report, cache::StorageObject,
+};
 
 /// What happens to a bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub struct Simulator {
     pub pods: BTreeMap<Str, Arc<Pod>>,
     /// Nodes in the API server, by name.
     pub nodes: BTreeMap<Str, Arc<Node>>,
+    /// Volumes, claims and classes in the API server, by kind and key.
+    pub stored: BTreeMap<(u8, ObjectKey), StorageObject>,
     /// Intents that were not executed yet.
     pub pending: VecDeque<Intent>,
     /// Events that were recorded.
@@ -50,6 +56,10 @@ pub struct Simulator {
     pub decisions: Vec<Decision>,
     /// What the engine reported.
     pub reports: Vec<Report>,
+    /// Pods whose deletion was asked for, by UID.
+    pub deletions: Vec<Str>,
+    /// Errors with which the next deletions are answered, in order.
+    pub deletion_faults: VecDeque<Option<WriteError>>,
     /// Faults of the next binds, in order.
     pub faults: VecDeque<Option<Fault>>,
     /// Whether the watch shows what was written.
@@ -74,12 +84,15 @@ impl Simulator {
             now,
             pods: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            stored: BTreeMap::new(),
             pending: VecDeque::new(),
             events: Vec::new(),
             patches: Vec::new(),
             binds: Vec::new(),
             decisions: Vec::new(),
             reports: Vec::new(),
+            deletions: Vec::new(),
+            deletion_faults: VecDeque::new(),
             faults: VecDeque::new(),
             watching: true,
             version: 1,
@@ -136,6 +149,9 @@ impl Simulator {
     /// Shows the watch everything that it missed.
     pub fn resync(&mut self) {
         self.watching = true;
+        for object in self.stored.values().cloned().collect::<Vec<_>>() {
+            self.input(Input::StorageApplied(object));
+        }
         for pod in self.pods.values().cloned().collect::<Vec<_>>() {
             self.input(Input::PodApplied(pod));
         }
@@ -189,6 +205,7 @@ impl Simulator {
                 return;
             }
             Op::Bind { pod: _, uid, node } => self.bind(&uid, &node),
+            Op::Delete { key: _, uid: Some(uid), .. } => self.graceful_deletion(&uid),
             Op::PodStatus { pod, uid, patch } => self.patch(&pod.name, &uid, patch),
             Op::Get { kind: _, key } => {
                 let found = self.pods.values().find(|p| p.meta.key == key);
@@ -205,6 +222,7 @@ impl Simulator {
                     }),
                 }
             }
+            Op::Patch { kind, key, body, .. } => self.patch_storage(kind, &key, &body),
             other => panic!("the simulator does not know {other:?}"),
         };
         self.input(Input::Outcome(Outcome { id: intent.id, result }));
@@ -251,6 +269,38 @@ impl Simulator {
         self.patches.push((name.clone(), patch));
         self.pod(patched);
         Ok(Written::default())
+    }
+
+    /// A pod that is on a node stays, terminating, until [`Simulator::finish_deletions`].
+    fn graceful_deletion(&mut self, uid: &Str) -> Result<Written, WriteError> {
+        if let Some(error) = self.deletion_faults.pop_front().flatten() {
+            return Err(error);
+        }
+        let Some(pod) = self.pods.get(uid) else { return Err(WriteError::NotFound(format!("pod {uid}"))) };
+        self.deletions.push(uid.clone());
+        if pod.node_name.is_none() {
+            self.delete_pod(uid);
+        } else if !pod.meta.is_terminating() {
+            let mut leaving = (**pod).clone();
+            let grace = Duration::from_secs(leaving.spec.termination_grace_seconds.unsigned_abs());
+            leaving.meta.deleted = Some(self.now.wall + grace);
+            self.pod(leaving);
+        }
+        Ok(Written::default())
+    }
+
+    /// The kubelets end what is terminating.
+    pub fn finish_deletions(&mut self) {
+        let leaving: Vec<Str> =
+            self.pods.values().filter(|p| p.meta.is_terminating()).map(|p| p.meta.uid.clone()).collect();
+        for uid in leaving {
+            self.delete_pod(&uid);
+        }
+    }
+
+    /// A budget comes or changes.
+    pub fn budget(&mut self, budget: headroom_core::object::PodDisruptionBudget) {
+        self.input(Input::BudgetApplied(Arc::new(budget)));
     }
 
     /// Where a pod is.

@@ -38,8 +38,17 @@ kinds! {
     EVENT = "events.k8s.io" "v1" "Event" "events" true;
     CORE_EVENT = "" "v1" "Event" "events" true;
     PRIORITY_CLASS = "scheduling.k8s.io" "v1" "PriorityClass" "priorityclasses" false;
+    POD_DISRUPTION_BUDGET = "policy" "v1" "PodDisruptionBudget" "poddisruptionbudgets" true;
     REPLICA_SET = "apps" "v1" "ReplicaSet" "replicasets" true;
+    STATEFUL_SET = "apps" "v1" "StatefulSet" "statefulsets" true;
     JOB = "batch" "v1" "Job" "jobs" true;
+    PERSISTENT_VOLUME = "" "v1" "PersistentVolume" "persistentvolumes" false;
+    PERSISTENT_VOLUME_CLAIM = "" "v1" "PersistentVolumeClaim" "persistentvolumeclaims" true;
+    STORAGE_CLASS = "storage.k8s.io" "v1" "StorageClass" "storageclasses" false;
+    CSI_NODE = "storage.k8s.io" "v1" "CSINode" "csinodes" false;
+    CSI_DRIVER = "storage.k8s.io" "v1" "CSIDriver" "csidrivers" false;
+    CSI_STORAGE_CAPACITY = "storage.k8s.io" "v1" "CSIStorageCapacity" "csistoragecapacities" true;
+    VOLUME_ATTACHMENT = "storage.k8s.io" "v1" "VolumeAttachment" "volumeattachments" false;
     NODE_HEADROOM = "headroom.dev" "v1alpha1" "NodeHeadroom" "nodeheadrooms" false;
     MEMORY_PROFILE = "headroom.dev" "v1alpha1" "MemoryProfile" "memoryprofiles" true;
 }

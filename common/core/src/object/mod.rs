@@ -5,6 +5,7 @@
 //! wire objects into rows and interns what repeats: all pods of one template share one [`PodSpec`].
 
 mod core_v1;
+mod csi_translation;
 mod endpoints;
 mod kind;
 mod meta;
@@ -12,6 +13,9 @@ mod node;
 mod node_headroom;
 mod pod;
 mod pod_spec;
+mod policy;
+mod storage;
+mod workload;
 
 pub use self::{
     core_v1::{
@@ -23,11 +27,18 @@ pub use self::{
     },
     kind::Kind,
     meta::{Meta, ObjectKey, OwnerRef},
-    node::{Node, NodeAddress, NodeCondition, Status},
+    node::{ContainerImage, Node, NodeAddress, NodeCondition, Status},
     node_headroom::NodeHeadroom,
-    pod::{ContainerStatus, Phase, Pod, PodCondition, PodStatus, Qos},
+    pod::{ContainerResize, ContainerStatus, Phase, Pod, PodCondition, PodResize, PodStatus, Qos},
     pod_spec::{
-        Affinity, Container, ContainerPort, NodeAffinity, PodAffinityTerm, PodSpec, PreemptionPolicy, Protocol,
-        RestartPolicy, Volume, VolumeKind, WeightedPodAffinityTerm,
+        Affinity, Container, ContainerPort, NodeAffinity, NodeInclusion, PodAffinityTerm, PodSpec, PreemptionPolicy,
+        Protocol, RbdVolume, RestartPolicy, TopologySpreadConstraint, Volume, VolumeKind, WeightedPodAffinityTerm,
     },
+    policy::PodDisruptionBudget,
+    storage::{
+        AccessModes, BIND_COMPLETED, BOUND_BY_CONTROLLER, BindingMode, ClaimRef, CsiDriver, CsiNode,
+        CsiStorageCapacity, InTreePlugin, MIGRATED_PLUGINS, NO_PROVISIONER, PersistentVolume, PersistentVolumeClaim,
+        PvSource, SELECTED_NODE, StorageClass, VolumeAttachment,
+    },
+    workload::{WorkloadKind, WorkloadSelector},
 };

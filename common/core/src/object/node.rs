@@ -1,5 +1,7 @@
 //! Nodes.
 
+use std::sync::Arc;
+
 use super::meta::Meta;
 use crate::{resource::Resources, str::Str, taint::Taint, time::Timestamp};
 
@@ -62,6 +64,15 @@ pub struct NodeAddress {
     pub address: Str,
 }
 
+/// An image on a node (`status.images`). Nodes that have the same one share it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct ContainerImage {
+    /// Names, with tags and digests.
+    pub names: Box<[Str]>,
+    /// Size in bytes.
+    pub size: i64,
+}
+
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Node {
@@ -85,6 +96,10 @@ pub struct Node {
     pub swap_capacity: Option<i64>,
     /// `status.nodeInfo.kubeletVersion`.
     pub kubelet_version: Str,
+    /// `status.images`.
+    pub images: Box<[Arc<ContainerImage>]>,
+    /// `status.declaredFeatures`.
+    pub declared_features: Box<[Str]>,
 }
 
 impl Node {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{meta::Meta, node::Status, pod_spec::PodSpec};
-use crate::{requests, str::Str, time::Timestamp};
+use crate::{requests, resource::ResourceList, str::Str, time::Timestamp};
 
 /// `status.phase`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -90,6 +90,27 @@ pub struct ContainerStatus {
     pub oom_killed_at: Option<Timestamp>,
 }
 
+/// Resources of a running container that are not those of its spec: a resize is under way or was put off.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ContainerResize {
+    /// Name of the container or sidecar.
+    pub name: Str,
+    /// `resources.requests`: what it runs with.
+    pub actuated: ResourceList,
+    /// `allocatedResources`: what the node has promised it.
+    pub allocated: ResourceList,
+}
+
+/// Where requests in a pod's status are not those of its spec (in-place resize). Only differences are kept: a pod whose
+/// status says what its spec says has none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct PodResize {
+    /// Containers and sidecars whose status has `resources`.
+    pub containers: Box<[ContainerResize]>,
+    /// `status.resources.requests` and `status.allocatedResources`: the pod level.
+    pub pod: Option<(ResourceList, ResourceList)>,
+}
+
 /// What is kept of `status`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct PodStatus {
@@ -109,6 +130,8 @@ pub struct PodStatus {
     pub start_time: Option<Timestamp>,
     /// App containers and sidecars.
     pub containers: Box<[ContainerStatus]>,
+    /// Requests that differ from the spec.
+    pub resize: Option<Box<PodResize>>,
 }
 
 /// A pod.

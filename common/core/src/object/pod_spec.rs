@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::storage::InTreePlugin;
 use crate::{
     resource::ResourceList,
     selector::{LabelSelector, Labels, NodeSelector, PreferredSchedulingTerm},
@@ -101,6 +102,8 @@ pub struct Container {
     pub ports: Box<[ContainerPort]>,
     /// An init container with `restartPolicy: Always`: it runs beside the app containers.
     pub restartable: bool,
+    /// One of its `restartPolicyRules` restarts all containers.
+    pub restarts_all: bool,
 }
 
 /// What kind of volume, as far as something here cares.
@@ -112,6 +115,39 @@ pub enum VolumeKind {
     PersistentVolumeClaim(Str),
     /// A generic ephemeral volume: its claim is named `<pod>-<volume>`.
     Ephemeral,
+    /// A volume of an in-tree plugin, given inline.
+    InTree {
+        /// Plugin.
+        plugin: InTreePlugin,
+        /// The plugin's name for the volume: disk, volume ID, path.
+        id: Str,
+        /// Whether it is mounted read-only.
+        read_only: bool,
+    },
+    /// `iscsi`.
+    Iscsi {
+        /// Qualified name of the target.
+        iqn: Str,
+        /// Whether it is mounted read-only.
+        read_only: bool,
+    },
+    /// `rbd`.
+    Rbd(Box<RbdVolume>),
+    /// `csi`, given inline: its driver.
+    Csi(Str),
+}
+
+/// An image of Ceph's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct RbdVolume {
+    /// `monitors`.
+    pub monitors: Box<[Str]>,
+    /// `pool`.
+    pub pool: Str,
+    /// `image`.
+    pub image: Str,
+    /// Whether it is mounted read-only.
+    pub read_only: bool,
 }
 
 /// A volume of one of the kinds that matter here.
@@ -132,7 +168,8 @@ pub struct NodeAffinity {
     pub preferred: Box<[PreferredSchedulingTerm]>,
 }
 
-/// A term of inter-pod (anti-)affinity.
+/// A term of inter-pod (anti-)affinity. The API server has merged `matchLabelKeys` and `mismatchLabelKeys` into the
+/// selector, and no scheduler reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PodAffinityTerm {
     /// Which pods; absent matches none.
@@ -169,6 +206,36 @@ pub struct Affinity {
     pub pod_anti_preferred: Box<[WeightedPodAffinityTerm]>,
 }
 
+/// `nodeAffinityPolicy` and `nodeTaintsPolicy` of a spread constraint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NodeInclusion {
+    /// Only nodes that pass count.
+    Honor,
+    /// All nodes count.
+    Ignore,
+}
+
+/// A topology spread constraint.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TopologySpreadConstraint {
+    /// `maxSkew`, at least 1.
+    pub max_skew: i32,
+    /// Node label that gives the domains.
+    pub topology_key: Str,
+    /// `whenUnsatisfiable: DoNotSchedule`; otherwise `ScheduleAnyway`.
+    pub hard: bool,
+    /// Which pods are counted; absent counts none.
+    pub selector: Option<LabelSelector>,
+    /// `minDomains`, 1 when unset.
+    pub min_domains: i32,
+    /// `nodeAffinityPolicy`, [`NodeInclusion::Honor`] when unset.
+    pub node_affinity: NodeInclusion,
+    /// `nodeTaintsPolicy`, [`NodeInclusion::Ignore`] when unset.
+    pub node_taints: NodeInclusion,
+    /// `matchLabelKeys`.
+    pub match_label_keys: Box<[Str]>,
+}
+
 /// What a pod's template says. What differs from pod to pod (node, host name) is in [`super::Pod`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct PodSpec {
@@ -200,6 +267,12 @@ pub struct PodSpec {
     pub overhead: ResourceList,
     /// `hostNetwork`.
     pub host_network: bool,
+    /// `hostUsers`.
+    pub host_users: Option<bool>,
+    /// `topologySpreadConstraints`.
+    pub topology_spread: Box<[TopologySpreadConstraint]>,
+    /// References of image volumes.
+    pub image_volumes: Box<[Str]>,
     /// `schedulingGates`, by name.
     pub scheduling_gates: Box<[Str]>,
     /// Volumes of the kinds that matter here.
@@ -209,4 +282,12 @@ pub struct PodSpec {
     /// Why this pod needs something that is not supported and must be told so, instead of being bound wrongly: for
     /// example resource claims. Empty for ordinary pods.
     pub unsupported: Str,
+}
+
+impl PodSpec {
+    /// Whether a volume needs a claim.
+    #[must_use]
+    pub fn has_claims(&self) -> bool {
+        self.volumes.iter().any(|v| matches!(v.kind, VolumeKind::PersistentVolumeClaim(_) | VolumeKind::Ephemeral))
+    }
 }

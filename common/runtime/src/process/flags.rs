@@ -77,7 +77,7 @@ pub struct LogFlags {
     #[arg(short = 'v', long = "v", value_name = "LEVEL", default_value_t = 0)]
     pub verbosity: u8,
     /// text or json
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    #[arg(long, alias = "logging-format", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use headroom_core::{
     Interner, Str,
-    object::{OwnerRef, PodSpec},
+    object::{ContainerImage, OwnerRef, PodSpec},
     selector::Labels,
     str::ValueInterner,
 };
@@ -16,6 +16,7 @@ use super::de::Pairs;
 pub struct Interners {
     strings: Interner,
     specs: ValueInterner<PodSpec>,
+    images: ValueInterner<ContainerImage>,
     // The shared part of these is inside the value; the outer `Arc` only serves the interner. A sweep may forget a set
     // that rows still hold, and the next equal one is then allocated once more: bounded, and cheap.
     labels: ValueInterner<Labels>,
@@ -40,6 +41,11 @@ impl Interners {
     /// The shared template.
     pub fn pod_spec(&mut self, spec: PodSpec) -> Arc<PodSpec> {
         self.specs.intern(spec)
+    }
+
+    /// The shared image.
+    pub(super) fn image(&mut self, image: ContainerImage) -> Arc<ContainerImage> {
+        self.images.intern(image)
     }
 
     /// Shared labels from pairs in any order, those whose key passes `keep`.

@@ -1,6 +1,6 @@
 //! `metadata`.
 
-use headroom_core::object::{Meta, ObjectKey, OwnerRef};
+use headroom_core::object::{MIGRATED_PLUGINS, Meta, ObjectKey, OwnerRef};
 use serde::Deserialize;
 
 use super::{
@@ -42,7 +42,11 @@ fn kept(key: &str) -> bool {
     ["headroom.dev/", "kubernetes.io/config.", "endpoints.kubernetes.io/", "service.kubernetes.io/"]
         .iter()
         .any(|prefix| key.starts_with(prefix))
-        || key == "controller.kubernetes.io/pod-deletion-cost"
+        // Of volumes and claims, and of CSINodes.
+        || ["pv.kubernetes.io/", "volume.kubernetes.io/", "volume.beta.kubernetes.io/"]
+            .iter()
+            .any(|prefix| key.starts_with(prefix))
+        || matches!(key, "controller.kubernetes.io/pod-deletion-cost" | MIGRATED_PLUGINS)
 }
 
 impl WireMeta {

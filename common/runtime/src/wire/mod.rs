@@ -16,13 +16,17 @@ mod namespace;
 mod node;
 mod node_headroom;
 mod pod;
+mod pod_disruption_budget;
 mod pod_spec;
 mod priority_class;
 mod replica_set;
 mod replication_controller;
 mod scheduling;
 mod service;
+mod storage;
 pub mod time;
+mod volumes;
+mod workload;
 
 use std::{borrow::Cow, fmt::Debug, sync::Arc};
 
@@ -204,8 +208,32 @@ wires! {
     LeaseWire = lease::LeaseBody;
     /// `scheduling.k8s.io/v1` PriorityClass.
     PriorityClassWire = priority_class::PriorityClassBody;
+    /// `policy/v1` PodDisruptionBudget.
+    PodDisruptionBudgetWire = pod_disruption_budget::PodDisruptionBudgetBody;
     /// `apps/v1` ReplicaSet: metadata with its owners.
     ReplicaSetWire = replica_set::ReplicaSetBody;
+    /// `v1` Service: its selector only.
+    ServiceSelectorWire = workload::ServiceSelectorBody;
+    /// `v1` ReplicationController: its selector only.
+    ReplicationControllerSelectorWire = workload::ReplicationControllerSelectorBody;
+    /// `apps/v1` ReplicaSet: its selector only.
+    ReplicaSetSelectorWire = workload::ReplicaSetSelectorBody;
+    /// `apps/v1` StatefulSet: its selector only.
+    StatefulSetSelectorWire = workload::StatefulSetSelectorBody;
+    /// `v1` PersistentVolume.
+    PersistentVolumeWire = volumes::PersistentVolumeBody;
+    /// `v1` PersistentVolumeClaim.
+    PersistentVolumeClaimWire = volumes::PersistentVolumeClaimBody;
+    /// `storage.k8s.io/v1` StorageClass.
+    StorageClassWire = storage::StorageClassBody;
+    /// `storage.k8s.io/v1` CSINode.
+    CsiNodeWire = storage::CsiNodeBody;
+    /// `storage.k8s.io/v1` CSIDriver.
+    CsiDriverWire = storage::CsiDriverBody;
+    /// `storage.k8s.io/v1` CSIStorageCapacity.
+    CsiStorageCapacityWire = storage::CsiStorageCapacityBody;
+    /// `storage.k8s.io/v1` VolumeAttachment.
+    VolumeAttachmentWire = storage::VolumeAttachmentBody;
     /// `headroom.dev/v1alpha1` NodeHeadroom.
     NodeHeadroomWire = node_headroom::NodeHeadroomBody;
     /// `headroom.dev/v1alpha1` MemoryProfile.
@@ -238,10 +266,30 @@ rows!(
     object::ReplicationController,
     object::Lease,
     object::PriorityClass,
+    object::PodDisruptionBudget,
+    object::PersistentVolume,
+    object::PersistentVolumeClaim,
+    object::StorageClass,
+    object::CsiNode,
+    object::CsiDriver,
+    object::CsiStorageCapacity,
+    object::VolumeAttachment,
     ReplicaSetRow,
     NodeHeadroomRow,
     MemoryProfileRow,
 );
+
+impl Row for object::WorkloadSelector {
+    fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+    fn uid(&self) -> &Str {
+        &self.uid
+    }
+    fn resource_version(&self) -> u64 {
+        self.resource_version
+    }
+}
 
 /// A row of any kind, for readers of snapshot files.
 #[derive(Debug, Clone)]
@@ -256,6 +304,14 @@ pub enum AnyRow {
     ReplicationController(Arc<object::ReplicationController>),
     Lease(Arc<object::Lease>),
     PriorityClass(Arc<object::PriorityClass>),
+    PodDisruptionBudget(Arc<object::PodDisruptionBudget>),
+    PersistentVolume(Arc<object::PersistentVolume>),
+    PersistentVolumeClaim(Arc<object::PersistentVolumeClaim>),
+    StorageClass(Arc<object::StorageClass>),
+    CsiNode(Arc<object::CsiNode>),
+    CsiDriver(Arc<object::CsiDriver>),
+    CsiStorageCapacity(Arc<object::CsiStorageCapacity>),
+    VolumeAttachment(Arc<object::VolumeAttachment>),
     ReplicaSet(Arc<ReplicaSetRow>),
     NodeHeadroom(Arc<NodeHeadroomRow>),
     MemoryProfile(Arc<MemoryProfileRow>),
@@ -275,7 +331,9 @@ pub fn from_json(
     macro_rules! dispatch {
         ($($name:literal => $wire:ident $variant:ident,)*) => {
             match kind {
-                $($name => decode::<$wire>(object, interners).map(|row| Some(AnyRow::$variant(Arc::new(row)))),)*
+                $($name if same_group::<$wire>(&object) => {
+                    decode::<$wire>(object, interners).map(|row| Some(AnyRow::$variant(Arc::new(row))))
+                })*
                 _ => Ok(None),
             }
         };
@@ -290,9 +348,50 @@ pub fn from_json(
         "ReplicationController" => ReplicationControllerWire ReplicationController,
         "Lease" => LeaseWire Lease,
         "PriorityClass" => PriorityClassWire PriorityClass,
+        "PodDisruptionBudget" => PodDisruptionBudgetWire PodDisruptionBudget,
+        "PersistentVolume" => PersistentVolumeWire PersistentVolume,
+        "PersistentVolumeClaim" => PersistentVolumeClaimWire PersistentVolumeClaim,
+        "StorageClass" => StorageClassWire StorageClass,
+        "CSINode" => CsiNodeWire CsiNode,
+        "CSIDriver" => CsiDriverWire CsiDriver,
+        "CSIStorageCapacity" => CsiStorageCapacityWire CsiStorageCapacity,
+        "VolumeAttachment" => VolumeAttachmentWire VolumeAttachment,
         "ReplicaSet" => ReplicaSetWire ReplicaSet,
         "NodeHeadroom" => NodeHeadroomWire NodeHeadroom,
         "MemoryProfile" => MemoryProfileWire MemoryProfile,
+    }
+}
+
+/// Whether the object's `apiVersion`, if it has one, is of the group that is read: other groups have kinds of the same
+/// name.
+fn same_group<W: WireObject>(object: &serde_json::Value) -> bool {
+    let Some(version) = object.get("apiVersion").and_then(serde_json::Value::as_str) else { return true };
+    version.rsplit_once('/').map_or("", |(group, _)| group) == W::KIND.group
+}
+
+/// The selector of a Service, ReplicationController, ReplicaSet or StatefulSet of a snapshot file. `kind` is its own
+/// `kind` field; other kinds are `Ok(None)`.
+///
+/// # Errors
+/// [`ConvertError`] when the object is malformed.
+pub fn selector_from_json(
+    kind: &str,
+    object: serde_json::Value,
+    interners: &mut Interners,
+) -> Result<Option<object::WorkloadSelector>, ConvertError> {
+    macro_rules! selectors {
+        ($($kind:literal => $wire:ident,)*) => {
+            match kind {
+                $($kind if same_group::<$wire>(&object) => decode::<$wire>(object, interners).map(Some),)*
+                _ => Ok(None),
+            }
+        };
+    }
+    selectors! {
+        "Service" => ServiceSelectorWire,
+        "ReplicationController" => ReplicationControllerSelectorWire,
+        "ReplicaSet" => ReplicaSetSelectorWire,
+        "StatefulSet" => StatefulSetSelectorWire,
     }
 }
 

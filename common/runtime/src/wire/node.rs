@@ -1,7 +1,7 @@
 //! Nodes.
 
 use headroom_core::{
-    object::{Kind, Meta, Node, NodeAddress, NodeCondition, Status},
+    object::{ContainerImage, Kind, Meta, Node, NodeAddress, NodeCondition, Status},
     resource::Resources,
     taint::{Effect, Taint},
 };
@@ -52,6 +52,15 @@ struct WireNodeStatus {
     addresses: List<Obj<WireAddress>>,
     daemon_endpoints: Obj<WireDaemonEndpoints>,
     node_info: Obj<WireNodeInfo>,
+    images: List<Obj<WireImage>>,
+    declared_features: List<Text>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireImage {
+    names: List<Text>,
+    size_bytes: Int,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -156,6 +165,16 @@ impl Body for NodeBody {
             },
             swap_capacity: status.node_info.swap.capacity.0,
             kubelet_version: interners.str(&status.node_info.kubelet_version),
+            images: status
+                .images
+                .0
+                .into_iter()
+                .map(|Obj(i)| {
+                    let names = i.names.0.iter().map(|n| interners.str(n)).collect();
+                    interners.image(ContainerImage { names, size: i.size_bytes.0.unwrap_or(0) })
+                })
+                .collect(),
+            declared_features: status.declared_features.0.iter().map(|f| interners.str(f)).collect(),
         })
     }
 }

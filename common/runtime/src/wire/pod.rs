@@ -2,13 +2,16 @@
 
 use headroom_core::{
     Str,
-    object::{ContainerStatus, Kind, Meta, Phase, Pod, PodCondition, PodStatus, Status},
+    object::{
+        ContainerResize, ContainerStatus, Kind, Meta, Phase, Pod, PodCondition, PodResize, PodSpec, PodStatus, Status,
+    },
+    resource::ResourceList,
 };
 use serde::Deserialize;
 
 use super::{
     Body,
-    de::{Flag, Int, List, Moment, Obj, Opt, Text},
+    de::{Flag, Int, List, Moment, Obj, Opt, Quantities, Text},
     interners::Interners,
     meta::WireMeta,
     narrow, optional,
@@ -40,6 +43,14 @@ struct WirePodStatus {
     start_time: Moment,
     container_statuses: List<Obj<WireContainerStatus>>,
     init_container_statuses: List<Obj<WireContainerStatus>>,
+    resources: Opt<WireStatusResources>,
+    allocated_resources: Quantities,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct WireStatusResources {
+    requests: Quantities,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -68,6 +79,8 @@ struct WireContainerStatus {
     restart_count: Int,
     state: Obj<WireState>,
     last_state: Obj<WireState>,
+    resources: Opt<WireStatusResources>,
+    allocated_resources: Quantities,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -106,7 +119,9 @@ impl Body for PodBody {
         let spec = spec.into_spec(interners);
         let sidecars: Vec<Str> =
             spec.init_containers.iter().filter(|c| c.restartable).map(|c| c.name.clone()).collect();
-        let status = self.status.0.into_status(&sidecars, interners);
+        let mut status = self.status.0;
+        let resize = status.take_resize(&spec, interners);
+        let status = PodStatus { resize, ..status.into_status(&sidecars, interners) };
         Ok(Pod { meta, spec: interners.pod_spec(spec), node_name, hostname, subdomain, status })
     }
 }
@@ -124,8 +139,12 @@ impl WirePodStatus {
             .map(|Obj(c)| PodCondition {
                 status: Status::parse(&c.status),
                 reason: interners.str(&c.reason),
-                // The scheduler compares its own condition with what it would write; nobody reads other messages.
-                message: if c.kind == *"PodScheduled" { interners.str(&c.message) } else { Str::default() },
+                // The scheduler compares its own conditions with what it would write; nobody reads other messages.
+                message: if c.kind == *"PodScheduled" || c.kind == *"DisruptionTarget" {
+                    interners.str(&c.message)
+                } else {
+                    Str::default()
+                },
                 kind: interners.str(&c.kind),
                 last_transition: c.last_transition_time.0,
                 observed_generation: c.observed_generation.0.unwrap_or(0),
@@ -147,8 +166,37 @@ impl WirePodStatus {
             nominated_node_name: optional(&self.nominated_node_name, interners),
             start_time: self.start_time.0,
             containers,
+            resize: None,
         }
     }
+
+    /// Requests that the status has and that are not those of the spec.
+    fn take_resize(&mut self, spec: &PodSpec, interners: &mut Interners) -> Option<Box<PodResize>> {
+        let sidecars = spec.init_containers.iter().filter(|c| c.restartable);
+        let running: Vec<_> = spec.containers.iter().chain(sidecars).collect();
+        let statuses = self.container_statuses.0.iter_mut().chain(self.init_container_statuses.0.iter_mut());
+        let containers: Box<[ContainerResize]> = statuses
+            .filter_map(|Obj(s)| {
+                let actuated = s.resources.0.take()?.requests.0.unwrap_or_default();
+                let allocated = s.allocated_resources.0.take().unwrap_or_default();
+                let spec = &running.iter().find(|c| c.name == *s.name.as_str())?.requests;
+                let same = says_the_same(spec, &actuated, &allocated);
+                (!same).then(|| ContainerResize { name: interners.str(&s.name), actuated, allocated })
+            })
+            .collect();
+        let pod = self.resources.0.take().and_then(|r| {
+            let (actuated, allocated) =
+                (r.requests.0.unwrap_or_default(), self.allocated_resources.0.take().unwrap_or_default());
+            let level = spec.pod_requests.as_ref()?;
+            (!says_the_same(level, &actuated, &allocated)).then_some((actuated, allocated))
+        });
+        (!containers.is_empty() || pod.is_some()).then(|| Box::new(PodResize { containers, pod }))
+    }
+}
+
+/// Whether taking the status into account changes nothing, be the resize feasible or not.
+fn says_the_same(spec: &ResourceList, actuated: &ResourceList, allocated: &ResourceList) -> bool {
+    actuated.larger(allocated) == *spec
 }
 
 impl WireContainerStatus {

@@ -3,8 +3,8 @@
 use headroom_core::{
     Str,
     object::{
-        Affinity, Container, ContainerPort, NodeAffinity, PodAffinityTerm, PodSpec, PreemptionPolicy, Protocol,
-        RestartPolicy, Volume, VolumeKind, WeightedPodAffinityTerm,
+        Affinity, Container, ContainerPort, NodeAffinity, NodeInclusion, PodAffinityTerm, PodSpec, PreemptionPolicy,
+        Protocol, RbdVolume, RestartPolicy, TopologySpreadConstraint, Volume, VolumeKind, WeightedPodAffinityTerm,
     },
     selector::PreferredSchedulingTerm,
     taint::{Effect, Toleration, TolerationOperator},
@@ -16,6 +16,7 @@ use super::{
     interners::Interners,
     narrow, port,
     scheduling::{WireLabelSelector, WireNodeSelector, WireNodeSelectorTerm},
+    volumes::{WireAzureDisk, WireAzureFile, WireGcePd, WireInTree, WireVolumeId, WireVsphere},
 };
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -37,6 +38,7 @@ pub(super) struct WirePodSpec {
     resources: Opt<WireResources>,
     overhead: Quantities,
     host_network: Flag,
+    host_users: Flag,
     scheduling_gates: List<Obj<WireGate>>,
     volumes: List<Obj<WireVolume>>,
     termination_grace_period_seconds: Int,
@@ -61,7 +63,14 @@ struct WireGate {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct WireSpread {
+    max_skew: Int,
+    topology_key: Text,
     when_unsatisfiable: Text,
+    label_selector: Opt<WireLabelSelector>,
+    min_domains: Int,
+    node_affinity_policy: Text,
+    node_taints_policy: Text,
+    match_label_keys: List<Text>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -79,6 +88,13 @@ struct WireContainer {
     resources: Obj<WireResources>,
     ports: List<Obj<WirePort>>,
     restart_policy: Text,
+    restart_policy_rules: List<Obj<WireRestartRule>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct WireRestartRule {
+    action: Text,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -99,6 +115,45 @@ struct WireVolume {
     empty_dir: Opt<WireEmptyDir>,
     persistent_volume_claim: Opt<WireClaim>,
     ephemeral: Opt<Nothing>,
+    image: Opt<WireImage>,
+    iscsi: Opt<WireIscsi>,
+    rbd: Opt<WireRbd>,
+    csi: Opt<WireInlineCsi>,
+    aws_elastic_block_store: Opt<WireVolumeId>,
+    gce_persistent_disk: Opt<WireGcePd>,
+    azure_disk: Opt<WireAzureDisk>,
+    cinder: Opt<WireVolumeId>,
+    portworx_volume: Opt<WireVolumeId>,
+    azure_file: Opt<WireAzureFile>,
+    vsphere_volume: Opt<WireVsphere>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireIscsi {
+    iqn: Text,
+    read_only: Flag,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireRbd {
+    monitors: List<Text>,
+    pool: Text,
+    image: Text,
+    read_only: Flag,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct WireImage {
+    reference: Text,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct WireInlineCsi {
+    driver: Text,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -199,6 +254,20 @@ impl WirePodSpec {
             pod_limits: resources.limits.0.map(Box::new),
             overhead: self.overhead.0.unwrap_or_default(),
             host_network: self.host_network.set(),
+            host_users: self.host_users.0,
+            topology_spread: self
+                .topology_spread_constraints
+                .0
+                .into_iter()
+                .map(|Obj(c)| c.into_row(interners))
+                .collect(),
+            image_volumes: self
+                .volumes
+                .0
+                .iter()
+                .filter_map(|v| v.image.0.as_ref())
+                .map(|image| interners.str(&image.reference))
+                .collect(),
             scheduling_gates: self.scheduling_gates.0.iter().map(|g| interners.str(&g.name)).collect(),
             volumes: self.volumes.0.into_iter().filter_map(|Obj(v)| v.into_row(interners)).collect(),
             termination_grace_seconds: self.termination_grace_period_seconds.0.unwrap_or(30),
@@ -209,29 +278,11 @@ impl WirePodSpec {
     /// What this pod needs and nobody here gives it, so that binding it would be wrong; or nothing. The scheduler puts a
     /// sentence around it. Soft wishes that are not honoured make no pod wrong.
     fn unsupported(&self) -> String {
-        let affinity = self.affinity.0.as_ref();
         let wants = [
             (!self.resource_claims.0.is_empty(), "dynamic resource allocation (spec.resourceClaims)"),
             (
                 self.workload_ref.0.is_some() || self.scheduling_group.0.is_some(),
                 "gang scheduling (spec.schedulingGroup)",
-            ),
-            (
-                self.volumes.0.iter().any(|v| v.persistent_volume_claim.0.is_some() || v.ephemeral.0.is_some()),
-                "persistent volume claims (spec.volumes)",
-            ),
-            (
-                affinity.is_some_and(|a| !a.pod_affinity.required.0.is_empty()),
-                "required inter-pod affinity (spec.affinity.podAffinity)",
-            ),
-            (
-                affinity.is_some_and(|a| !a.pod_anti_affinity.required.0.is_empty()),
-                "required inter-pod anti-affinity (spec.affinity.podAntiAffinity)",
-            ),
-            (
-                // DoNotSchedule is the API's default.
-                self.topology_spread_constraints.0.iter().any(|c| c.when_unsatisfiable != *"ScheduleAnyway"),
-                "topology spread with DoNotSchedule (spec.topologySpreadConstraints)",
             ),
         ];
         let needed: Vec<&str> = wants.iter().filter(|(wanted, _)| *wanted).map(|(_, what)| *what).collect();
@@ -263,16 +314,60 @@ impl WireContainer {
                 })
                 .collect(),
             restartable: self.restart_policy == *"Always",
+            restarts_all: self.restart_policy_rules.0.iter().any(|r| r.action == *"RestartAllContainers"),
+        }
+    }
+}
+
+impl WireSpread {
+    fn into_row(self, interners: &mut Interners) -> TopologySpreadConstraint {
+        // The API server sets what is unset, and refuses what is neither of the two words.
+        let inclusion = |word: &Text, unset| match word.as_str() {
+            "Honor" => NodeInclusion::Honor,
+            "Ignore" => NodeInclusion::Ignore,
+            _ => unset,
+        };
+        TopologySpreadConstraint {
+            max_skew: narrow(self.max_skew.0),
+            topology_key: interners.str(&self.topology_key),
+            hard: self.when_unsatisfiable != *"ScheduleAnyway",
+            node_affinity: inclusion(&self.node_affinity_policy, NodeInclusion::Honor),
+            node_taints: inclusion(&self.node_taints_policy, NodeInclusion::Ignore),
+            selector: self.label_selector.0.map(|s| s.into_row(interners)),
+            min_domains: narrow(self.min_domains.0.or(Some(1))),
+            match_label_keys: self.match_label_keys.0.iter().map(|k| interners.str(k)).collect(),
         }
     }
 }
 
 impl WireVolume {
     fn into_row(self, interners: &mut Interners) -> Option<Volume> {
+        let in_tree = WireInTree {
+            aws_elastic_block_store: self.aws_elastic_block_store,
+            gce_persistent_disk: self.gce_persistent_disk,
+            azure_disk: self.azure_disk,
+            cinder: self.cinder,
+            portworx_volume: self.portworx_volume,
+            azure_file: self.azure_file,
+            vsphere_volume: self.vsphere_volume,
+        };
         let kind = if let Some(claim) = &self.persistent_volume_claim.0 {
             VolumeKind::PersistentVolumeClaim(claim.claim_name.0.clone())
         } else if self.ephemeral.0.is_some() {
             VolumeKind::Ephemeral
+        } else if let Some(v) = self.iscsi.0 {
+            VolumeKind::Iscsi { iqn: v.iqn.0, read_only: v.read_only.set() }
+        } else if let Some(v) = self.rbd.0 {
+            VolumeKind::Rbd(Box::new(RbdVolume {
+                monitors: v.monitors.0.into_iter().map(|m| m.0).collect(),
+                pool: v.pool.0,
+                image: v.image.0,
+                read_only: v.read_only.set(),
+            }))
+        } else if let Some(v) = self.csi.0 {
+            VolumeKind::Csi(interners.str(&v.driver))
+        } else if let Some((plugin, id, read_only)) = in_tree.into_source() {
+            VolumeKind::InTree { plugin, id, read_only }
         } else {
             let dir = self.empty_dir.0.filter(|d| d.medium == *"Memory")?;
             VolumeKind::MemoryEmptyDir(dir.size_limit.0)

@@ -1,4 +1,4 @@
-use headroom_core::object::{Pod, RestartPolicy, VolumeKind};
+use headroom_core::object::{NodeInclusion, Pod, RestartPolicy, VolumeKind, WorkloadKind};
 use serde_json::{Value, json};
 
 use super::*;
@@ -101,28 +101,110 @@ fn what_is_not_supported_is_named() {
     let cases = [
         (json!({"resourceClaims": [{"name": "gpu"}]}), "resourceClaims"),
         (json!({"schedulingGroup": {"podGroupName": "g"}}), "schedulingGroup"),
-        (json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}), "spec.volumes"),
-        (json!({"volumes": [{"name": "v", "ephemeral": {}}]}), "spec.volumes"),
-        (
-            json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "z"}]}}}),
-            "podAffinity",
-        ),
-        (
-            json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "z"}]}}}),
-            "podAntiAffinity",
-        ),
-        (json!({"topologySpreadConstraints": [{"whenUnsatisfiable": "DoNotSchedule"}]}), "DoNotSchedule"),
     ];
     for (spec, named) in cases {
         let pod = convert::<PodWire>(&json!({"metadata": {"name": "p"}, "spec": spec})).unwrap();
         assert!(pod.spec.unsupported.contains(named), "{named}: {}", pod.spec.unsupported);
     }
-    let soft = json!({
-        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}]}},
-        "topologySpreadConstraints": [{"whenUnsatisfiable": "ScheduleAnyway"}],
-    });
-    let pod = convert::<PodWire>(&json!({"metadata": {"name": "p"}, "spec": soft})).unwrap();
-    assert!(pod.spec.unsupported.is_empty());
+}
+
+#[test]
+fn spreading_and_affinity_between_pods() {
+    let pod = convert::<PodWire>(&json!({"metadata": {"name": "p"}, "spec": {
+        "hostUsers": false,
+        "containers": [{"name": "c", "restartPolicyRules": [{"action": "RestartAllContainers"}]}, {"name": "d"}],
+        "volumes": [{"name": "i", "image": {"reference": "models:1"}}],
+        "affinity": {
+            "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
+                "topologyKey": "zone", "namespaces": ["x"], "namespaceSelector": {},
+                "labelSelector": {"matchLabels": {"app": "web"}}, "matchLabelKeys": ["app"],
+            }]},
+            "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 7, "podAffinityTerm": {"topologyKey": "host"}}]},
+        },
+        "topologySpreadConstraints": [
+            {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "minDomains": 3,
+             "nodeTaintsPolicy": "Honor", "nodeAffinityPolicy": "Ignore", "matchLabelKeys": ["v"],
+             "labelSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
+            {"maxSkew": 1, "topologyKey": "host"},
+        ],
+    }}))
+    .unwrap();
+    let spec = &pod.spec;
+    assert!(spec.unsupported.is_empty() && spec.volumes.is_empty());
+    assert_eq!((spec.host_users, &*spec.image_volumes), (Some(false), &["models:1".into()][..]));
+    assert!(spec.containers[0].restarts_all && !spec.containers[1].restarts_all);
+    let affinity = spec.affinity.as_ref().unwrap();
+    assert!(affinity.pod_required[0].namespace_selector.as_ref().unwrap().is_empty());
+    assert_eq!((affinity.pod_anti_preferred[0].weight, &affinity.pod_anti_preferred[0].term.selector), (7, &None));
+    let [soft, hard] = &*spec.topology_spread else { panic!() };
+    assert_eq!((soft.max_skew, soft.hard, soft.min_domains, soft.match_label_keys.len()), (2, false, 3, 1));
+    assert_eq!((soft.node_affinity, soft.node_taints), (NodeInclusion::Ignore, NodeInclusion::Honor));
+    assert_eq!((hard.hard, hard.min_domains, &hard.selector), (true, 1, &None));
+    assert_eq!((hard.node_affinity, hard.node_taints), (NodeInclusion::Honor, NodeInclusion::Ignore));
+}
+
+#[test]
+fn selectors_of_workloads() {
+    let service = json!({"metadata": {"name": "s", "namespace": "d"}, "spec": {"selector": {"a": "b"}}});
+    let row = convert::<ServiceSelectorWire>(&service).unwrap();
+    assert_eq!((row.kind, row.selector.unwrap().requirements.len()), (WorkloadKind::Service, 1));
+    assert!(
+        convert::<ServiceSelectorWire>(&json!({"metadata": {"name": "s"}, "spec": {}})).unwrap().selector.is_none()
+    );
+    let set = json!({"metadata": {"name": "s"}, "spec": {"selector": {
+        "matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "NotIn", "values": ["d"]}]}}});
+    let row = convert::<StatefulSetSelectorWire>(&set).unwrap();
+    assert_eq!((row.kind.kind(), row.selector.unwrap().requirements.len()), (Kind::STATEFUL_SET, 2));
+    assert_eq!(convert::<ReplicaSetSelectorWire>(&set).unwrap().kind, WorkloadKind::ReplicaSet);
+    let rc = convert::<ReplicationControllerSelectorWire>(&service).unwrap();
+    assert_eq!(rc.kind, WorkloadKind::ReplicationController);
+    let mut interners = Interners::default();
+    for (kind, known) in [("ReplicaSet", true), ("StatefulSet", true), ("Service", true), ("Deployment", false)] {
+        let row = selector_from_json(kind, set.clone(), &mut interners);
+        // A Service's selector is a set of labels and nothing else.
+        assert_eq!(row.map_or(kind == "Service", |r| r.is_some()), known, "{kind}");
+    }
+}
+
+#[test]
+fn nodes_share_their_images() {
+    let mut interners = Interners::default();
+    let mut make = |name: &str| {
+        let value = json!({"metadata": {"name": name}, "status": {
+            "images": [{"names": ["a:1", "a@sha256:0"], "sizeBytes": 5}], "declaredFeatures": ["F"]}});
+        serde_json::from_value::<NodeWire>(value).unwrap().convert(&mut interners).unwrap()
+    };
+    let (a, b) = (make("a"), make("b"));
+    assert!(Arc::ptr_eq(&a.images[0], &b.images[0]));
+    assert_eq!((a.images[0].size, a.images[0].names.len(), &*a.declared_features), (5, 2, &["F".into()][..]));
+}
+
+#[test]
+fn volumes_that_matter_are_kept() {
+    let pod = convert::<PodWire>(&json!({"metadata": {"name": "p"}, "spec": {"volumes": [
+        {"name": "claim", "persistentVolumeClaim": {"claimName": "c"}},
+        {"name": "own", "ephemeral": {"volumeClaimTemplate": {}}},
+        {"name": "disk", "gcePersistentDisk": {"pdName": "d", "readOnly": true}},
+        {"name": "target", "iscsi": {"iqn": "i", "targetPortal": "t"}},
+        {"name": "image", "rbd": {"monitors": ["a", "b"], "pool": "p", "image": "i"}},
+        {"name": "inline", "csi": {"driver": "d"}},
+        {"name": "scratch", "emptyDir": {}}, {"name": "host", "hostPath": {"path": "/"}},
+    ]}}))
+    .unwrap();
+    let kinds: Vec<_> = pod.spec.volumes.iter().map(|v| format!("{} {:?}", v.name, v.kind)).collect();
+    assert_eq!(
+        kinds,
+        [
+            "claim PersistentVolumeClaim(\"c\")",
+            "own Ephemeral",
+            "disk InTree { plugin: GcePd, id: \"d\", read_only: true }",
+            "target Iscsi { iqn: \"i\", read_only: false }",
+            "image Rbd(RbdVolume { monitors: [\"a\", \"b\"], pool: \"p\", image: \"i\", read_only: false })",
+            "inline Csi(\"d\")",
+        ]
+    );
+    assert!(pod.spec.has_claims() && pod.spec.unsupported.is_empty());
 }
 
 #[test]
@@ -297,6 +379,14 @@ fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
         "targetPort",
         "hints",
         "forZones",
+        "persistentVolumeClaim",
+        "rbd",
+        "claimRef",
+        "csi",
+        "allowedTopologies",
+        "matchLabelExpressions",
+        "drivers",
+        "nodeTopology",
     ]);
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -336,11 +426,56 @@ proptest::proptest! {
             )*};
         }
         check!(PodWire, NodeWire, NamespaceWire, ServiceWire, EndpointsWire, EndpointSliceWire, LeaseWire);
+        check!(PersistentVolumeWire, PersistentVolumeClaimWire, StorageClassWire, CsiNodeWire, CsiDriverWire);
+        check!(CsiStorageCapacityWire, VolumeAttachmentWire);
         check!(ReplicationControllerWire, PriorityClassWire, ReplicaSetWire, NodeHeadroomWire, MemoryProfileWire);
+        check!(ServiceSelectorWire, ReplicationControllerSelectorWire, ReplicaSetSelectorWire, StatefulSetSelectorWire);
     }
 
     #[test]
     fn any_bytes_never_panic(text in "\\PC{0,200}") {
         let _ = serde_json::from_str::<PodWire>(&text);
     }
+}
+
+#[test]
+fn resizes_are_kept_where_the_status_differs_from_the_spec() {
+    let with = |resources: Value, allocated: Value| {
+        let mut pod = pod_json();
+        pod["status"]["containerStatuses"][0]["resources"] = resources;
+        pod["status"]["containerStatuses"][0]["allocatedResources"] = allocated;
+        convert::<PodWire>(&pod).unwrap().status.resize
+    };
+    let spec = json!({"cpu": "100m", "memory": "64Mi", "example.com/gpu": 2});
+    assert_eq!(with(json!({"requests": spec}), spec.clone()), None, "what the spec says anyway");
+    assert_eq!(with(Value::Null, json!({"cpu": "9"})), None, "without resources the status does not count");
+    let resize = with(json!({"requests": {"cpu": "200m"}}), json!({"memory": "1Gi"})).unwrap();
+    assert_eq!(resize.containers.len(), 1);
+    let c = &resize.containers[0];
+    assert_eq!((c.name.as_str(), c.actuated.milli_cpu, c.allocated.memory), ("c", Some(200), Some(1 << 30)));
+    let mut pod = pod_json();
+    pod["spec"]["resources"] = json!({"requests": {"cpu": "1"}});
+    pod["status"]["resources"] = json!({"requests": {"cpu": "2"}});
+    pod["status"]["allocatedResources"] = json!({"cpu": "1500m"});
+    let resize = convert::<PodWire>(&pod).unwrap().status.resize.unwrap();
+    let (actuated, allocated) = resize.pod.unwrap();
+    assert_eq!((actuated.milli_cpu, allocated.milli_cpu), (Some(2000), Some(1500)));
+}
+
+#[test]
+fn a_budget_becomes_a_row() {
+    let json = json!({
+        "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "7"},
+        "spec": {"minAvailable": "50%", "selector": {"matchLabels": {"app": "web"}}},
+        "status": {"disruptionsAllowed": 2, "disruptedPods": {"web-2": "2026-11-22T10:00:00Z", "web-1": null}},
+    });
+    let budget = convert::<PodDisruptionBudgetWire>(&json).unwrap();
+    assert_eq!((budget.meta.key.to_string().as_str(), budget.disruptions_allowed), ("shop/web", 2));
+    assert!(budget.has_disrupted("web-1") && budget.has_disrupted("web-2") && !budget.has_disrupted("web"));
+    let labels = |value| [("app", value)].into_iter().collect();
+    assert!(budget.covers(&labels("web")) && !budget.covers(&labels("db")) && !budget.covers(&Default::default()));
+    let everything = json!({"metadata": {"name": "all", "namespace": "shop"}, "spec": {"selector": {}}});
+    assert!(!convert::<PodDisruptionBudgetWire>(&everything).unwrap().covers(&labels("web")), "as stock before 1.38");
+    let broken = json!({"metadata": {"name": "x"}, "spec": [], "status": {"disruptedPods": 3}});
+    assert!(convert::<PodDisruptionBudgetWire>(&broken).is_err());
 }

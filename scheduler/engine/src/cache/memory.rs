@@ -55,6 +55,12 @@ impl NodeMemoryInfo {
         NodeState::new(&self.node, sample, sums, now, params)
     }
 
+    /// What is counted of a pod of this node.
+    #[must_use]
+    pub fn tracked(&self, uid: &str) -> Option<&TrackedPod> {
+        self.pods.get(uid).map(|counted| &counted.tracked)
+    }
+
     /// The sums without this pod, as if it had never been there.
     #[must_use]
     pub fn sums_without(&self, uid: &str) -> NodeSums {

@@ -4,23 +4,40 @@
 //! Deciding happens on the same thread as updating, so there is no snapshot: plugins borrow the rows. Every row has a
 //! generation that changes with whatever could change a verdict on it; that is what lets classes of pods keep columns.
 
+mod affinity;
+mod assume;
+mod budgets;
+mod images;
+mod lazy;
 mod memory;
 mod node_info;
+mod pod_counts;
 mod ports;
+mod storage;
+mod topology;
+mod workloads;
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use headroom_core::{
     Str, Timestamp,
-    object::{Namespace, Node, Pod},
+    object::{Namespace, Node, ObjectKey, Pod, VolumeKind},
 };
 
 pub use self::{
+    affinity::AffinityGroup,
+    assume::{Assumable, AssumeCache},
+    images::ImageIndex,
     memory::{MemoryIndex, NodeMemoryInfo},
     node_info::NodeInfo,
+    pod_counts::{NamespaceSet, PodCounts, PodMatch, PodQuery},
     ports::{UsedPorts, ports_conflict},
+    storage::{Storage, StorageObject},
+    topology::{Domains, Inclusion},
+    workloads::Workloads,
 };
+use self::{affinity::AffinityIndex, lazy::Lazy};
 use crate::framework::{PodInfo, SpecCache};
 
 /// Place of a node in the cache. Stays the same as long as the node exists or pods name it; is then used again.
@@ -48,7 +65,17 @@ pub struct PodChange {
     pub moved_from: Option<Str>,
 }
 
-/// Nodes, pods on nodes, namespaces.
+/// The claims that a pod names, once per volume. Those of ephemeral volumes are the pod's own: nobody shares them.
+fn claims_of(info: &PodInfo) -> impl Iterator<Item = ObjectKey> + use<'_> {
+    info.pod.spec.volumes.iter().filter_map(|v| match &v.kind {
+        VolumeKind::PersistentVolumeClaim(name) => {
+            Some(ObjectKey { namespace: info.pod.meta.key.namespace.clone(), name: name.clone() })
+        }
+        _ => None,
+    })
+}
+
+/// Nodes, pods on nodes, namespaces, storage.
 #[derive(Debug, Default)]
 pub struct Cache {
     rows: Vec<NodeInfo>,
@@ -63,9 +90,22 @@ pub struct Cache {
     pods: HashMap<Str, CachedPod>,
     assumed: usize,
     namespaces: HashMap<Str, Arc<Namespace>>,
+    budgets: budgets::Budgets,
+    /// Shared with the states of a cycle; nobody else holds it when it changes.
+    storage: Arc<Storage>,
+    /// How many volumes of pods on nodes use a claim.
+    claim_users: HashMap<ObjectKey, u32>,
     specs: SpecCache,
     /// Counts every time a slot came to stand for another node.
     slot_epoch: u64,
+    /// By slot: changes with labels, taints and existence of the node.
+    node_versions: Vec<u64>,
+    /// The largest of these.
+    node_epoch: u64,
+    affinity: AffinityIndex,
+    images: ImageIndex,
+    workloads: Workloads,
+    lazy: Lazy,
     memory: Option<MemoryIndex>,
     /// The wall clock, as of the last input.
     now: Timestamp,
@@ -85,6 +125,11 @@ impl Cache {
         }
     }
 
+    /// Changes whenever a generation does.
+    const fn state(&self) -> (u64, u64) {
+        (self.last_generation, self.node_epoch)
+    }
+
     fn slot_for(&mut self, name: &Str) -> Slot {
         if let Some(slot) = self.by_name.get(name) {
             return *slot;
@@ -94,13 +139,14 @@ impl Cache {
         let hash = fresh.name_hash;
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.rows[slot as usize] = fresh;
+                self.rows[slot as usize] = NodeInfo { slot, ..fresh };
                 self.hashes[slot as usize] = hash;
                 slot
             }
             None => {
-                self.rows.push(fresh);
+                self.rows.push(NodeInfo { slot: self.rows.len() as Slot, ..fresh });
                 self.generations.push(0);
+                self.node_versions.push(0);
                 self.hashes.push(hash);
                 (self.rows.len() - 1) as Slot
             }
@@ -122,6 +168,11 @@ impl Cache {
         let row = &mut self.rows[slot as usize];
         let existed = std::mem::replace(&mut row.exists, true);
         let old = std::mem::replace(&mut row.node, node);
+        self.images.set(slot, &old.images, &row.node.images);
+        if !existed || old.meta.labels != row.node.meta.labels || old.taints != row.node.taints {
+            self.node_epoch += 1;
+            self.node_versions[slot as usize] = self.node_epoch;
+        }
         self.nodes += usize::from(!existed);
         self.rebuild_memory(slot);
         self.touch(slot);
@@ -136,6 +187,9 @@ impl Cache {
             return None;
         }
         let old = std::mem::replace(&mut row.node, Arc::new(Node::default()));
+        self.images.set(slot, &old.images, &[]);
+        self.node_epoch += 1;
+        self.node_versions[slot as usize] = self.node_epoch;
         self.rebuild_memory(slot);
         self.generations[slot as usize] = 0;
         self.nodes -= 1;
@@ -145,6 +199,10 @@ impl Cache {
 
     fn put(&mut self, info: PodInfo, slot: Slot, assumed: bool) {
         self.rows[slot as usize].add(info.clone());
+        self.affinity.add(slot, &info);
+        for key in claims_of(&info) {
+            *self.claim_users.entry(key).or_default() += 1;
+        }
         self.memory_pod_added(slot, &info);
         self.assumed += usize::from(assumed);
         self.pods.insert(info.uid().clone(), CachedPod { info, slot, assumed });
@@ -154,6 +212,15 @@ impl Cache {
     fn take(&mut self, uid: &str) -> Option<CachedPod> {
         let known = self.pods.remove(uid)?;
         self.rows[known.slot as usize].remove(uid);
+        self.affinity.remove(known.slot, &known.info);
+        for key in claims_of(&known.info) {
+            if let Some(users) = self.claim_users.get_mut(&key) {
+                *users -= 1;
+                if *users == 0 {
+                    self.claim_users.remove(&key);
+                }
+            }
+        }
         self.memory_pod_removed(known.slot, uid);
         self.assumed -= usize::from(known.assumed);
         self.touch(known.slot);
@@ -173,6 +240,11 @@ impl Cache {
                     *p = info.clone();
                 }
                 self.memory_pod_changed(at, &info);
+                // Selectors look at labels, and spreading leaves out what is being deleted.
+                let (was, is) = (&old.pod.meta, &info.pod.meta);
+                if was.labels != is.labels || was.is_terminating() != is.is_terminating() {
+                    self.touch(at);
+                }
                 return PodChange { old: Some(old), was_assumed: false, moved_from: None };
             }
         }
@@ -221,6 +293,57 @@ impl Cache {
     #[must_use]
     pub fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
         self.namespaces.get(name)
+    }
+
+    /// All namespaces, in no particular order.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Arc<Namespace>> {
+        self.namespaces.values()
+    }
+
+    /// Selectors of Services and of what owns pods.
+    #[must_use]
+    pub const fn workloads(&self) -> &Workloads {
+        &self.workloads
+    }
+
+    /// The same, to be changed.
+    pub const fn workloads_mut(&mut self) -> &mut Workloads {
+        &mut self.workloads
+    }
+
+    /// Pods on nodes that have terms of inter-pod affinity.
+    #[must_use]
+    pub fn affinity_groups(&self) -> &[AffinityGroup] {
+        self.affinity.groups()
+    }
+
+    /// Whether any node has an image of this name.
+    #[must_use]
+    pub fn has_image(&self, name: &str) -> bool {
+        self.images.has(name)
+    }
+
+    /// The nodes that have an image of this name, with its size there in bytes.
+    #[must_use]
+    pub fn nodes_with_image(&self, name: &str) -> Vec<(Slot, i64)> {
+        self.images.nodes(name, &self.rows)
+    }
+
+    /// Volumes, claims and what belongs to them.
+    #[must_use]
+    pub const fn storage(&self) -> &Arc<Storage> {
+        &self.storage
+    }
+
+    /// The same, to be changed.
+    pub fn storage_mut(&mut self) -> &mut Storage {
+        Arc::make_mut(&mut self.storage)
+    }
+
+    /// How many volumes of pods on nodes, assumed ones included, use a claim (`IsPVCUsedByPods`).
+    #[must_use]
+    pub fn claim_users(&self, claim: &ObjectKey) -> u32 {
+        self.claim_users.get(claim).copied().unwrap_or(0)
     }
 
     /// The pod on a node with this UID.
@@ -301,7 +424,19 @@ impl Cache {
     /// A cache made from scratch with the same nodes and pods: what incremental updating must come to.
     #[must_use]
     pub fn recomputed(&self) -> Self {
-        let mut fresh = Self { namespaces: self.namespaces.clone(), now: self.now, ..Self::default() };
+        let mut fresh = Self {
+            namespaces: self.namespaces.clone(),
+            budgets: self.budgets.clone(),
+            storage: self.storage.clone(),
+            now: self.now,
+            // So that nobody takes a new generation for an old one.
+            last_generation: self.last_generation,
+            node_epoch: self.node_epoch,
+            ..Self::default()
+        };
+        for one in self.workloads.all() {
+            fresh.workloads.set(one.clone());
+        }
         if let Some(index) = &self.memory {
             fresh.enable_memory(index.params().clone());
         }
@@ -333,6 +468,13 @@ impl Cache {
                 other.assumed
             ));
         }
+        let index = self.affinity.difference(&self.rows).or_else(|| self.images.difference(&self.rows));
+        if index.is_some() {
+            return index;
+        }
+        if self.claim_users != other.claim_users {
+            return Some(format!("claims: {:?} here, {:?} there", self.claim_users, other.claim_users));
+        }
         for (name, slot) in &self.by_name {
             let mine = &self.rows[*slot as usize];
             match other.by_name.get(name).map(|s| &other.rows[*s as usize]) {
@@ -346,77 +488,4 @@ impl Cache {
 }
 
 #[cfg(test)]
-mod tests {
-    use headroom_core::testing::{node, pod};
-
-    use super::*;
-
-    fn info(name: &str) -> PodInfo {
-        PodInfo::new(pod(name).requests("1", "1Gi").arc())
-    }
-
-    #[test]
-    fn assume_confirm_forget() {
-        let mut c = Cache::default();
-        c.set_node(node("a").arc());
-        let slot = c.slot("a").unwrap();
-        assert!(c.assume(info("p"), slot) && !c.assume(info("p"), slot));
-        assert_eq!((c.assumed_count(), c.node("a").unwrap().requested.milli_cpu), (1, 1000));
-        let change = c.set_pod(info("p"), &"a".into());
-        assert!(change.was_assumed && change.moved_from.is_none());
-        assert_eq!(c.assumed_count(), 0);
-        assert!(c.forget("uid-p").is_none(), "confirmed pods are not forgotten");
-        assert!(c.remove_pod("uid-p").is_some());
-        assert_eq!(c.node("a").unwrap().requested.milli_cpu, 0);
-    }
-
-    #[test]
-    fn confirmed_elsewhere_moves() {
-        let mut c = Cache::default();
-        c.set_node(node("a").arc());
-        c.set_node(node("b").arc());
-        c.assume(info("p"), c.slot("a").unwrap());
-        let change = c.set_pod(info("p"), &"b".into());
-        assert_eq!(change.moved_from.as_deref(), Some("a"));
-        assert_eq!((c.node("a").unwrap().pods.len(), c.node("b").unwrap().pods.len()), (0, 1));
-    }
-
-    #[test]
-    fn pods_of_unknown_nodes_are_kept_and_counted_when_it_comes() {
-        let mut c = Cache::default();
-        c.set_pod(info("p"), &"late".into());
-        assert_eq!((c.node_count(), c.slots()), (0, 1));
-        assert!(c.node("late").is_none());
-        c.set_node(node("late").arc());
-        assert_eq!(c.node("late").unwrap().requested.milli_cpu, 1000);
-        c.remove_node("late");
-        assert!(c.node("late").is_none());
-        c.set_node(node("late").arc());
-        assert_eq!(c.node("late").unwrap().pods.len(), 1, "pods stay while their node is away");
-        c.remove_node("late");
-        c.remove_pod("uid-p");
-        c.set_node(node("other").arc());
-        assert_eq!(c.slots(), 1, "the slot is used again");
-    }
-
-    #[test]
-    fn generations_change_with_what_matters() {
-        let mut c = Cache::default();
-        c.set_node(node("a").arc());
-        let at = |c: &Cache| c.generations()[0];
-        let first = at(&c);
-        c.set_pod(info("p"), &"a".into());
-        let second = at(&c);
-        assert!(second > first);
-        // A status update with the same spec changes no sum.
-        let mut specs = SpecCache::default();
-        let p = pod("q").arc();
-        let one = specs.info(p.clone(), None);
-        c.set_pod(one.clone(), &"a".into());
-        let third = at(&c);
-        c.set_pod(specs.info(p, Some(&one)), &"a".into());
-        assert_eq!(at(&c), third);
-        c.remove_node("a");
-        assert_eq!(at(&c), 0);
-    }
-}
+mod tests;

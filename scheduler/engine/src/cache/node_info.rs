@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headroom_core::{Str, object::Node, resource::Resources};
 
-use super::{memory::NodeMemoryInfo, ports::UsedPorts};
+use super::{Slot, memory::NodeMemoryInfo, ports::UsedPorts};
 use crate::framework::PodInfo;
 
 /// A node, its pods, and what is summed over them.
@@ -26,8 +26,12 @@ pub struct NodeInfo {
     pub non_zero_memory: i64,
     /// Host ports in use.
     pub ports: UsedPorts,
+    /// Priorities of the pods, sorted, and how many pods have each.
+    priorities: Vec<(i32, u32)>,
     /// What `MemoryHeadroom` knows of it; absent when nothing does.
     pub memory: Option<Box<NodeMemoryInfo>>,
+    /// Its place in the cache.
+    pub slot: Slot,
     /// Hash of the name, for breaking ties.
     pub(crate) name_hash: u64,
 }
@@ -49,7 +53,9 @@ impl NodeInfo {
             non_zero_milli_cpu: 0,
             non_zero_memory: 0,
             ports: UsedPorts::default(),
+            priorities: Vec::new(),
             memory: None,
+            slot: 0,
         }
     }
 
@@ -63,6 +69,10 @@ impl NodeInfo {
     /// Puts a pod on it.
     pub fn add(&mut self, pod: PodInfo) {
         self.count(&pod);
+        match self.priorities.binary_search_by_key(&pod.priority(), |(p, _)| *p) {
+            Ok(i) => self.priorities[i].1 += 1,
+            Err(i) => self.priorities.insert(i, (pod.priority(), 1)),
+        }
         self.pods.push(pod);
     }
 
@@ -78,14 +88,21 @@ impl NodeInfo {
         let at = self.pods.iter().position(|p| p.uid() == uid)?;
         let pod = self.pods.swap_remove(at);
         self.ports.remove(&pod.spec.ports);
+        if let Ok(i) = self.priorities.binary_search_by_key(&pod.priority(), |(p, _)| *p) {
+            self.priorities[i].1 -= 1;
+            if self.priorities[i].1 == 0 {
+                self.priorities.remove(i);
+            }
+        }
         if self.may_be_saturated() {
             self.requested = Resources::default();
             (self.non_zero_milli_cpu, self.non_zero_memory) = (0, 0);
             let ports = std::mem::take(&mut self.ports);
-            for rest in std::mem::take(&mut self.pods) {
-                self.add(rest);
+            let rest = std::mem::take(&mut self.pods);
+            for pod in &rest {
+                self.count(pod);
             }
-            self.ports = ports;
+            (self.pods, self.ports) = (rest, ports);
         } else {
             self.requested.sub(&pod.spec.requests);
             self.non_zero_milli_cpu -= pod.spec.non_zero_milli_cpu;
@@ -102,6 +119,12 @@ impl NodeInfo {
             .into_iter()
             .chain(r.scalars.iter().map(|(_, amount)| *amount))
             .any(|amount| amount > NEARLY_SATURATED)
+    }
+
+    /// The lowest priority of a pod here.
+    #[must_use]
+    pub fn lowest_priority(&self) -> Option<i32> {
+        self.priorities.first().map(|(priority, _)| *priority)
     }
 
     /// Whether both hold the same, whatever the order of the pods.
@@ -124,6 +147,7 @@ impl NodeInfo {
             && self.non_zero_milli_cpu == other.non_zero_milli_cpu
             && self.non_zero_memory == other.non_zero_memory
             && self.ports.same_as(&other.ports)
+            && self.priorities == other.priorities
     }
 }
 

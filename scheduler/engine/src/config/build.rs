@@ -4,27 +4,14 @@
 use hashbrown::HashMap;
 use serde_json::Value;
 
-use super::{ConfigError, Configuration, EnabledPlugin, PluginSetConfig, ProfileConfig};
+use super::{ConfigError, Configuration, EnabledPlugin, PluginSetConfig, ProfileConfig, field::invalid};
 use crate::{
     framework::{DynPlugin, Erased, MAX_PLUGINS, PluginNames, Point, Profile, Profiles, Registry},
     plugins::unsupported,
 };
 
 /// Plugins of upstream that do not exist here yet. They are told apart from typing errors.
-const NOT_YET: [&str; 12] = [
-    "VolumeRestrictions",
-    "NodeVolumeLimits",
-    "VolumeBinding",
-    "VolumeZone",
-    "PodTopologySpread",
-    "InterPodAffinity",
-    "DynamicResources",
-    "DefaultPreemption",
-    "ImageLocality",
-    "NodeDeclaredFeatures",
-    "GangScheduling",
-    "DeferredPodScheduling",
-];
+const NOT_YET: [&str; 2] = ["GangScheduling", "DeferredPodScheduling"];
 
 /// The plugin whose index of the cluster's memory all profiles share.
 const MEMORY: &str = "MemoryHeadroom";
@@ -42,6 +29,10 @@ impl Configuration {
     /// # Errors
     /// [`ConfigError`] names the first thing that is wrong.
     pub fn build(&self, registry: &Registry) -> Result<Profiles, ConfigError> {
+        if !self.extenders.is_empty() {
+            return Err(ConfigError::at("extenders", "extenders are not supported yet: remove them"));
+        }
+        self.check_queue_sort()?;
         let mut names = PluginNames::default();
         let mut all = Vec::new();
         let mut by_name = HashMap::new();
@@ -67,6 +58,24 @@ impl Configuration {
             .map_err(|e| ConfigError::at(format!("profiles[{i}].pluginConfig"), e.to_string()))
     }
 
+    /// `validateCommonQueueSort`.
+    fn check_queue_sort(&self) -> Result<(), ConfigError> {
+        let of = |i: usize| &self.profiles[i].plugins.points[Point::QueueSort as usize];
+        let names = |set: &PluginSetConfig| set.enabled.iter().map(|p| p.name.clone()).collect::<Vec<_>>().join(", ");
+        for i in 0..self.profiles.len() {
+            let path = format!("profiles[{i}].plugins.queueSort");
+            if of(i).enabled.len() > 1 {
+                let message = invalid(of(i).enabled.len(), "only one queue sort plugin can be enabled");
+                return Err(ConfigError::at(format!("{path}.enabled"), message));
+            }
+            if of(i) != of(0) {
+                let message = invalid(format!("{:?}", names(of(i))), "must be the same for all profiles");
+                return Err(ConfigError::at(path, message));
+            }
+        }
+        Ok(())
+    }
+
     /// What must be the same in all profiles.
     fn check_shared(&self, all: &[Profile]) -> Result<(), ConfigError> {
         let sorts = |p: &Profile| p.plugins_at(Point::QueueSort).map(|(name, _)| name).next().unwrap_or_default();
@@ -77,10 +86,7 @@ impl Configuration {
             let name = sorts(profile);
             if name != sorts(&all[0]) || args(i, name) != args(0, name) {
                 let path = format!("profiles[{i}].plugins.queueSort");
-                return Err(ConfigError::at(
-                    path,
-                    "all profiles share one queue: queueSort plugin and args must be the same in each",
-                ));
+                return Err(ConfigError::at(path, "queueSort must be the same for all profiles"));
             }
             if has_memory(profile)
                 && let Some(first) = first_memory
@@ -95,7 +101,7 @@ impl Configuration {
 }
 
 /// The default set with the user's `multiPoint` merged in (`mergePluginSet`).
-fn merge_multi_point(registry: &Registry, user: &PluginSetConfig) -> Vec<EnabledPlugin> {
+pub(super) fn merge_multi_point(registry: &Registry, user: &PluginSetConfig) -> Vec<EnabledPlugin> {
     let disabled = |name: &str| user.disabled.iter().any(|d| d == "*" || d == name);
     let mut merged: Vec<EnabledPlugin> = Vec::new();
     for (name, weight) in registry.defaults() {
@@ -130,18 +136,22 @@ impl Builder<'_> {
         if !self.registry.has(name) {
             return Err(unknown(format!("{}.{}", self.path, at()), name, self.registry));
         }
+        let plugin = self.make(name)?;
+        self.plugins.push(plugin);
+        self.indices.insert(name.to_owned(), self.plugins.len() - 1);
+        Ok(self.plugins.len() - 1)
+    }
+
+    fn make(&self, name: &str) -> Result<Box<dyn DynPlugin>, ConfigError> {
         let args = self.config.plugin_config.get(name);
-        let plugin = self.registry.make(name, args).map_err(|e| {
+        self.registry.make(name, args).map_err(|e| {
             let position = self.config.plugin_config.keys().position(|k| k == name).unwrap_or(0);
             let below = if e.path.is_empty() { String::new() } else { format!(".{}", e.path) };
             ConfigError::at(
                 format!("{}.pluginConfig[{position}].args{below}", self.path),
                 format!("{} (plugin {name})", e.message),
             )
-        })?;
-        self.plugins.push(plugin);
-        self.indices.insert(name.to_owned(), self.plugins.len() - 1);
-        Ok(self.plugins.len() - 1)
+        })
     }
 }
 
@@ -152,7 +162,8 @@ fn build_profile(
     names: &mut PluginNames,
 ) -> Result<Profile, ConfigError> {
     for name in config.plugin_config.keys() {
-        if !registry.has(name) {
+        // Upstream does not look at arguments of plugins that it does not know.
+        if NOT_YET.contains(&name.as_str()) && !registry.has(name) {
             return Err(unknown(format!("{path}.pluginConfig"), name, registry));
         }
     }
@@ -162,6 +173,12 @@ fn build_profile(
     for p in &multi {
         let given = config.plugins.multi_point.enabled.iter().position(|u| u.name == p.name).unwrap_or(0);
         b.plugin(&|| format!("plugins.multiPoint.enabled[{given}].name"), &p.name)?;
+    }
+    // Arguments are checked also of plugins that are disabled.
+    for name in config.plugin_config.keys().filter(|name| registry.has(name)) {
+        if !b.indices.contains_key(name) {
+            b.make(name)?;
+        }
     }
     let mut points: [Vec<usize>; Point::ALL.len()] = Default::default();
     for point in Point::ALL {

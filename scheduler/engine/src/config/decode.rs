@@ -3,11 +3,15 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
-    API_VERSION, ClientConnection, ConfigError, Configuration, DEFAULT_SCHEDULER_NAME, EnabledPlugin, KIND,
-    LeaderElection, PluginSetConfig, PluginsConfig, ProfileConfig, duration::parse_duration, wire,
+    API_VERSION, ClientConnection, ConfigError, Configuration, DEFAULT_SCHEDULER_NAME, EnabledPlugin, Extender, KIND,
+    LeaderElection, PluginSetConfig, PluginsConfig, ProfileConfig,
+    duration::parse_duration,
+    extenders,
+    field::{duplicate, go_duration, invalid, required},
+    wire,
 };
 use crate::framework::MAX_PLUGINS;
 
@@ -56,54 +60,99 @@ impl Configuration {
     }
 }
 
-fn in_range(path: &str, value: i64, low: i64, high: i64) -> Result<(), ConfigError> {
-    if (low..=high).contains(&value) {
-        return Ok(());
-    }
-    let must = if high == i64::MAX { format!("at least {low}") } else { format!("between {low} and {high}") };
-    Err(ConfigError::at(path, format!("{value} is not allowed: must be {must}")))
+/// Plugins of earlier versions (`invalidPluginsByVersion`).
+const REMOVED: [&str; 4] = ["AzureDiskLimits", "CinderLimits", "EBSLimits", "GCEPDLimits"];
+
+/// Stock's plugins that are left out for good. A file that stock wrote names them; pods that need them are told so
+/// (`plugins::unsupported`).
+pub(super) const LEFT_OUT: [&str; 1] = ["DynamicResources"];
+
+/// An error unless the condition holds.
+fn must(holds: bool, path: &str, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::at(path, message())) }
+}
+
+fn percentage(path: &str, given: Option<i32>) -> Result<(), ConfigError> {
+    let value = given.unwrap_or(0);
+    must((0..=100).contains(&value), path, || invalid(value, "not in valid range [0-100]"))
+}
+
+fn not_removed(path: &str, name: &str) -> Result<(), ConfigError> {
+    must(!REMOVED.contains(&name), path, || {
+        let detail = format!("was invalid in version \"v1\" (KubeSchedulerConfiguration is version {API_VERSION:?})");
+        invalid(format!("{name:?}"), detail)
+    })
 }
 
 fn convert(w: wire::Configuration) -> Result<Configuration, ConfigError> {
     let d = Configuration::default();
     debug_assert!(w.api_version.is_some() && w.kind.is_some());
-    if w.extenders.is_some_and(|e| !e.is_empty()) {
-        return Err(ConfigError::at("extenders", "extenders are not supported yet: remove them"));
-    }
+    let connection = w.client_connection.unwrap_or_default();
+    let burst = connection.burst.filter(|burst| *burst != 0);
+    must(burst.is_none_or(|b| b > 0), "clientConnection.burst", || {
+        invalid(burst.unwrap_or_default(), "must be non-negative")
+    })?;
+    let leader_election = leader_election(w.leader_election.unwrap_or_default())?;
     let parallelism = w.parallelism.unwrap_or(d.parallelism);
-    in_range("parallelism", i64::from(parallelism), 1, i64::MAX)?;
-    if let Some(percentage) = w.percentage_of_nodes_to_score {
-        in_range("percentageOfNodesToScore", i64::from(percentage), 0, 100)?;
-    }
-    let initial = w.pod_initial_backoff_seconds.unwrap_or(1);
-    in_range("podInitialBackoffSeconds", initial, 1, i64::MAX)?;
-    let max = w.pod_max_backoff_seconds.unwrap_or(10);
-    in_range("podMaxBackoffSeconds", max, initial, i64::MAX)?;
-    let seconds = |s: i64| Duration::from_secs(u64::try_from(s).unwrap_or(0));
-    let profiles = match w.profiles {
+    must(parallelism > 0, "parallelism", || invalid(parallelism, "should be an integer value greater than zero"))?;
+    let mut ignored = Vec::new();
+    let mut profiles = match w.profiles {
         None => d.profiles,
         Some(list) if list.is_empty() => d.profiles,
-        Some(list) => convert_profiles(list)?,
+        Some(list) => convert_profiles(list, &mut ignored)?,
     };
-    let c = w.client_connection.unwrap_or_default();
+    percentage("percentageOfNodesToScore", w.percentage_of_nodes_to_score)?;
+    let initial = w.pod_initial_backoff_seconds.unwrap_or(1);
+    must(initial > 0, "podInitialBackoffSeconds", || invalid(initial, "must be greater than 0"))?;
+    let max = w.pod_max_backoff_seconds.unwrap_or(10);
+    must(max >= initial, "podMaxBackoffSeconds", || {
+        invalid(max, "must be greater than or equal to PodInitialBackoffSeconds")
+    })?;
+    let extenders = extenders::convert(w.extenders.unwrap_or_default())?;
+    ignore_managed(&mut profiles, &extenders);
+    let seconds = |s: i64| Duration::from_secs(u64::try_from(s).unwrap_or(0));
     Ok(Configuration {
         parallelism,
-        leader_election: leader_election(w.leader_election.unwrap_or_default())?,
+        leader_election,
         client_connection: ClientConnection {
-            kubeconfig: c.kubeconfig.unwrap_or_default(),
-            accept_content_types: c.accept_content_types.unwrap_or_default(),
-            content_type: c.content_type.unwrap_or_default(),
-            qps: c.qps,
-            burst: c.burst,
+            kubeconfig: connection.kubeconfig.unwrap_or_default(),
+            accept_content_types: connection.accept_content_types.unwrap_or_default(),
+            content_type: connection.content_type.unwrap_or_default(),
+            qps: connection.qps.filter(|qps| *qps != 0.0),
+            burst,
         },
         enable_profiling: w.enable_profiling.unwrap_or(true),
-        enable_contention_profiling: w.enable_contention_profiling.unwrap_or(true),
+        enable_contention_profiling: w.enable_contention_profiling.unwrap_or(w.enable_profiling.unwrap_or(true)),
         percentage_of_nodes_to_score: w.percentage_of_nodes_to_score,
         pod_initial_backoff: seconds(initial),
         pod_max_backoff: seconds(max),
         delay_cache_until_active: w.delay_cache_until_active.unwrap_or(false),
         profiles,
+        extenders,
+        ignored,
     })
+}
+
+/// NodeResourcesFit does not look at resources that an extender manages and says so of (`buildExtenders`).
+fn ignore_managed(profiles: &mut [ProfileConfig], extenders: &[Extender]) {
+    let managed = extenders.iter().flat_map(|e| &e.managed_resources).filter(|r| r.ignored_by_scheduler);
+    let names: Vec<Value> = managed.map(|r| r.name.as_str().into()).collect();
+    if names.is_empty() {
+        return;
+    }
+    for profile in profiles {
+        let args =
+            profile.plugin_config.entry("NodeResourcesFit".to_owned()).or_insert_with(|| Value::Object(Map::new()));
+        if args.is_null() {
+            *args = Value::Object(Map::new());
+        }
+        // What is no object is refused when the plugin is made.
+        let Some(args) = args.as_object_mut() else { continue };
+        let list = args.entry("ignoredResources").or_insert_with(|| Value::Array(Vec::new()));
+        if let Some(list) = list.as_array_mut() {
+            list.extend(names.iter().cloned());
+        }
+    }
 }
 
 fn leader_election(w: wire::LeaderElection) -> Result<LeaderElection, ConfigError> {
@@ -114,24 +163,24 @@ fn leader_election(w: wire::LeaderElection) -> Result<LeaderElection, ConfigErro
             parse_duration(&text).map_err(|message| ConfigError::at(format!("leaderElection.{field}"), message))
         }
     };
-    let lease_duration = time("leaseDuration", w.lease_duration, d.lease_duration)?;
-    let renew_deadline = time("renewDeadline", w.renew_deadline, d.renew_deadline)?;
-    let retry_period = time("retryPeriod", w.retry_period, d.retry_period)?;
-    if let Some(lock) = w.resource_lock.filter(|lock| lock != "leases") {
-        return Err(ConfigError::at(
-            "leaderElection.resourceLock",
-            format!("{lock:?} is not supported: must be \"leases\""),
-        ));
-    }
-    if lease_duration <= renew_deadline {
-        return Err(ConfigError::at("leaderElection.leaseDuration", "must be longer than renewDeadline"));
-    }
-    // client-go's jitter: the pause is up to 1.2 times the retry period.
-    if renew_deadline <= retry_period.mul_f64(1.2) {
-        return Err(ConfigError::at("leaderElection.renewDeadline", "must be longer than 1.2 times retryPeriod"));
-    }
-    if retry_period.is_zero() {
-        return Err(ConfigError::at("leaderElection.retryPeriod", "must be longer than 0"));
+    // As with upstream, 0 is the same as not given.
+    let or = |given: Duration, default: Duration| if given.is_zero() { default } else { given };
+    let lease_duration = or(time("leaseDuration", w.lease_duration, d.lease_duration)?, d.lease_duration);
+    let renew_deadline = or(time("renewDeadline", w.renew_deadline, d.renew_deadline)?, d.renew_deadline);
+    let retry_period = or(time("retryPeriod", w.retry_period, d.retry_period)?, d.retry_period);
+    let quoted = |duration: Duration| format!("{:?}", go_duration(duration));
+    if w.leader_elect.unwrap_or(true) {
+        must(lease_duration > renew_deadline, "leaderElection.leaseDuration", || {
+            invalid(quoted(renew_deadline), "must be greater than `RenewDeadline`")
+        })?;
+        if let Some(lock) = w.resource_lock.filter(|lock| !lock.is_empty() && lock != "leases") {
+            let message = invalid(format!("{lock:?}"), "resourceLock value must be \"leases\"");
+            return Err(ConfigError::at("leaderElection.resourceLock", message));
+        }
+        // client-go's jitter: the pause is up to 1.2 times the retry period.
+        must(renew_deadline > retry_period.mul_f64(1.2), "leaderElection.renewDeadline", || {
+            invalid(quoted(renew_deadline), "must be greater than retryPeriod*JitterFactor (1.2)")
+        })?;
     }
     Ok(LeaderElection {
         leader_elect: w.leader_elect.unwrap_or(true),
@@ -143,7 +192,7 @@ fn leader_election(w: wire::LeaderElection) -> Result<LeaderElection, ConfigErro
     })
 }
 
-fn convert_profiles(list: Vec<wire::Profile>) -> Result<Vec<ProfileConfig>, ConfigError> {
+fn convert_profiles(list: Vec<wire::Profile>, ignored: &mut Vec<String>) -> Result<Vec<ProfileConfig>, ConfigError> {
     if list.len() > MAX_PROFILES {
         return Err(ConfigError::at("profiles", format!("more than {MAX_PROFILES} are not supported")));
     }
@@ -155,27 +204,26 @@ fn convert_profiles(list: Vec<wire::Profile>) -> Result<Vec<ProfileConfig>, Conf
             Some(name) => name,
             None if single => DEFAULT_SCHEDULER_NAME.to_owned(),
             None => {
-                return Err(ConfigError::at(
-                    format!("{path}.schedulerName"),
-                    "must be given when there are several profiles",
-                ));
+                return Err(ConfigError::at(format!("{path}.schedulerName"), required("")));
             }
         };
         if all.iter().any(|p| p.scheduler_name == *name) {
-            return Err(ConfigError::at(format!("{path}.schedulerName"), format!("{name:?} is there twice")));
+            return Err(ConfigError::at(format!("{path}.schedulerName"), duplicate(&name)));
         }
-        if let Some(percentage) = profile.percentage_of_nodes_to_score {
-            in_range(&format!("{path}.percentageOfNodesToScore"), i64::from(percentage), 0, 100)?;
-        }
+        percentage(&format!("{path}.percentageOfNodesToScore"), profile.percentage_of_nodes_to_score)?;
         let mut converted = ProfileConfig {
             scheduler_name: name.into(),
+            percentage_of_nodes_to_score: profile.percentage_of_nodes_to_score,
             plugins: plugins(&path, profile.plugins.unwrap_or_default())?,
             ..ProfileConfig::default()
         };
         for (k, entry) in profile.plugin_config.into_iter().flatten().enumerate() {
-            let path = format!("{path}.pluginConfig[{k}].name");
-            if converted.plugin_config.contains_key(&entry.name) {
-                return Err(ConfigError::at(path, format!("{:?} is there twice", entry.name)));
+            let path = format!("{path}.pluginConfig[{k}]");
+            must(!converted.plugin_config.contains_key(&entry.name), &path, || duplicate(&entry.name))?;
+            not_removed(&path, &entry.name)?;
+            if LEFT_OUT.contains(&entry.name.as_str()) {
+                ignored.push(format!("{path}: plugin {} does not exist here", entry.name));
+                continue;
             }
             converted.plugin_config.insert(entry.name, entry.args);
         }
@@ -205,12 +253,20 @@ fn plugins(path: &str, w: wire::Plugins) -> Result<PluginsConfig, ConfigError> {
             if p.weight < 0 {
                 return Err(ConfigError::at(format!("{at}.weight"), format!("{}: must not be negative", p.weight)));
             }
+            if field != "multiPoint" {
+                not_removed(&at, &p.name)?;
+            }
             if set.enabled[..i].iter().any(|before| before.name == p.name) {
-                return Err(ConfigError::at(format!("{at}.name"), format!("{:?} is there twice", p.name)));
+                return Err(ConfigError::at(format!("{at}.name"), duplicate(&p.name)));
             }
         }
         Ok(PluginSetConfig {
-            enabled: set.enabled.into_iter().map(|p| EnabledPlugin { name: p.name, weight: p.weight }).collect(),
+            enabled: set
+                .enabled
+                .into_iter()
+                .filter(|p| !LEFT_OUT.contains(&p.name.as_str()))
+                .map(|p| EnabledPlugin { name: p.name, weight: p.weight })
+                .collect(),
             disabled: set.disabled.into_iter().map(|p| p.name).collect(),
         })
     };

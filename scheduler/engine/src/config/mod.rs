@@ -6,9 +6,12 @@ mod args;
 mod build;
 mod decode;
 mod duration;
+mod extenders;
+pub(crate) mod field;
 #[cfg(test)]
 mod tests;
 mod wire;
+mod write;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +19,11 @@ use headroom_core::Str;
 use serde_json::Value;
 use thiserror::Error;
 
-pub use self::{args::decode_args, duration::parse_duration};
+pub use self::{
+    args::decode_args,
+    duration::parse_duration,
+    extenders::{Extender, ExtenderTls, ManagedResource},
+};
 use crate::framework::Point;
 
 /// `apiVersion` of the configuration and of plugin arguments.
@@ -125,6 +132,8 @@ pub struct PluginsConfig {
 pub struct ProfileConfig {
     /// `schedulerName`.
     pub scheduler_name: Str,
+    /// `percentageOfNodesToScore`; accepted and not used.
+    pub percentage_of_nodes_to_score: Option<i32>,
     /// `plugins`.
     pub plugins: PluginsConfig,
     /// `pluginConfig`: arguments by plugin name.
@@ -135,6 +144,7 @@ impl Default for ProfileConfig {
     fn default() -> Self {
         Self {
             scheduler_name: DEFAULT_SCHEDULER_NAME.into(),
+            percentage_of_nodes_to_score: None,
             plugins: PluginsConfig::default(),
             plugin_config: BTreeMap::new(),
         }
@@ -164,6 +174,10 @@ pub struct Configuration {
     pub delay_cache_until_active: bool,
     /// `profiles`; at least one.
     pub profiles: Vec<ProfileConfig>,
+    /// `extenders`.
+    pub extenders: Vec<Extender>,
+    /// What the file says and nothing here follows, with its path: for the log.
+    pub ignored: Vec<String>,
 }
 
 impl Default for Configuration {
@@ -179,6 +193,8 @@ impl Default for Configuration {
             pod_max_backoff: Duration::from_secs(10),
             delay_cache_until_active: false,
             profiles: vec![ProfileConfig::default()],
+            extenders: Vec::new(),
+            ignored: Vec::new(),
         }
     }
 }

@@ -27,6 +27,13 @@ fn nothing_given_means_defaults() {
             "NodeAffinity",
             "NodePorts",
             "NodeResourcesFit",
+            "VolumeRestrictions",
+            "NodeVolumeLimits",
+            "VolumeBinding",
+            "VolumeZone",
+            "PodTopologySpread",
+            "InterPodAffinity",
+            "NodeDeclaredFeatures",
             "MemoryHeadroom"
         ]
     );
@@ -37,13 +44,17 @@ fn nothing_given_means_defaults() {
             ("TaintToleration", 3),
             ("NodeAffinity", 2),
             ("NodeResourcesFit", 1),
+            ("PodTopologySpread", 2),
+            ("InterPodAffinity", 2),
             ("NodeResourcesBalancedAllocation", 1),
+            ("ImageLocality", 1),
             ("MemoryHeadroom", 3)
         ]
     );
     assert_eq!(names(&p, Point::QueueSort), ["PrioritySort"]);
     assert_eq!(names(&p, Point::Bind), ["DefaultBinder"]);
-    assert_eq!(names(&p, Point::PreEnqueue), ["SchedulingGates"]);
+    assert_eq!(names(&p, Point::PreEnqueue), ["SchedulingGates", "DefaultPreemption"]);
+    assert_eq!(names(&p, Point::PostFilter), ["DynamicResources", "DefaultPreemption"]);
 }
 
 #[test]
@@ -70,7 +81,14 @@ profiles:
     let scores: Vec<_> = p.all()[0].plugins_at(Point::Score).collect();
     assert_eq!(
         scores,
-        [("NodeResourcesFit", 5), ("TaintToleration", 3), ("NodeAffinity", 2), ("MemoryHeadroom", 3)],
+        [
+            ("NodeResourcesFit", 5),
+            ("TaintToleration", 3),
+            ("NodeAffinity", 2),
+            ("PodTopologySpread", 2),
+            ("InterPodAffinity", 2),
+            ("MemoryHeadroom", 3)
+        ],
         "explicitly enabled ones come first"
     );
 }
@@ -133,30 +151,36 @@ profiles: [{schedulerName: a}, {schedulerName: b, percentageOfNodesToScore: 10}]
 fn what_is_wrong_is_named() {
     for (body, expected) in [
         ("parallelism: many", "parallelism: invalid type: string \"many\", expected i32"),
-        ("parallelism: 0", "parallelism: 0 is not allowed: must be at least 1"),
+        ("parallelism: 0", "parallelism: Invalid value: 0: should be an integer value greater than zero"),
         ("paralelism: 1", "paralelism: unknown field `paralelism`, expected one of `apiVersion`"),
         ("profiles: [{plugins: {score: {enabled: [{nam: X}]}}}]", "profiles[0].plugins.score.enabled[0]"),
-        ("podMaxBackoffSeconds: 0", "podMaxBackoffSeconds: 0 is not allowed: must be at least 1"),
-        ("percentageOfNodesToScore: 101", "percentageOfNodesToScore: 101 is not allowed: must be between 0 and 100"),
+        (
+            "podMaxBackoffSeconds: 0",
+            "podMaxBackoffSeconds: Invalid value: 0: must be greater than or equal to PodInitialBackoffSeconds",
+        ),
+        ("percentageOfNodesToScore: 101", "percentageOfNodesToScore: Invalid value: 101: not in valid range [0-100]"),
         (
             "leaderElection: {leaseDuration: 15}",
             "leaderElection.leaseDuration: invalid type: integer `15`, expected a string",
         ),
-        ("leaderElection: {leaseDuration: 5s}", "leaderElection.leaseDuration: must be longer than renewDeadline"),
+        (
+            "leaderElection: {leaseDuration: 5s}",
+            "leaderElection.leaseDuration: Invalid value: \"10s\": must be greater than `RenewDeadline`",
+        ),
         (
             "leaderElection: {resourceLock: endpoints}",
-            "leaderElection.resourceLock: \"endpoints\" is not supported: must be \"leases\"",
+            "leaderElection.resourceLock: Invalid value: \"endpoints\": resourceLock value must be \"leases\"",
         ),
         ("extenders: [{urlPrefix: http://x}]", "extenders: extenders are not supported yet: remove them"),
-        ("profiles: [{}, {}]", "profiles[0].schedulerName: must be given when there are several profiles"),
-        ("profiles: [{schedulerName: a}, {schedulerName: a}]", "profiles[1].schedulerName: \"a\" is there twice"),
+        ("profiles: [{}, {}]", "profiles[0].schedulerName: Required value"),
+        ("profiles: [{schedulerName: a}, {schedulerName: a}]", "profiles[1].schedulerName: Duplicate value: \"a\""),
         (
             "profiles: [{plugins: {score: {enabled: [{name: NodeNmae}]}}}]",
             "profiles[0].plugins.score.enabled[0].name: there is no plugin \"NodeNmae\": must be one of ",
         ),
         (
-            "profiles: [{plugins: {multiPoint: {enabled: [{name: PodTopologySpread}]}}}]",
-            "profiles[0].plugins.multiPoint.enabled[0].name: plugin \"PodTopologySpread\" is not supported yet: remove it",
+            "profiles: [{plugins: {multiPoint: {enabled: [{name: DynamicResources}]}}}]",
+            "profiles[0].plugins.multiPoint.enabled[0].name: plugin \"DynamicResources\" is not supported yet: remove it",
         ),
         (
             "profiles: [{plugins: {score: {enabled: [{name: NodeName}]}}}]",
@@ -171,9 +195,63 @@ fn what_is_wrong_is_named() {
             "profiles[0].pluginConfig[0].args.kind: \"Other\" is not allowed: must be \"NodeResourcesFitArgs\"",
         ),
         (
-            "profiles: [{pluginConfig: [{name: InterPodAffinity, args: {}}]}]",
-            "profiles[0].pluginConfig: plugin \"InterPodAffinity\" is not supported yet: remove it",
+            "profiles: [{pluginConfig: [{name: DynamicResources, args: {}}]}]",
+            "profiles[0].pluginConfig: plugin \"DynamicResources\" is not supported yet: remove it",
         ),
+        ("podInitialBackoffSeconds: -1", "podInitialBackoffSeconds: Invalid value: -1: must be greater than 0"),
+        ("clientConnection: {burst: -1}", "clientConnection.burst: Invalid value: -1: must be non-negative"),
+        (
+            "profiles: [{percentageOfNodesToScore: -1}]",
+            "profiles[0].percentageOfNodesToScore: Invalid value: -1: not in valid range [0-100]",
+        ),
+        ("healthzBindAddress: 0.0.0.0:10251", "healthzBindAddress: unknown field `healthzBindAddress`"),
+        (
+            "profiles: [{plugins: {filter: {enabled: [{name: EBSLimits}]}}}]",
+            "profiles[0].plugins.filter.enabled[0]: Invalid value: \"EBSLimits\": was invalid in version \"v1\" (KubeSchedulerConfiguration is version \"kubescheduler.config.k8s.io/v1\")",
+        ),
+        (
+            "profiles: [{pluginConfig: [{name: NodeResourcesFit}, {name: NodeResourcesFit}]}]",
+            "profiles[0].pluginConfig[1]: Duplicate value: \"NodeResourcesFit\"",
+        ),
+        (
+            "profiles: [{plugins: {score: {enabled: [{name: NodeResourcesFit}, {name: NodeResourcesFit}]}}}]",
+            "profiles[0].plugins.score.enabled[1].name: Duplicate value: \"NodeResourcesFit\"",
+        ),
+        (
+            "profiles: [{schedulerName: a}, {schedulerName: b, plugins: {queueSort: {enabled: [{name: X}]}}}]",
+            "profiles[1].plugins.queueSort: Invalid value: \"X\": must be the same for all profiles",
+        ),
+        (
+            "profiles: [{plugins: {queueSort: {enabled: [{name: A}, {name: B}]}}}]",
+            "profiles[0].plugins.queueSort.enabled: Invalid value: 2: only one queue sort plugin can be enabled",
+        ),
+        (
+            "profiles: [{plugins: {multiPoint: {disabled: [{name: NodeResourcesFit}]}}, pluginConfig: [{name: NodeResourcesFit, args: {ignoredResourceGroups: [a/b]}}]}]",
+            "profiles[0].pluginConfig[0].args.ignoredResourceGroups[0]: Invalid value: \"a/b\": resource group name can't contain '/'",
+        ),
+        ("extenders: [{filterVerb: f}]", "extenders[0].urlPrefix: Required value"),
+        ("extenders: [{urlPrefix: u, verb: f}]", "extenders[0].verb: unknown field `verb`"),
+        (
+            "extenders: [{urlPrefix: u, prioritizeVerb: p}]",
+            "extenders[0].weight: Invalid value: 0: must have a positive weight applied to it",
+        ),
+        (
+            "extenders: [{urlPrefix: u, managedResources: [{name: cpu}]}]",
+            "extenders[0].managedResources[0].name: Invalid value: \"cpu\": is an invalid extended resource name",
+        ),
+        (
+            "extenders: [{urlPrefix: u, managedResources: [{name: a b}]}]",
+            "extenders[0].managedResources[0].name: Invalid value: \"a b\": name part must consist of alphanumeric",
+        ),
+        (
+            "extenders: [{urlPrefix: u, managedResources: [{name: x.io/a}, {name: x.io/a}]}]",
+            "extenders[0].managedResources[1].name: Invalid value: \"x.io/a\": duplicate extender managed resource name",
+        ),
+        (
+            "extenders: [{urlPrefix: u, bindVerb: b}, {urlPrefix: v, bindVerb: b}]",
+            "extenders: Invalid value: \"found 2 extenders implementing bind\": only one extender can implement bind",
+        ),
+        ("extenders: [{urlPrefix: u, httpTimeout: 5}]", "extenders[0].httpTimeout: invalid type: integer"),
         (
             "profiles: [{plugins: {bind: {disabled: [{name: '*'}]}}}]",
             "profiles[0].plugins.bind: at least one plugin must be enabled",
@@ -212,4 +290,97 @@ fn other_versions_and_kinds() {
 #[test]
 fn duplicate_keys_are_refused() {
     assert!(yaml("parallelism: 1\nparallelism: 2").is_err());
+}
+
+#[test]
+fn everything_with_its_defaults() {
+    let registry = Registry::in_tree();
+    let text = yaml("").unwrap().to_yaml(&registry).unwrap();
+    for line in [
+        "  contentType: application/vnd.kubernetes.protobuf",
+        "  leaseDuration: 15s",
+        "  resourceName: kube-scheduler",
+        "parallelism: 16",
+        "percentageOfNodesToScore: 0",
+        "podMaxBackoffSeconds: 10",
+        "enableContentionProfiling: true",
+        "        type: LeastAllocated",
+        "      kind: MemoryHeadroomArgs",
+    ] {
+        assert!(text.lines().any(|l| l == line || l.trim_start_matches("- ") == line.trim()), "{line} in\n{text}");
+    }
+    let given = "
+leaderElection: {leaderElect: false, leaseDuration: 90s, retryPeriod: 0s}
+clientConnection: {qps: 12.5, kubeconfig: /k}
+enableProfiling: false
+profiles:
+- schedulerName: a
+  percentageOfNodesToScore: 7
+  plugins:
+    multiPoint: {disabled: [{name: NodePorts}], enabled: [{name: TaintToleration, weight: 9}]}
+    score: {disabled: [{name: NodeAffinity}], enabled: [{name: NodeResourcesFit, weight: 4}]}
+  pluginConfig:
+  - {name: NodeResourcesFit, args: {scoringStrategy: {type: MostAllocated, resources: [{name: memory}]}}}
+  - {name: MemoryHeadroom, args: {phi: 0.5}}
+- schedulerName: b
+  pluginConfig: [{name: MemoryHeadroom, args: {phi: 0.5}}]
+";
+    let first = yaml(given).unwrap();
+    assert!(!first.enable_contention_profiling, "follows enableProfiling, as upstream");
+    let value = first.to_value(&registry);
+    assert_eq!(value["leaderElection"]["leaseDuration"], "1m30s");
+    assert_eq!(value["clientConnection"]["qps"], 12.5);
+    let fit = &value["profiles"][0]["pluginConfig"];
+    assert!(fit.to_string().contains(r#"{"name":"memory","weight":1}"#), "{fit}");
+    let again = Configuration::from_value(value.clone()).unwrap();
+    assert_eq!(again.to_value(&registry), value, "reading it back changes nothing");
+    let points = |c: &Configuration| {
+        let profiles = c.build(&registry).unwrap();
+        Point::ALL.map(|p| profiles.all()[0].plugins_at(p).collect::<Vec<_>>())
+    };
+    assert_eq!(points(&again), points(&first));
+}
+
+#[test]
+fn extenders_are_read() {
+    let c = yaml(
+        "
+extenders:
+- {urlPrefix: 'http://127.0.0.1:8', filterVerb: f, nodeCacheCapable: true, ignorable: true, enableHTTPS: true,
+   tlsConfig: {insecure: true, keyData: c2VjcmV0}, managedResources: [{name: x.io/a, ignoredByScheduler: true}]}
+- {urlPrefix: u, prioritizeVerb: p, weight: 3, httpTimeout: 100ms, preemptVerb: e, bindVerb: b}
+",
+    )
+    .unwrap();
+    let e = &c.extenders;
+    assert_eq!((e[0].http_timeout.as_secs(), e[1].http_timeout.as_millis(), e[1].weight), (5, 100, 3));
+    assert!(e[0].node_cache_capable && e[0].ignorable && e[0].tls.as_ref().is_some_and(|t| t.insecure));
+    assert_eq!(c.profiles[0].plugin_config["NodeResourcesFit"]["ignoredResources"], serde_json::json!(["x.io/a"]));
+    let shown = c.to_value(&Registry::in_tree());
+    assert_eq!(shown["extenders"][1]["httpTimeout"], "100ms");
+    assert!(!shown.to_string().contains("c2VjcmV0"), "no key in what is shown");
+    assert!(c.build(&Registry::in_tree()).is_err_and(|e| e.to_string().starts_with("extenders: ")));
+}
+
+/// What stock 1.36.4 writes with `--write-config-to` names DynamicResources, and plugins of others may have arguments.
+#[test]
+fn what_stock_wrote_is_read() {
+    let c = yaml(
+        "
+profiles:
+- schedulerName: default-scheduler
+  plugins:
+    multiPoint:
+      enabled: [{name: PrioritySort, weight: 0}, {name: DynamicResources, weight: 2}, {name: DefaultBinder, weight: 0}]
+      disabled: [{name: NodePorts, weight: 0}]
+    placementGenerate: {}
+    placementScore: {}
+  pluginConfig:
+  - {name: DynamicResources, args: {apiVersion: kubescheduler.config.k8s.io/v1, kind: DynamicResourcesArgs, filterTimeout: 10s}}
+  - {name: SomebodyElses, args: {anything: 1}}
+",
+    )
+    .unwrap();
+    assert_eq!(c.ignored, ["profiles[0].pluginConfig[0]: plugin DynamicResources does not exist here"]);
+    assert!(!names(&c.build(&Registry::in_tree()).unwrap(), Point::Filter).contains(&"NodePorts"));
 }

@@ -18,7 +18,7 @@ pub(super) struct Configuration {
     pub(super) pod_max_backoff_seconds: Option<i64>,
     pub(super) delay_cache_until_active: Option<bool>,
     pub(super) profiles: Option<Vec<Profile>>,
-    pub(super) extenders: Option<Vec<Value>>,
+    pub(super) extenders: Option<Vec<super::extenders::Wire>>,
 }
 
 #[derive(Debug, Deserialize, Default)]

@@ -5,22 +5,27 @@
 //! node it keeps the verdict, the raw scores, the normalised scores, the total and the tie key, with the generation of
 //! the node that they were computed from. A decision refills the rows whose generation changed, normalises again what
 //! hangs on a changed minimum or maximum, and takes the best total. The result is that of `plain`, bit for bit.
+//!
+//! Plugins that read more than the node (`Reads::Cluster`) have no part in what is kept: they run in every cycle, on
+//! top of it (`whole`).
 
 use std::sync::Arc;
 
 use super::{
     Nominated,
-    plain::{Choice, Failure, Verdict},
+    plain::{AfterFilter, Choice, Failure, Verdict},
     tie::TieBreaker,
 };
 use crate::{
     cache::Slot,
     fit_error::FitError,
     framework::{
-        Code, Column, CycleState, Narrowed, Normalized, PodInfo, Point, PreFiltered, Probe, Profile, Rejection,
-        Signature, SpecInfo, TieKey, View,
+        Code, Column, CycleState, Narrowed, NoProbe, Normalized, Places, PodInfo, Point, PreFiltered, Probe, Profile,
+        Rejection, Signature, SpecInfo, TieKey, View,
     },
 };
+
+mod whole;
 
 /// Most classes kept.
 const MAX_CLASSES: usize = 256;
@@ -28,6 +33,8 @@ const MAX_CLASSES: usize = 256;
 const MAX_CLASS_BYTES: usize = 8 << 20;
 /// Rows whose generations are compared at once.
 const STRETCH: usize = 64;
+/// Generation of a row that holds for one decision only: no node has it.
+const PASSING: u64 = u64::MAX;
 /// When more than this part of the rows has changed, everything is normalised anew.
 const MANY: usize = 4;
 
@@ -37,19 +44,27 @@ struct Class {
     spec: Arc<SpecInfo>,
     signature: Signature,
     epoch: u64,
+    /// The plugins that have no part in it.
+    cluster: Places,
     last_used: u64,
     state: CycleState,
     narrowed: Option<Narrowed>,
     /// By slot, the generation that the row was made from; 0 = no node.
     generations: Vec<u64>,
+    /// Whether no plugin of the class turns the node down.
     feasible: Vec<bool>,
     feasible_count: usize,
+    /// The same with the other plugins, as of the last decision.
+    open: Vec<bool>,
+    open_count: usize,
+    /// The other plugins closed rows in the last decision.
+    narrowed_by_cluster: bool,
     rejections: Vec<Option<Box<Rejection>>>,
     columns: Vec<(usize, Column)>,
-    /// Valid for feasible rows as of the last normalising.
+    /// Valid for open rows as of the last normalising.
     totals: Vec<i64>,
     ties: Vec<TieKey>,
-    /// Rows refilled since the last normalising.
+    /// Rows refilled, opened or closed since the last normalising.
     changed: Vec<u32>,
     /// Nothing was normalised yet.
     fresh: bool,
@@ -85,16 +100,25 @@ impl Classes {
         ties: TieBreaker,
         probe: &mut dyn Probe,
     ) -> Option<Verdict> {
-        // Columns know nothing of pods that are nominated somewhere.
-        if !profile.reads_nodes_only(pod) || (!nominated.is_empty() && nominated.any_before(pod)) {
-            return None;
-        }
         if view.cache.node_count() == 0 {
             return None;
         }
-        let index = self.find_or_make(at, profile, pod, view, probe)?;
+        let cluster = profile.cluster_places(pod);
+        // What such plugins make of pods that are nominated somewhere only the plain path asks.
+        if !cluster.is_empty() && nominated.nodes_before(pod).next().is_some() {
+            return None;
+        }
+        let mut whole = CycleState::default();
+        if !cluster.is_empty() {
+            match profile.pre_filter_of(cluster, pod, view, probe) {
+                PreFiltered::Go(state, None) => whole = state,
+                // The plain path says what it comes to.
+                _ => return None,
+            }
+        }
+        let index = self.find_or_make(at, profile, pod, view, cluster, probe)?;
         let class = &mut self.all[index];
-        match class.decide(profile, pod, view, ties, probe) {
+        match class.decide(profile, pod, view, nominated, &mut whole, ties, probe) {
             Some(verdict) => Some(verdict),
             None => {
                 // A plugin failed: the plain path says how.
@@ -110,15 +134,15 @@ impl Classes {
         profile: &Profile,
         pod: &PodInfo,
         view: &View<'_>,
+        cluster: Places,
         probe: &mut dyn Probe,
     ) -> Option<usize> {
         self.clock += 1;
         profile.signature(pod, view, &mut self.scratch);
         let epoch = profile.epoch(view);
-        let found = self
-            .all
-            .iter()
-            .position(|c| c.profile == at && Arc::ptr_eq(&c.spec, &pod.spec) && c.signature == self.scratch);
+        let found = self.all.iter().position(|c| {
+            c.profile == at && c.cluster == cluster && Arc::ptr_eq(&c.spec, &pod.spec) && c.signature == self.scratch
+        });
         if let Some(index) = found {
             let class = &mut self.all[index];
             class.last_used = self.clock;
@@ -128,20 +152,31 @@ impl Classes {
             // What plugins read of the rest of the cluster changed.
             self.all.swap_remove(index);
         }
-        let PreFiltered::Go(mut state, narrowed) = profile.pre_filter(pod, view, probe) else { return None };
-        profile.pre_score(&mut state, pod, &[], view).ok()?;
+        let places = cluster.others();
+        // PreFilter is measured once per cycle.
+        let result = if cluster.is_empty() {
+            profile.pre_filter_of(places, pod, view, probe)
+        } else {
+            profile.pre_filter_of(places, pod, view, &mut NoProbe)
+        };
+        let PreFiltered::Go(mut state, narrowed) = result else { return None };
+        profile.pre_score_of(places, &mut state, pod, &[], view).ok()?;
         let columns = profile.scoring(&state).map(|i| (i, profile.new_column(i))).collect();
         self.all.push(Class {
             profile: at,
             spec: pod.spec.clone(),
             signature: self.scratch.clone(),
             epoch,
+            cluster,
             last_used: self.clock,
             state,
             narrowed,
             generations: Vec::new(),
             feasible: Vec::new(),
             feasible_count: 0,
+            open: Vec::new(),
+            open_count: 0,
+            narrowed_by_cluster: false,
             rejections: Vec::new(),
             columns,
             totals: Vec::new(),
@@ -166,7 +201,8 @@ impl Classes {
 
 impl Class {
     fn bytes(&self) -> usize {
-        let row = 8 + 1 + 8 + 8 + size_of::<TieKey>() + self.columns.iter().map(|(_, c)| c.row_bytes()).sum::<usize>();
+        let row =
+            8 + 1 + 1 + 8 + 8 + size_of::<TieKey>() + self.columns.iter().map(|(_, c)| c.row_bytes()).sum::<usize>();
         let rejections = self.generations.len() - self.feasible_count;
         row * self.generations.len() + rejections * size_of::<Rejection>() + self.signature.bytes()
     }
@@ -174,6 +210,7 @@ impl Class {
     fn resize(&mut self, slots: usize) {
         self.generations.resize(slots, 0);
         self.feasible.resize(slots, false);
+        self.open.resize(slots, false);
         self.rejections.resize_with(slots, || None);
         self.totals.resize(slots, i64::MIN);
         self.ties.resize(slots, TieKey::default());
@@ -183,7 +220,7 @@ impl Class {
     }
 
     /// Refills the rows of nodes that changed. `None` when a plugin failed.
-    fn refresh(&mut self, profile: &Profile, pod: &PodInfo, view: &View<'_>) -> Option<()> {
+    fn refresh(&mut self, profile: &Profile, pod: &PodInfo, view: &View<'_>, nominated: &Nominated) -> Option<()> {
         let generations = view.cache.generations();
         if self.generations.len() != generations.len() {
             self.resize(generations.len());
@@ -196,8 +233,14 @@ impl Class {
             }
             for (offset, generation) in theirs.iter().enumerate() {
                 if self.generations[start + offset] != *generation {
-                    self.refill(start + offset, *generation, profile, pod, view)?;
+                    self.refill(start + offset, *generation, profile, pod, view, None)?;
                 }
+            }
+        }
+        // Verdicts of nodes to which somebody is nominated hold for this pod only.
+        for node in nominated.nodes_before(pod) {
+            if let Some(slot) = view.cache.slot(node) {
+                self.refill(slot as usize, PASSING, profile, pod, view, Some(nominated))?;
             }
         }
         Some(())
@@ -210,6 +253,7 @@ impl Class {
         profile: &Profile,
         pod: &PodInfo,
         view: &View<'_>,
+        nominated: Option<&Nominated>,
     ) -> Option<()> {
         self.changed.push(slot as u32);
         self.generations[slot] = generation;
@@ -217,7 +261,10 @@ impl Class {
             None => None,
             Some(node) => match &self.narrowed {
                 Some(narrowed) if !narrowed.names.contains(&node.name) => Some(narrowed.others.clone()),
-                _ => profile.filter(&self.state, pod, node).ok()?,
+                _ => match nominated {
+                    None => profile.filter(&self.state, pod, node).ok()?,
+                    Some(nominated) => profile.filter_with_nominated(&self.state, pod, node, nominated, view).ok()?,
+                },
             },
         };
         let feasible = generation != 0 && rejection.is_none();
@@ -241,10 +288,10 @@ impl Class {
 
     /// Normalises and sums up. `None` when a plugin's score left its range.
     fn total(&mut self, profile: &Profile) -> Option<()> {
-        let mut all = self.fresh || self.changed.len() * MANY > self.feasible.len();
+        let mut all = self.fresh || self.changed.len() * MANY > self.open.len();
         let fresh = all;
         for (plugin, column) in &mut self.columns {
-            let done = profile.plugins[*plugin].normalize(column, &self.feasible, &self.changed, fresh).ok()?;
+            let done = profile.plugins[*plugin].normalize(column, &self.open, &self.changed, fresh).ok()?;
             all |= done == Normalized::All;
         }
         // Without any score plugin every node gets 1 (reference 1.6).
@@ -257,15 +304,15 @@ impl Class {
                     *total = total.saturating_add(i64::from(*score).saturating_mul(weight));
                 }
             }
-            for (total, feasible) in self.totals.iter_mut().zip(&self.feasible) {
-                if !feasible {
+            for (total, open) in self.totals.iter_mut().zip(&self.open) {
+                if !open {
                     *total = i64::MIN;
                 }
             }
         } else {
             for row in &self.changed {
                 let row = *row as usize;
-                self.totals[row] = if self.feasible[row] {
+                self.totals[row] = if self.open[row] {
                     self.columns.iter().fold(base, |total, (plugin, column)| {
                         let score = i64::from(column.normalized()[row]);
                         total.saturating_add(score.saturating_mul(profile.weights[*plugin]))
@@ -280,49 +327,51 @@ impl Class {
         Some(())
     }
 
+    #[allow(clippy::too_many_arguments, reason = "the same as the plain path, and the state of the other plugins")]
     fn decide(
         &mut self,
         profile: &Profile,
         pod: &PodInfo,
         view: &View<'_>,
+        nominated: &Nominated,
+        whole: &mut CycleState,
         ties: TieBreaker,
         probe: &mut dyn Probe,
     ) -> Option<Verdict> {
         probe.enter(Point::Filter);
-        let refreshed = self.refresh(profile, pod, view);
-        let code = if self.feasible_count == 0 { Code::Unschedulable } else { Code::Success };
-        probe.exit(Point::Filter, if refreshed.is_some() { code } else { Code::Error });
-        refreshed?;
-        let result = match self.feasible_count {
-            0 => Err(Failure::Fit(Box::new(self.fit_error(view.cache.node_count())))),
+        let opened =
+            self.refresh(profile, pod, view, nominated).and_then(|()| self.open_rows(profile, pod, view, whole));
+        let code = if self.open_count == 0 { Code::Unschedulable } else { Code::Success };
+        probe.exit(Point::Filter, if opened.is_some() { code } else { Code::Error });
+        opened?;
+        let mut after = None;
+        let result = match self.open_count {
+            0 => {
+                let rejections = self.all_rejections(profile, pod, view, whole)?;
+                if !profile.at(Point::PostFilter).is_empty() {
+                    let rejected = rejections.iter().map(|(slot, r)| (*slot, r.status.code())).collect();
+                    let state = self.state.with(whole);
+                    after = Some(Box::new(AfterFilter { rejected, state, stopped_at: None }));
+                }
+                Err(Failure::Fit(Box::new(self.fit_error(view.cache.node_count(), &rejections))))
+            }
             1 => {
-                let slot = self.feasible.iter().position(|f| *f)? as Slot;
+                let slot = self.open.iter().position(|f| *f)? as Slot;
                 Ok(Choice { slot, total: None, feasible: 1, ties: 1 })
             }
             _ => {
                 probe.enter(Point::Score);
-                let done = self.total(profile);
+                let done = self.total(profile).and_then(|()| self.whole_totals(profile, pod, view, whole));
                 probe.exit(Point::Score, if done.is_some() { Code::Success } else { Code::Error });
-                done?;
-                Ok(self.choose(view.cache.name_hashes(), ties)?)
+                let totals = done?;
+                Ok(self.choose(totals.as_deref().unwrap_or(&self.totals), view.cache.name_hashes(), ties)?)
             }
         };
-        let mut rejected = Vec::new();
-        if result.is_err() && !profile.at(Point::PostFilter).is_empty() {
-            rejected = view
-                .cache
-                .nodes()
-                .filter_map(|(slot, node)| {
-                    let rejection = self.rejections.get(slot as usize)?.as_ref()?;
-                    Some((node.name.clone(), rejection.status.code()))
-                })
-                .collect();
-        }
-        Some(Verdict { result, rejected })
+        Some(Verdict { result, after })
     }
 
-    fn choose(&self, hashes: &[u64], ties: TieBreaker) -> Option<Choice> {
-        let best = self.totals.iter().copied().max()?;
+    fn choose(&self, totals: &[i64], hashes: &[u64], ties: TieBreaker) -> Option<Choice> {
+        let best = totals.iter().copied().max()?;
         if best == i64::MIN {
             return None;
         }
@@ -330,7 +379,7 @@ impl Class {
         let (mut key, mut top) = (TieKey::default(), 0);
         let mut count = 0;
         // What is not feasible has the smallest total there is.
-        for (slot, ((total, tie), hash)) in self.totals.iter().zip(&self.ties).zip(hashes).enumerate() {
+        for (slot, ((total, tie), hash)) in totals.iter().zip(&self.ties).zip(hashes).enumerate() {
             if *total != best {
                 continue;
             }
@@ -340,12 +389,12 @@ impl Class {
                 (winner, key, top) = (Some(slot), *tie, rank);
             }
         }
-        Some(Choice { slot: winner? as Slot, total: Some(best), feasible: self.feasible_count, ties: count })
+        Some(Choice { slot: winner? as Slot, total: Some(best), feasible: self.open_count, ties: count })
     }
 
-    fn fit_error(&self, nodes: usize) -> FitError {
+    fn fit_error(&self, nodes: usize, rejections: &[(Slot, Rejection)]) -> FitError {
         let mut error = FitError::new(nodes);
-        for rejection in self.rejections.iter().flatten() {
+        for (_, rejection) in rejections {
             error.add(rejection);
         }
         if let Some(narrowed) = &self.narrowed {

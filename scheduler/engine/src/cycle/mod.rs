@@ -7,7 +7,7 @@ mod tie;
 
 pub(crate) use self::{
     class::Classes,
-    plain::{Evaluation, Verdict, decide, evaluate, post_filter, try_nominated_node},
+    plain::{AfterFilter, Evaluation, PostFiltered, Verdict, decide, evaluate, post_filter, try_nominated_node},
     tie::{TieBreaker, hash_text, mix},
 };
 pub use self::{

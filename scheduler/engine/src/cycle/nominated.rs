@@ -34,6 +34,17 @@ impl Nominated {
         Some(node)
     }
 
+    /// The pod changed from `old` to `new` (`UpdateNominatedPod`). When neither says anything of a nomination, the one that
+    /// was decided here stays: it may be on its way to the API server.
+    pub fn update(&mut self, old: Option<&PodInfo>, new: &PodInfo) {
+        let says = |p: &PodInfo| p.pod.status.nominated_node_name.clone().filter(|n| !n.is_empty());
+        let node = match (old.and_then(says), says(new)) {
+            (None, None) => self.nodes.get(new.uid()).cloned(),
+            (_, now) => now,
+        };
+        self.set(new, node.as_ref());
+    }
+
     /// Whether no pod is nominated anywhere.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -55,8 +66,16 @@ impl Nominated {
             .filter(move |other| other.priority() >= pod.priority() && other.uid() != pod.uid())
     }
 
-    /// Whether some pod comes before `pod` on any node.
-    pub(crate) fn any_before(&self, pod: &PodInfo) -> bool {
-        self.by_node.keys().any(|node| self.before(pod, node).next().is_some())
+    /// The nodes to which a pod is nominated that comes before `pod`.
+    pub(crate) fn nodes_before<'a>(&'a self, pod: &'a PodInfo) -> impl Iterator<Item = &'a Str> {
+        self.by_node.keys().filter(|node| self.before(pod, node).next().is_some())
+    }
+
+    /// The pods nominated to `node` with less than this priority, by UID.
+    pub(crate) fn lower(&self, priority: i32, node: &str) -> Vec<PodInfo> {
+        let mut all: Vec<PodInfo> =
+            self.by_node.get(node).into_iter().flatten().filter(|p| p.priority() < priority).cloned().collect();
+        all.sort_by(|a, b| a.uid().cmp(b.uid()));
+        all
     }
 }

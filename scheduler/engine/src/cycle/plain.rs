@@ -8,8 +8,8 @@ use crate::{
     cache::Slot,
     fit_error::FitError,
     framework::{
-        Code, Column, CycleState, NodeRejection, PluginSet, PodInfo, Point, PreFiltered, Probe, Profile, Rejection,
-        Status, TieKey, View,
+        Code, Column, CycleState, PluginSet, PodInfo, Point, PostFilterCx, PreFiltered, Preemption, Probe, Profile,
+        Rejection, Status, TieKey, View,
     },
 };
 
@@ -37,12 +37,40 @@ pub enum Failure {
     Error(String),
 }
 
-/// What a cycle came to, and what PostFilter is given when it failed.
+/// What a cycle came to.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) result: Result<Choice, Failure>,
-    /// Rejected nodes, for PostFilter; filled only when the profile has such plugins.
-    pub(crate) rejected: Vec<(Str, Code)>,
+    /// What PostFilter is given when no node is feasible; filled only when the profile has such plugins.
+    pub(crate) after: Option<Box<AfterFilter>>,
+}
+
+impl From<Result<Choice, Failure>> for Verdict {
+    fn from(result: Result<Choice, Failure>) -> Self {
+        Self { result, after: None }
+    }
+}
+
+/// What PreFilter and Filter leave for PostFilter.
+#[derive(Debug, Default)]
+pub(crate) struct AfterFilter {
+    /// Every node with the code of its rejection.
+    pub(crate) rejected: Vec<(Slot, Code)>,
+    /// The states of the plugins.
+    pub(crate) state: CycleState,
+    /// Where PreFilter stopped, when it did before all plugins had run it.
+    pub(crate) stopped_at: Option<usize>,
+}
+
+/// What PostFilter came to.
+#[derive(Debug, Default)]
+pub(crate) struct PostFiltered {
+    /// For the pod's condition; empty after success.
+    pub(crate) message: String,
+    /// See [`crate::framework::PostFilter::nominated`].
+    pub(crate) nominated: Option<Option<Str>>,
+    /// What is to be done.
+    pub(crate) preemption: Option<Preemption>,
 }
 
 /// Scores of one plugin for the feasible nodes, in the order of [`Evaluation::feasible`].
@@ -58,6 +86,8 @@ pub(crate) struct PluginScores {
 pub(crate) struct Evaluation {
     /// PreFilter rejected the pod on every node.
     pub(crate) everywhere: Option<(Status, PluginSet)>,
+    /// Where it stopped.
+    pub(crate) stopped_at: Option<usize>,
     /// Nodes that are not feasible.
     pub(crate) rejected: Vec<(Slot, Rejection)>,
     /// Nodes that PreFilter left out, and what it says of them.
@@ -88,8 +118,9 @@ pub(crate) fn evaluate(
             e.state = state;
             narrowed
         }
-        PreFiltered::Rejected(status, plugins) => {
-            e.everywhere = Some((status, plugins));
+        PreFiltered::Rejected(r) => {
+            e.everywhere = Some((r.status, r.plugins));
+            (e.state, e.stopped_at) = (r.state, r.stopped_at);
             return Ok(e);
         }
         PreFiltered::Error(message) => return Err(message),
@@ -169,6 +200,15 @@ impl Evaluation {
         winner.map(|(_, slot)| Choice { slot, total: Some(best), feasible: self.feasible.len(), ties: count })
     }
 
+    /// What PostFilter is given.
+    pub(crate) fn after_filter(&self, view: &View<'_>) -> AfterFilter {
+        let rejected = match &self.everywhere {
+            Some((status, _)) => view.nodes().map(|(slot, _)| (slot, status.code())).collect(),
+            None => self.rejected.iter().map(|(slot, r)| (*slot, r.status.code())).collect(),
+        };
+        AfterFilter { rejected, state: self.state.clone(), stopped_at: self.stopped_at }
+    }
+
     /// The message when no node is feasible.
     pub(crate) fn fit_error(&self, nodes: usize) -> FitError {
         if let Some((status, plugins)) = &self.everywhere {
@@ -192,27 +232,20 @@ pub(crate) fn decide(
     ties: TieBreaker,
     probe: &mut dyn Probe,
 ) -> Verdict {
-    let failed = |failure| Verdict { result: Err(failure), rejected: Vec::new() };
     let nodes = view.cache.node_count();
     if nodes == 0 {
-        return failed(Failure::NoNodes);
+        return Err(Failure::NoNodes).into();
     }
     let e = match evaluate(profile, pod, view, nominated, probe) {
         Ok(e) => e,
-        Err(message) => return failed(Failure::Error(message)),
+        Err(message) => return Err(Failure::Error(message)).into(),
     };
     if let Some(choice) = e.choose(profile, pod, view, ties) {
-        return Verdict { result: Ok(choice), rejected: Vec::new() };
+        return Ok(choice).into();
     }
-    let mut verdict = failed(Failure::Fit(Box::new(e.fit_error(nodes))));
-    if !profile.at(Point::PostFilter).is_empty() {
-        let name = |slot| view.row(slot).map(|n| n.name.clone());
-        verdict.rejected = match &e.everywhere {
-            Some((status, _)) => view.nodes().map(|(_, n)| (n.name.clone(), status.code())).collect(),
-            None => e.rejected.iter().filter_map(|(slot, r)| Some((name(*slot)?, r.status.code()))).collect(),
-        };
-    }
-    verdict
+    let result = Err(Failure::Fit(Box::new(e.fit_error(nodes))));
+    let after = (!profile.at(Point::PostFilter).is_empty()).then(|| Box::new(e.after_filter(view)));
+    Verdict { result, after }
 }
 
 /// The nominated node alone, if the pod has one and it is feasible (reference 1.3).
@@ -231,35 +264,50 @@ pub(crate) fn try_nominated_node(
     feasible.then_some(Choice { slot, total: None, feasible: 1, ties: 1 })
 }
 
-/// Runs PostFilter (`RunPostFilterPlugins`). Answers the message and the nomination.
+/// Runs PostFilter (`RunPostFilterPlugins`).
 pub(crate) fn post_filter(
-    profile: &mut Profile,
+    profile: &Profile,
     pod: &PodInfo,
     view: &View<'_>,
-    rejected: &[(Str, Code)],
+    nominated: &Nominated,
+    after: &AfterFilter,
+    hash: u64,
     probe: &mut dyn Probe,
-) -> (String, Option<Option<Str>>) {
-    let order = profile.at(Point::PostFilter).to_vec();
-    let nodes: Vec<_> = rejected.iter().map(|(node, code)| NodeRejection { node, code: *code }).collect();
-    let mut nominated = None;
+) -> PostFiltered {
+    let cx = PostFilterCx {
+        view,
+        rejected: &after.rejected,
+        profile,
+        state: &after.state,
+        nominated,
+        stopped_at: after.stopped_at,
+        hash,
+    };
+    let mut all = PostFiltered::default();
     let mut reasons: Vec<String> = Vec::new();
     probe.enter(Point::PostFilter);
     let mut code = Code::Unschedulable;
-    for i in order {
-        let answer = profile.plugins[i].post_filter(pod, view, &nodes);
+    for i in profile.at(Point::PostFilter) {
+        let answer = profile.plugins[*i].post_filter(pod, &cx);
         if answer.status.is_success() {
-            (reasons, nominated, code) = (Vec::new(), answer.nominated, Code::Success);
+            code = Code::Success;
+            reasons.clear();
+            all = PostFiltered { message: String::new(), nominated: answer.nominated, preemption: answer.preemption };
             break;
         }
-        if answer.status.code() == Code::UnschedulableAndUnresolvable || !answer.status.code().is_rejected() {
-            (reasons, nominated, code) = (vec![answer.status.message()], answer.nominated, answer.status.code());
+        if !matches!(answer.status.code(), Code::Unschedulable | Code::Pending) {
+            code = answer.status.code();
+            reasons = vec![answer.status.message()];
+            // A plugin that failed says nothing of the nomination.
+            all.nominated = answer.nominated.filter(|_| code == Code::UnschedulableAndUnresolvable);
             break;
         }
         if answer.nominated.is_some() {
-            nominated = answer.nominated;
+            all.nominated = answer.nominated;
         }
         reasons.extend(answer.status.reasons().iter().map(ToString::to_string));
     }
     probe.exit(Point::PostFilter, code);
-    (reasons.join(", "), nominated)
+    all.message = reasons.join(", ");
+    all
 }

@@ -13,14 +13,12 @@ use headroom_core::{
 };
 use serde_json::Value;
 
-use super::{
-    Engine, Owner, Report,
-    failure::Fault,
-    queue_and_cx,
-    schedule::{SCHEDULED, rejected_at},
-};
-use crate::framework::{
-    Actions, BindCx, Change, ClusterEvent, EventResource, PluginId, PodInfo, Point, PreFlight, Rejection, Status, Step,
+use super::{Engine, Owner, Report, failure::Fault, queue_and_cx, schedule::SCHEDULED};
+use crate::{
+    framework::{
+        Actions, BindCx, Change, ClusterEvent, EventResource, PluginId, PodInfo, Point, PreFlight, Status, Step,
+    },
+    queue::Among,
 };
 
 /// How long a bound pod may be missing from the watch before its state is asked for (memory-and-swap.md 5.3).
@@ -39,7 +37,7 @@ pub(super) struct Attempt {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// Held by plugins: who, until when, how long in all.
     Permit(Vec<(PluginId, Mono, Duration)>),
     /// The PreBind plugin at this place works.
@@ -58,9 +56,9 @@ pub(super) struct Binding {
     info: PodInfo,
     node: Str,
     attempt: Attempt,
-    stage: Stage,
+    pub(super) stage: Stage,
     /// Whether each PreBind plugin has something to do.
-    pre_bind: Vec<bool>,
+    pub(super) pre_bind: Vec<bool>,
     /// Intents without outcome.
     waiting: Vec<IntentId>,
     /// Those of them that bind.
@@ -81,7 +79,7 @@ fn go_seconds(d: Duration) -> String {
 }
 
 impl Engine {
-    fn set_deadline(&mut self, uid: &Str, binding: &mut Binding, at: Option<Mono>) {
+    pub(super) fn set_deadline(&mut self, uid: &Str, binding: &mut Binding, at: Option<Mono>) {
         if let Some(old) = binding.deadline.take() {
             self.deadlines.remove(&(old, uid.clone()));
         }
@@ -91,7 +89,7 @@ impl Engine {
         }
     }
 
-    fn take_binding(&mut self, uid: &str) -> Option<Binding> {
+    pub(super) fn take_binding(&mut self, uid: &str) -> Option<Binding> {
         let mut binding = self.bindings.remove(uid)?;
         if let Some(at) = binding.deadline.take() {
             self.deadlines.remove(&(at, binding.info.uid().clone()));
@@ -165,7 +163,7 @@ impl Engine {
     }
 
     /// Runs PreBind and Bind plugins as far as they go.
-    fn advance(&mut self, uid: &Str, mut outcome: Option<&Outcome>, now: Now, out: &mut Vec<Intent>) {
+    pub(super) fn advance(&mut self, uid: &Str, mut outcome: Option<&Outcome>, now: Now, out: &mut Vec<Intent>) {
         while let Some(mut binding) = self.take_binding(uid) {
             let Some(profile) = self.profiles.all.get_mut(binding.attempt.profile) else { return };
             let (point, at) = match binding.stage {
@@ -191,13 +189,19 @@ impl Engine {
                 continue;
             }
             let plugin = &mut profile.plugins[i];
-            let mut cx = BindCx { now, outcome: outcome.take(), ops: Vec::new() };
+            let mut cx =
+                BindCx { now, cache: &self.cache, claims: Vec::new(), outcome: outcome.take(), ops: Vec::new() };
             let step = if point == Point::PreBind {
                 plugin.pre_bind(&mut cx, &binding.info, &binding.node)
             } else {
                 plugin.bind(&mut cx, &binding.info, &binding.node)
             };
-            let (name, ops) = (plugin.name(), cx.ops);
+            let (name, ops, claims) = (plugin.name(), cx.ops, cx.claims);
+            for claim in claims {
+                let waiters = self.claim_waits.entry(claim).or_default();
+                waiters.retain(|pod| self.bindings.contains_key(pod));
+                waiters.insert(uid.clone());
+            }
             for op in ops {
                 let binds = matches!(op, Op::Bind { .. });
                 let id = self.emit(op, Some(Owner::Binding(uid.clone())), out);
@@ -225,14 +229,25 @@ impl Engine {
                     let message = format!("running {} plugin {name:?}: {}", point.as_str(), status.message());
                     // The pod has changed under us, or we no longer lead: the watch will tell, and what we would write
                     // could contradict it.
-                    let quiet = matches!(
-                        binding.last_error,
-                        Some(WriteError::Conflict(_) | WriteError::NotFound(_) | WriteError::NotLeader)
-                    );
+                    let quiet = match binding.last_error {
+                        Some(WriteError::NotLeader) => true,
+                        // What PreBind writes are other objects.
+                        Some(WriteError::Conflict(_) | WriteError::NotFound(_)) => point == Point::Bind,
+                        _ => false,
+                    };
                     let fault = Fault { quiet, ..Fault::error(message) };
                     self.fail_binding(binding, fault, now, out);
                     return;
                 }
+            }
+        }
+    }
+
+    /// A claim, or the volume that is bound to it, changed: PreBind of the pods that wait for it goes on.
+    pub(super) fn wake_claim_waiters(&mut self, claim: &str, now: Now, out: &mut Vec<Intent>) {
+        for uid in self.claim_waits.remove(claim).into_iter().flatten() {
+            if self.bindings.get(&uid).is_some_and(|b| matches!(b.stage, Stage::PreBind(_))) {
+                self.advance(&uid, None, now, out);
             }
         }
     }
@@ -274,10 +289,10 @@ impl Engine {
     }
 
     /// The binding came to nothing: everything that was assumed is taken back, and whoever waits for room is told.
-    fn fail_binding(&mut self, binding: Binding, fault: Fault, now: Now, out: &mut Vec<Intent>) {
+    pub(super) fn fail_binding(&mut self, binding: Binding, fault: Fault, now: Now, out: &mut Vec<Intent>) {
         let uid = binding.info.uid().clone();
         self.bindings.remove(&uid);
-        self.take_back(&binding.info, binding.attempt.profile, &binding.node);
+        self.take_back(&binding.info, binding.attempt.profile, &binding.node, now);
         self.counters.binding_failures += 1;
         let profile = self.profiles.all.get(binding.attempt.profile).map(|p| p.name.clone()).unwrap_or_default();
         self.report(Report::BindingFailed {
@@ -288,12 +303,12 @@ impl Engine {
             started: binding.attempt.started,
         });
         let rejected = fault.rejected;
-        self.fail(&uid, &binding.info, fault, now, out);
+        self.fail(&uid, fault, now, out);
         let change = Change::Pod { old: Some(binding.info), new: None };
         let (queue, cx) = queue_and_cx!(self, now);
         // Its own departure is no news to a pod that was rejected (else it would try again for ever).
-        let except = rejected.then_some(uid.as_str());
-        queue.on_event(ClusterEvent::new(EventResource::AssignedPod, Actions::DELETE), &change, except, &cx);
+        let among = if rejected { Among::AllBut(&uid) } else { Among::All };
+        queue.on_event(ClusterEvent::new(EventResource::AssignedPod, Actions::DELETE), &change, among, &cx);
     }
 
     /// The informer shows the pod on a node.
@@ -301,9 +316,15 @@ impl Engine {
         let uid = info.uid().clone();
         match self.take_binding(&uid) {
             Some(Binding { node: ours, stage: Stage::Bound { .. }, .. }) if ours == *node => {}
-            Some(binding) if binding.node == *node => self.tell_bound(&binding, now, out),
+            Some(binding) if binding.node == *node => {
+                // Bound past us while PreBind was at work: what it had reserved is not going to be written.
+                if matches!(binding.stage, Stage::Permit(_) | Stage::PreBind(_)) {
+                    self.unreserve(&binding.info, binding.attempt.profile, &binding.node, now);
+                }
+                self.tell_bound(&binding, now, out);
+            }
             Some(binding) => {
-                self.take_back(&binding.info, binding.attempt.profile, &binding.node);
+                self.take_back(&binding.info, binding.attempt.profile, &binding.node, now);
                 self.foreign_binding(info, node, Some(binding.node), now);
             }
             None if self.queue.get(&uid).is_some() => self.foreign_binding(info, node, None, now),
@@ -312,11 +333,11 @@ impl Engine {
     }
 
     /// The pod is gone: nothing is left to bind.
-    pub(super) fn drop_binding(&mut self, uid: &str, _now: Now, _out: &mut Vec<Intent>) {
+    pub(super) fn drop_binding(&mut self, uid: &str, now: Now, _out: &mut Vec<Intent>) {
         if let Some(binding) = self.take_binding(uid)
             && !matches!(binding.stage, Stage::Bound { .. })
         {
-            self.take_back(&binding.info, binding.attempt.profile, &binding.node);
+            self.take_back(&binding.info, binding.attempt.profile, &binding.node, now);
         }
     }
 
@@ -329,8 +350,10 @@ impl Engine {
                     && let Some(entry) = self.queue.get_mut(&uid)
                 {
                     entry.condition = None;
+                    entry.nomination = None;
                 }
             }
+            Some(Owner::Preemption(id, step)) => self.preemption_outcome(id, step, outcome, now, out),
             Some(Owner::Binding(uid)) => self.binding_outcome(&uid, outcome, now, out),
             None => {}
         }
@@ -435,56 +458,6 @@ impl Engine {
                 Stage::Resolve { .. } | Stage::Bound { .. } => self.ask(&uid, out),
                 Stage::PreBind(_) | Stage::Bind(_) => self.advance(&uid, None, now, out),
             }
-        }
-    }
-
-    /// A Permit plugin lets a waiting pod go (`WaitingPod.Allow`). False when it does not hold it.
-    pub fn allow_waiting_pod(&mut self, uid: &Str, plugin: &str, now: Now, out: &mut Vec<Intent>) -> bool {
-        let Some(mut binding) = self.take_binding(uid) else { return false };
-        let mut allowed = false;
-        let mut go = false;
-        if let Stage::Permit(waits) = &mut binding.stage {
-            let before = waits.len();
-            waits.retain(|(id, _, _)| self.profiles.names.name(*id) != plugin);
-            allowed = waits.len() < before;
-            go = waits.is_empty();
-            let first = waits.iter().map(|(_, at, _)| *at).min();
-            self.set_deadline(uid, &mut binding, first);
-        }
-        if go {
-            binding.stage = Stage::PreBind(0);
-        }
-        self.bindings.insert(uid.clone(), binding);
-        if go {
-            self.queue.done(uid);
-            self.advance(uid, None, now, out);
-        }
-        allowed
-    }
-
-    /// A Permit plugin rejects a waiting pod (`WaitingPod.Reject`). False when it does not hold it.
-    pub fn reject_waiting_pod(
-        &mut self,
-        uid: &Str,
-        plugin: &str,
-        reason: &str,
-        now: Now,
-        out: &mut Vec<Intent>,
-    ) -> bool {
-        let holder = match self.bindings.get(uid).map(|b| &b.stage) {
-            Some(Stage::Permit(waits)) => {
-                waits.iter().map(|(id, _, _)| *id).find(|id| self.profiles.names.name(*id) == plugin)
-            }
-            _ => None,
-        };
-        let Some(id) = holder else { return false };
-        self.refuse_waiting(uid, id, Status::unschedulable(reason.to_owned()), now, out);
-        true
-    }
-
-    fn refuse_waiting(&mut self, uid: &Str, plugin: PluginId, status: Status, now: Now, out: &mut Vec<Intent>) {
-        if let Some(binding) = self.take_binding(uid) {
-            self.fail_binding(binding, rejected_at(&Rejection { plugin, status }), now, out);
         }
     }
 }

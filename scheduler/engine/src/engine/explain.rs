@@ -95,6 +95,13 @@ pub struct VictimReference {
     pub name: Str,
 }
 
+impl VictimReference {
+    fn of(pod: &PodInfo) -> Self {
+        let key = &pod.pod.meta.key;
+        Self { namespace: key.namespace.clone(), name: key.name.clone() }
+    }
+}
+
 /// One node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NodeExplanation {
@@ -272,7 +279,20 @@ impl Engine {
                 result.scheduled = true;
                 result.node = Some(node.name.clone());
             }
-            None => result.message = evaluation.fit_error(nodes).to_string(),
+            None => {
+                let mut fit = evaluation.fit_error(nodes);
+                if profile.has_post_filter(info) {
+                    let after = evaluation.after_filter(view);
+                    let hash = self.tie_breaker(info.uid()).rank(0);
+                    let done = cycle::post_filter(profile, info, view, &self.nominated, &after, hash, &mut NoProbe);
+                    fit.post_filter_message = done.message;
+                    if let Some(preemption) = done.preemption {
+                        result.nominated_node = Some(preemption.node);
+                        result.victims = preemption.victims.iter().map(VictimReference::of).collect();
+                    }
+                }
+                result.message = fit.to_string();
+            }
         }
     }
 

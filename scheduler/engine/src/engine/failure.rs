@@ -46,8 +46,8 @@ impl Fault {
 const POD_SCHEDULED: &str = "PodScheduled";
 
 /// Whether the pod already says just this.
-fn says_so(pod: &Pod, condition: &PodCondition) -> bool {
-    pod.condition(POD_SCHEDULED).is_some_and(|known| {
+pub(super) fn says_so(pod: &Pod, condition: &PodCondition) -> bool {
+    pod.condition(&condition.kind).is_some_and(|known| {
         known.status == condition.status
             && known.reason == condition.reason
             && known.message == condition.message
@@ -57,14 +57,7 @@ fn says_so(pod: &Pod, condition: &PodCondition) -> bool {
 
 impl Engine {
     /// Requeues a pod that was popped, and says why on it.
-    pub(super) fn fail(
-        &mut self,
-        uid: &Str,
-        popped: &PodInfo,
-        fault: Fault,
-        now: Now,
-        out: &mut Vec<Intent>,
-    ) -> DecisionResult {
+    pub(super) fn fail(&mut self, uid: &Str, fault: Fault, now: Now, out: &mut Vec<Intent>) -> DecisionResult {
         let result = if fault.rejected {
             DecisionResult::Unschedulable {
                 message: fault.message.clone(),
@@ -77,10 +70,9 @@ impl Engine {
         let Some(info) = self.queue.get(uid).map(|e| e.info.clone()) else { return result };
         let (queue, cx) = queue_and_cx!(self, now);
         queue.requeue(uid, fault.rejectors, fault.pending, &cx);
-        let standing = popped.pod.status.nominated_node_name.clone();
         match &fault.nominated {
             Some(node) => self.nominated.set(&info, node.as_ref()),
-            None => self.nominated.set(&info, standing.as_ref()),
+            None => self.nominated.set(&info, info.pod.status.nominated_node_name.as_ref()),
         }
         if fault.quiet {
             return result;
@@ -103,8 +95,11 @@ impl Engine {
             last_transition: Some(before.and_then(|c| c.last_transition).unwrap_or_else(|| now.wall.truncated())),
             observed_generation: pod.meta.generation,
         };
-        // The nomination is written only when it changes.
-        let standing = pod.status.nominated_node_name.clone().filter(|n| !n.is_empty());
+        // The nomination is written only when it changes. What was asked for is on its way, whatever the watch shows.
+        let standing = match self.queue.get(uid).and_then(|e| e.nomination.clone()) {
+            Some(asked) => asked,
+            None => pod.status.nominated_node_name.clone().filter(|n| !n.is_empty()),
+        };
         let nominated_node_name = fault.nominated.filter(|wanted| *wanted != standing);
         let hash = mix(hash_text(&condition.message) ^ hash_text(reason) ^ pod.meta.generation.unsigned_abs());
         let written = self.queue.get(uid).and_then(|e| e.condition) == Some(hash);
@@ -114,6 +109,9 @@ impl Engine {
         }
         if let Some(entry) = self.queue.get_mut(uid) {
             entry.condition = Some(hash);
+            if nominated_node_name.is_some() {
+                entry.nomination.clone_from(&nominated_node_name);
+            }
         }
         let conditions = if same { Vec::new() } else { vec![condition] };
         let patch = PodStatusPatch { conditions, nominated_node_name };

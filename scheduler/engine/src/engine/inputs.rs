@@ -5,13 +5,17 @@ use std::sync::Arc;
 use headroom_core::{
     Now, Str,
     intent::Intent,
-    object::{Namespace, Node, Pod},
+    object::{Kind, Namespace, Node, ObjectKey, Pod},
 };
 
 use super::{Engine, Mode, Report, queue_and_cx};
-use crate::framework::{
-    Actions, Change, ClusterEvent, EventResource, PodInfo,
-    events::{node_update_actions, pod_update_actions},
+use crate::{
+    cache::StorageObject,
+    framework::{
+        Actions, Change, ClusterEvent, EventResource, PodInfo,
+        events::{node_update_actions, pod_update_actions},
+    },
+    queue::Among,
 };
 
 /// Most pods kept in quarantine; beyond it the oldest knowledge is forgotten.
@@ -20,18 +24,29 @@ pub(super) const MAX_QUARANTINED: usize = 256;
 impl Engine {
     pub(super) fn happened(&mut self, resource: EventResource, action: Actions, change: &Change, now: Now) {
         let (queue, cx) = queue_and_cx!(self, now);
-        queue.on_event(ClusterEvent::new(resource, action), change, None, &cx);
+        queue.on_event(ClusterEvent::new(resource, action), change, Among::All, &cx);
+    }
+
+    /// The place that was held for a nominated pod is free, for pods of at most its priority.
+    fn nomination_ended(&mut self, old: PodInfo, now: Now) {
+        let among = Among::UpTo(old.priority());
+        let change = Change::Pod { old: Some(old), new: None };
+        let (queue, cx) = queue_and_cx!(self, now);
+        queue.on_event(ClusterEvent::new(EventResource::AssignedPod, Actions::DELETE), &change, among, &cx);
     }
 
     pub(super) fn pod_applied(&mut self, pod: Arc<Pod>, now: Now, out: &mut Vec<Intent>) {
         let uid = pod.meta.uid.clone();
+        if pod.meta.is_terminating() {
+            self.victim_seen_going(&uid);
+        }
         if pod.is_terminal() {
             self.pod_gone(&uid, now, out);
             return;
         }
         match pod.node_name.clone().filter(|n| !n.is_empty()) {
             Some(node) => self.assigned_pod(pod, &node, now, out),
-            None => self.waiting_pod(pod, now),
+            None => self.waiting_pod(pod, now, out),
         }
     }
 
@@ -60,7 +75,7 @@ impl Engine {
         }
     }
 
-    fn waiting_pod(&mut self, pod: Arc<Pod>, now: Now) {
+    fn waiting_pod(&mut self, pod: Arc<Pod>, now: Now, out: &mut Vec<Intent>) {
         let uid = pod.meta.uid.clone();
         if self.quarantined.contains(&uid) || self.shadow.has_looked_at(&uid) {
             return;
@@ -71,6 +86,11 @@ impl Engine {
         }
         let Some(profile) = self.profiles.find(&pod.spec.scheduler_name) else { return };
         let before = self.queue.get(&uid).map(|e| e.info.clone());
+        // A list shows again what is known (kubernetes#96071).
+        let same = |b: &PodInfo| b.pod.meta.resource_version == pod.meta.resource_version;
+        if pod.meta.resource_version != 0 && before.as_ref().is_some_and(same) {
+            return;
+        }
         // Deleting pods are not taken up; those that wait stay until they are gone (and are skipped when popped).
         if before.is_none() && (pod.meta.is_terminating() || self.cache.pod(&uid).is_some()) {
             return;
@@ -78,35 +98,44 @@ impl Engine {
         let was_nominated = before.as_ref().and_then(|b| b.pod.status.nominated_node_name.clone());
         let info = self.cache.info(pod, before.as_ref());
         let is_nominated = info.pod.status.nominated_node_name.clone();
-        if self.cache.pod(&uid).is_none() {
-            self.nominated.set(&info, is_nominated.as_ref());
+        let assumed = self.cache.pod(&uid).is_some();
+        if !assumed {
+            self.nominated.update(before.as_ref(), &info);
         }
+        let leaves = info.pod.meta.is_terminating() && !before.as_ref().is_some_and(|b| b.pod.meta.is_terminating());
         let (queue, cx) = queue_and_cx!(self, now);
-        match before {
+        match &before {
             Some(_) => queue.update(info.clone(), &cx),
             None => queue.add(info.clone(), profile, &cx),
         }
-        // The place that was held for it is free for pods of at most its priority.
-        if was_nominated.is_some() && was_nominated != is_nominated {
-            self.happened(EventResource::AssignedPod, Actions::DELETE, &Change::Pod { old: before, new: None }, now);
+        if assumed {
+            if leaves {
+                self.assumed_pod_leaves(&info, now, out);
+            }
+            return;
+        }
+        if let Some(old) = before
+            && was_nominated.is_some()
+            && was_nominated != is_nominated
+        {
+            self.nomination_ended(old, now);
         }
     }
 
     /// A pod was deleted, or has ended.
     pub(super) fn pod_gone(&mut self, uid: &Str, now: Now, out: &mut Vec<Intent>) {
+        self.victim_seen_going(uid);
         self.quarantined.remove(uid);
         self.shadow.forget(uid);
         let nominated = self.nominated.remove(uid).is_some();
         let (queue, cx) = queue_and_cx!(self, now);
         let waiting = queue.remove(uid, &cx);
         self.drop_binding(uid, now, out);
-        let freed: Option<PodInfo> = match self.cache.remove_pod(uid) {
-            Some((cached, _)) => Some(cached.info),
-            None if nominated => waiting.map(|w| w.info),
-            None => None,
-        };
-        if let Some(old) = freed {
-            self.happened(EventResource::AssignedPod, Actions::DELETE, &Change::Pod { old: Some(old), new: None }, now);
+        if let Some((cached, _)) = self.cache.remove_pod(uid) {
+            let change = Change::Pod { old: Some(cached.info), new: None };
+            self.happened(EventResource::AssignedPod, Actions::DELETE, &change, now);
+        } else if nominated && let Some(waiting) = waiting {
+            self.nomination_ended(waiting.info, now);
         }
     }
 
@@ -137,6 +166,42 @@ impl Engine {
     pub(super) fn namespace_deleted(&mut self, name: &str, now: Now) {
         if self.cache.remove_namespace(name).is_some() {
             self.happened(EventResource::Namespace, Actions::DELETE, &Change::Namespace { new: None }, now);
+        }
+    }
+
+    pub(super) fn storage_applied(&mut self, object: StorageObject, now: Now, out: &mut Vec<Intent>) {
+        let old = self.cache.storage_mut().set(object.clone());
+        // A list that is repeated shows what is known already.
+        let version = object.meta().resource_version;
+        if old.as_ref().is_some_and(|o| version != 0 && o.meta().resource_version >= version) {
+            return;
+        }
+        let action = if old.is_some() { Actions::UPDATE_OTHER } else { Actions::ADD };
+        let resource = object.resource();
+        self.storage_changed(resource, action, Change::Storage { old, new: Some(object) }, now, out);
+    }
+
+    pub(super) fn storage_deleted(&mut self, kind: Kind, key: &ObjectKey, now: Now, out: &mut Vec<Intent>) {
+        if let Some(old) = self.cache.storage_mut().remove(kind, key) {
+            let resource = old.resource();
+            let change = Change::Storage { old: Some(old), new: None };
+            self.storage_changed(resource, Actions::DELETE, change, now, out);
+        }
+    }
+
+    fn storage_changed(
+        &mut self,
+        resource: EventResource,
+        action: Actions,
+        change: Change,
+        now: Now,
+        out: &mut Vec<Intent>,
+    ) {
+        self.happened(resource, action, &change, now);
+        if let Change::Storage { old, new } = &change {
+            for uid in [old, new].into_iter().flatten().filter_map(StorageObject::claim_uid) {
+                self.wake_claim_waiters(uid, now, out);
+            }
         }
     }
 

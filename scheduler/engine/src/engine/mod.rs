@@ -8,6 +8,8 @@ mod binding;
 mod explain;
 mod failure;
 mod inputs;
+mod permit;
+mod preempt;
 mod recover;
 mod report;
 mod schedule;
@@ -16,13 +18,18 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hashbrown::{HashMap, HashSet};
 use headroom_core::{
     Mono, Now, Str,
     intent::{Intent, IntentId, Op, Outcome},
-    object::{Namespace, Node, NodeHeadroom, ObjectKey, Pod},
+    object::{
+        Kind, Namespace, Node, NodeHeadroom, ObjectKey, Pod, PodDisruptionBudget, WorkloadKind, WorkloadSelector,
+    },
 };
 
 use self::{binding::Binding, shadow::Shadow};
@@ -35,7 +42,7 @@ pub use self::{
     stats::{EngineStats, MAX_REPORTS},
 };
 use crate::{
-    cache::Cache,
+    cache::{Cache, StorageObject},
     config::{ConfigError, Configuration},
     cycle::{Classes, Nominated, TieBreaker},
     framework::{Probe, Profiles, Registry},
@@ -79,12 +86,37 @@ pub enum Input {
         /// Its name.
         name: Str,
     },
+    /// A Service, ReplicationController, ReplicaSet or StatefulSet came or changed.
+    SelectorApplied(Arc<WorkloadSelector>),
+    /// One went.
+    SelectorDeleted {
+        /// Its kind.
+        kind: WorkloadKind,
+        /// Its name.
+        key: ObjectKey,
+    },
     /// A NodeHeadroom came or changed.
     SampleApplied(Arc<NodeHeadroom>),
     /// A NodeHeadroom went.
     SampleDeleted {
         /// Its name: the node's.
         name: Str,
+    },
+    /// A pod disruption budget came or changed.
+    BudgetApplied(Arc<PodDisruptionBudget>),
+    /// A pod disruption budget went.
+    BudgetDeleted {
+        /// Its name.
+        key: ObjectKey,
+    },
+    /// A volume, a claim or what belongs to them came or changed.
+    StorageApplied(StorageObject),
+    /// Such an object went.
+    StorageDeleted {
+        /// Its kind.
+        kind: Kind,
+        /// Its namespace and name.
+        key: ObjectKey,
     },
     /// What became of an intent.
     Outcome(Outcome),
@@ -99,6 +131,8 @@ enum Owner {
     Binding(Str),
     /// A status patch, by UID of the pod.
     Status(Str),
+    /// A write of this preemption.
+    Preemption(u64, preempt::Step),
 }
 
 /// The scheduling engine.
@@ -115,6 +149,11 @@ pub struct Engine {
     /// When bindings need attention by themselves.
     deadlines: BTreeSet<(Mono, Str)>,
     owners: HashMap<IntentId, Owner>,
+    /// Preemptions that are being carried out.
+    preemptions: BTreeMap<u64, preempt::Running>,
+    last_preemption: u64,
+    /// Pods whose PreBind waits for a claim, by the claim's UID.
+    claim_waits: HashMap<Str, HashSet<Str>>,
     last_intent: u64,
     shadow: Shadow,
     /// Pods that made the engine panic, by UID.
@@ -152,6 +191,9 @@ impl Engine {
             bindings: HashMap::new(),
             deadlines: BTreeSet::new(),
             owners: HashMap::new(),
+            preemptions: BTreeMap::new(),
+            last_preemption: 0,
+            claim_waits: HashMap::new(),
             last_intent: 0,
             shadow: Shadow::default(),
             quarantined: HashSet::new(),
@@ -189,6 +231,11 @@ impl Engine {
         self.leading = leading;
     }
 
+    /// Sets how long a pod may stay unschedulable without any event (`--pod-max-in-unschedulable-pods-duration`).
+    pub const fn set_max_unschedulable(&mut self, duration: std::time::Duration) {
+        self.queue.set_max_unschedulable(duration);
+    }
+
     /// Turns the sharing of work between pods of one class off or on: the decisions are the same.
     pub const fn set_classes_enabled(&mut self, enabled: bool) {
         self.classes_enabled = enabled;
@@ -204,8 +251,15 @@ impl Engine {
             Input::NodeDeleted { name } => self.node_deleted(&name, now),
             Input::NamespaceApplied(namespace) => self.namespace_applied(namespace, now),
             Input::NamespaceDeleted { name } => self.namespace_deleted(&name, now),
+            // Nobody waits for these (upstream registers no such event).
+            Input::SelectorApplied(one) => self.cache.workloads_mut().set(one),
+            Input::SelectorDeleted { kind, key } => self.cache.workloads_mut().remove(kind, &key),
             Input::SampleApplied(headroom) => self.cache.set_headroom(headroom),
             Input::SampleDeleted { name } => self.cache.remove_headroom(&name),
+            Input::BudgetApplied(budget) => self.cache.set_budget(budget),
+            Input::BudgetDeleted { key } => self.cache.remove_budget(&key),
+            Input::StorageApplied(object) => self.storage_applied(object, now, out),
+            Input::StorageDeleted { kind, key } => self.storage_deleted(kind, &key, now, out),
             Input::Outcome(outcome) => self.outcome(&outcome, now, out),
             Input::Tick => self.tick(now, out),
         }
@@ -240,8 +294,9 @@ impl Engine {
         decision
     }
 
-    /// Credits that [`Engine::schedule_one`] needs with the in-tree plugins: an event, a status patch and a binding.
-    pub const MAX_INTENTS_PER_DECISION: usize = 4;
+    /// Credits that [`Engine::schedule_one`] needs with the in-tree plugins: an event, a status patch and a binding, or
+    /// the first writes of a preemption. Turning victims back in memory can ask for more, which then wait in the shell.
+    pub const MAX_INTENTS_PER_DECISION: usize = 4 + preempt::PARALLEL;
 
     /// What happened since the last call: for metrics and logs.
     pub fn take_reports(&mut self) -> Vec<Report> {

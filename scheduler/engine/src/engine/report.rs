@@ -146,6 +146,11 @@ pub enum Report {
         /// When we saw it.
         at: Timestamp,
     },
+    /// Room is made for a pod (`preemption_victims`).
+    Preempting {
+        /// How many victims, those that are being deleted already included.
+        victims: usize,
+    },
     /// Shadow mode: a comparison.
     Shadow(ShadowDecision),
 }

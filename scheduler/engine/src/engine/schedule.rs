@@ -8,9 +8,10 @@ use headroom_core::{
 
 use super::{Decision, DecisionResult, Engine, Mode, binding::Attempt, failure::Fault, queue_and_cx};
 use crate::{
-    cycle::{self, Choice, Failure, Verdict},
+    cycle::{self, AfterFilter, Choice, Failure, PostFiltered, Verdict},
     fit_error::{FitError, NO_NODES},
-    framework::{Code, Permit, PluginSet, PodInfo, Point, Probe, Rejection, Status, View},
+    framework::{Code, Permit, PluginSet, PodInfo, Point, Probe, Rejection, ReserveCx, Status, View},
+    plugins::default_preemption,
 };
 
 /// Longest time that Permit may hold a pod.
@@ -89,21 +90,26 @@ impl Engine {
         let result = match verdict.result {
             Ok(choice) => self.place(&info, profile, &choice, class, now, out, probe),
             Err(failure) => {
-                let (message, nominated) =
-                    self.after_filter(&info, profile, since, &failure, &verdict.rejected, now, probe);
+                // Upstream looks the pod up anew here, as does the queue's entry.
+                let newest = self.queue.get(&uid).map_or_else(|| info.clone(), |e| e.info.clone());
+                let after = verdict.after.unwrap_or_default();
+                let after = self.after_filter(&newest, profile, since, &failure, &after, now, probe);
                 let fault = match failure {
                     // Nothing rejected it, so that it backs off as after an error (upstream's ErrNoNodesAvailable).
                     Failure::NoNodes => {
                         Fault::unschedulable(NO_NODES.to_owned(), PluginSet::default(), PluginSet::default())
                     }
                     Failure::Fit(mut fit) => {
-                        fit.post_filter_message = message;
-                        Fault::unschedulable(fit.to_string(), fit.rejectors, fit.pending)
+                        fit.post_filter_message = after.message;
+                        let fault = Fault::unschedulable(fit.to_string(), fit.rejectors, fit.pending);
+                        Fault { nominated: after.nominated, ..fault }
                     }
                     Failure::Error(message) => Fault::error(message),
                 };
-                let fault = Fault { nominated: nominated.unwrap_or(Some(None)), ..fault };
-                self.fail(&uid, &info, fault, now, out)
+                if let Some(preemption) = after.preemption {
+                    self.start_preemption(&newest, profile, preemption, now, out);
+                }
+                self.fail(&uid, fault, now, out)
             }
         };
         decision(self, result)
@@ -122,10 +128,10 @@ impl Engine {
         let view = View { unschedulable_since: since, ..View::new(&self.cache, now) };
         let Some(profile) = self.profiles.all.get(at) else {
             let message = format!("profile not found for scheduler name {:?}", info.pod.spec.scheduler_name.as_str());
-            return (Verdict { result: Err(Failure::Error(message)), rejected: Vec::new() }, false);
+            return (Err(Failure::Error(message)).into(), false);
         };
         if let Some(choice) = cycle::try_nominated_node(profile, info, &view, &self.nominated, probe) {
-            return (Verdict { result: Ok(choice), rejected: Vec::new() }, false);
+            return (Ok(choice).into(), false);
         }
         if self.classes_enabled
             && let Some(verdict) = self.classes.decide(at, profile, info, &view, &self.nominated, ties, probe)
@@ -135,7 +141,7 @@ impl Engine {
         (cycle::decide(profile, info, &view, &self.nominated, ties, probe), false)
     }
 
-    /// PostFilter, when there is any. Answers its message and the nomination.
+    /// PostFilter, when there is any.
     #[allow(clippy::too_many_arguments, reason = "one step of the cycle")]
     fn after_filter(
         &mut self,
@@ -143,17 +149,19 @@ impl Engine {
         profile: usize,
         since: Option<headroom_core::Timestamp>,
         failure: &Failure,
-        rejected: &[(Str, Code)],
+        after: &AfterFilter,
         now: Now,
         probe: &mut dyn Probe,
-    ) -> (String, Option<Option<Option<Str>>>) {
+    ) -> PostFiltered {
+        let hash = self.tie_breaker(info.uid()).rank(0);
         let view = View { unschedulable_since: since, ..View::new(&self.cache, now) };
-        match (failure, self.profiles.all.get_mut(profile)) {
-            (Failure::Fit(_), Some(profile)) if !profile.at(Point::PostFilter).is_empty() => {
-                let (message, nominated) = cycle::post_filter(profile, info, &view, rejected, probe);
-                (message, Some(nominated))
+        match (failure, self.profiles.all.get(profile)) {
+            (Failure::Fit(_), Some(profile)) if profile.has_post_filter(info) => {
+                self.counters.preemption_attempts +=
+                    u64::from(profile.plugins_at(Point::PostFilter).any(|(name, _)| name == default_preemption::NAME));
+                cycle::post_filter(profile, info, &view, &self.nominated, after, hash, probe)
             }
-            _ => (String::new(), None),
+            _ => PostFiltered::default(),
         }
     }
 
@@ -171,7 +179,7 @@ impl Engine {
     ) -> DecisionResult {
         let uid = info.uid().clone();
         let Some(node) = self.cache.row(choice.slot).map(|row| row.name.clone()) else {
-            return self.fail(&uid, info, Fault::error("the chosen node is gone".to_owned()), now, out);
+            return self.fail(&uid, Fault::error("the chosen node is gone".to_owned()), now, out);
         };
         self.cache.assume(info.clone(), choice.slot);
         self.nominated.remove(&uid);
@@ -180,7 +188,8 @@ impl Engine {
         if let Some(profile) = self.profiles.all.get_mut(profile_at) {
             probe.enter(Point::Reserve);
             for i in profile.at(Point::Reserve).to_vec() {
-                let status = profile.plugins[i].reserve(info, &node);
+                let mut cx = ReserveCx { now, cache: &mut self.cache };
+                let status = profile.plugins[i].reserve(&mut cx, info, &node);
                 if !status.is_success() {
                     refused = Some(Rejection {
                         plugin: profile.ids[i],
@@ -212,9 +221,9 @@ impl Engine {
             }
         }
         if let Some(rejection) = refused {
-            self.take_back(info, profile_at, &node);
+            self.take_back(info, profile_at, &node, now);
             let fault = rejected_at(&rejection);
-            return self.fail(&uid, info, fault, now, out);
+            return self.fail(&uid, fault, now, out);
         }
         let attempt = self.attempt(&uid, profile_at, now);
         self.start_binding(info.clone(), node.clone(), attempt, waits, now, out);
@@ -233,13 +242,19 @@ impl Engine {
     }
 
     /// Unreserve in reverse order, and forget.
-    pub(super) fn take_back(&mut self, info: &PodInfo, profile: usize, node: &Str) {
+    pub(super) fn take_back(&mut self, info: &PodInfo, profile: usize, node: &Str, now: Now) {
+        self.unreserve(info, profile, node, now);
+        self.cache.forget(info.uid());
+    }
+
+    /// Unreserve in reverse order.
+    pub(super) fn unreserve(&mut self, info: &PodInfo, profile: usize, node: &Str, now: Now) {
         if let Some(profile) = self.profiles.all.get_mut(profile) {
             for i in profile.at(Point::Reserve).to_vec().into_iter().rev() {
-                profile.plugins[i].unreserve(info, node);
+                let mut cx = ReserveCx { now, cache: &mut self.cache };
+                profile.plugins[i].unreserve(&mut cx, info, node);
             }
         }
-        self.cache.forget(info.uid());
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) struct Counters {
     pub(super) shadow_decisions: u64,
     pub(super) shadow: [u64; 4],
     pub(super) panics: u64,
+    pub(super) preemption_attempts: u64,
 }
 
 /// A snapshot of the engine's numbers.
@@ -60,6 +61,10 @@ pub struct EngineStats {
     pub shadow_would_wait: u64,
     /// Shadow: not compared.
     pub shadow_not_compared: u64,
+    /// Pods for which preemption was tried (`preemption_attempts_total`).
+    pub preemption_attempts: u64,
+    /// Preemptions that are being carried out.
+    pub preemptions: usize,
     /// Pods that made the engine panic.
     pub panics: u64,
     /// Pods in quarantine.
@@ -121,6 +126,8 @@ impl Engine {
             shadow_differs: shadow(ShadowOutcome::Differs),
             shadow_would_wait: shadow(ShadowOutcome::WouldWait),
             shadow_not_compared: shadow(ShadowOutcome::NotCompared),
+            preemption_attempts: c.preemption_attempts,
+            preemptions: self.preemptions.len(),
             panics: c.panics,
             quarantined: self.quarantined.len(),
             incoming,

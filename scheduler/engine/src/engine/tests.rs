@@ -12,7 +12,9 @@ use crate::{
     simulator::{Fault, Simulator},
 };
 
+mod binding;
 mod properties;
+mod volumes;
 
 fn one_node() -> Simulator {
     let mut s = Simulator::new(Mode::Primary);
@@ -47,7 +49,8 @@ fn says_why_not_once_and_goes_on_when_a_node_comes() {
     s.pod(pod("p").requests("8", "1Gi").build());
     s.run();
     let message = "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s), \
-                   1 node(s) were unschedulable.";
+                   1 node(s) were unschedulable. no new claims to deallocate, preemption: 0/3 nodes are available: \
+                   3 Preemption is not helpful for scheduling.";
     assert_eq!(s.message("uid-p"), message);
     assert_eq!(notes(&s), [format!("Warning FailedScheduling Scheduling: {message}")]);
     let condition = s.pods["uid-p"].condition("PodScheduled").unwrap().clone();
@@ -365,7 +368,9 @@ fn explains_what_it_would_do() {
     assert_eq!(placed.pod.node_name.as_deref(), Some("n2"));
     assert_eq!((placed.result, placed.nodes), (e.result, e.nodes));
     let json = serde_json::to_value(s.engine.explain(&pod("x").requests("9", "1").build(), s.now)).unwrap();
-    assert_eq!(json["result"]["message"], "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu.");
+    let message = "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu. no new claims to deallocate, \
+                   preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.";
+    assert_eq!(json["result"]["message"], message);
     assert_eq!(json["nodes"][1]["rejections"][0]["code"], "UnschedulableAndUnresolvable");
     assert_eq!(json["nodes"][1]["memory"], serde_json::Value::Null);
     assert_eq!(json["pod"]["schedulerName"], "default-scheduler");

@@ -11,10 +11,11 @@ use headroom_core::Str;
 use super::{
     events::{Change, Hint, Interest},
     plugin::{
-        BindCx, MAX_NODE_SCORE, NodeRejection, Permit, Plugin, Points, PostFilter, PreFilter, PreFlight, PreScore,
-        QueueItem, Reads, Signature, Step, TieKey, View,
+        BindCx, MAX_NODE_SCORE, Permit, Plugin, Points, PreFilter, PreFlight, PreScore, QueueItem, Reads, ReserveCx,
+        Signature, Step, TieKey, View,
     },
     pod_info::PodInfo,
+    post_filter::{PostFilter, PostFilterCx},
     status::Status,
 };
 use crate::cache::NodeInfo;
@@ -138,8 +139,10 @@ pub trait DynPlugin: Send {
     fn less(&self, a: &QueueItem<'_>, b: &QueueItem<'_>) -> bool;
     /// The state for Filter of a plugin without PreFilter.
     fn empty_filter_state(&self) -> State;
-    /// The state for Score of a plugin without PreScore.
-    fn empty_score_state(&self) -> State;
+    /// See [`Plugin::score_state`].
+    fn score_state(&self, pod: &PodInfo, view: &View<'_>) -> State;
+    /// See [`Plugin::may_score`].
+    fn may_score(&self, pod: &PodInfo, view: &View<'_>) -> bool;
     /// See [`Plugin::pre_filter`].
     fn pre_filter(&self, pod: &PodInfo, view: &View<'_>) -> PreFilter<State>;
     /// See [`Plugin::add_pod`].
@@ -149,7 +152,9 @@ pub trait DynPlugin: Send {
     /// See [`Plugin::filter`].
     fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Status;
     /// See [`Plugin::post_filter`].
-    fn post_filter(&mut self, pod: &PodInfo, view: &View<'_>, nodes: &[NodeRejection<'_>]) -> PostFilter;
+    fn post_filter(&self, pod: &PodInfo, cx: &PostFilterCx<'_>) -> PostFilter;
+    /// See [`Plugin::preempting`].
+    fn preempting(&mut self, pod: &Str, running: bool);
     /// See [`Plugin::pre_score`].
     fn pre_score(&self, pod: &PodInfo, feasible: &[&NodeInfo], view: &View<'_>) -> PreScore<State>;
     /// An empty column.
@@ -166,6 +171,12 @@ pub trait DynPlugin: Send {
         pod: &PodInfo,
         node: &NodeInfo,
     ) -> Result<(), Status>;
+    /// Puts the raw scores of nodes into the rows of their slots.
+    ///
+    /// # Errors
+    /// The plugin's status.
+    fn score_slots(&self, state: &State, column: &mut Column, pod: &PodInfo, nodes: &[&NodeInfo])
+    -> Result<(), Status>;
     /// Normalises: rows for which `feasible` holds count. `changed` are the rows filled since the last call; with
     /// `fresh` every row is.
     ///
@@ -181,9 +192,9 @@ pub trait DynPlugin: Send {
     /// See [`Plugin::tie_key`].
     fn tie_key(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> TieKey;
     /// See [`Plugin::reserve`].
-    fn reserve(&mut self, pod: &PodInfo, node: &Str) -> Status;
+    fn reserve(&mut self, cx: &mut ReserveCx<'_>, pod: &PodInfo, node: &Str) -> Status;
     /// See [`Plugin::unreserve`].
-    fn unreserve(&mut self, pod: &PodInfo, node: &Str);
+    fn unreserve(&mut self, cx: &mut ReserveCx<'_>, pod: &PodInfo, node: &Str);
     /// See [`Plugin::permit`].
     fn permit(&mut self, pod: &PodInfo, node: &Str) -> Permit;
     /// See [`Plugin::pre_bind_pre_flight`].
@@ -238,8 +249,11 @@ impl<P: Plugin> DynPlugin for Erased<P> {
     fn empty_filter_state(&self) -> State {
         State::new(P::Filter::default())
     }
-    fn empty_score_state(&self) -> State {
-        State::new(P::Score::default())
+    fn score_state(&self, pod: &PodInfo, view: &View<'_>) -> State {
+        State::new(self.0.score_state(pod, view))
+    }
+    fn may_score(&self, pod: &PodInfo, view: &View<'_>) -> bool {
+        self.0.may_score(pod, view)
     }
 
     fn pre_filter(&self, pod: &PodInfo, view: &View<'_>) -> PreFilter<State> {
@@ -270,8 +284,12 @@ impl<P: Plugin> DynPlugin for Erased<P> {
         }
     }
 
-    fn post_filter(&mut self, pod: &PodInfo, view: &View<'_>, nodes: &[NodeRejection<'_>]) -> PostFilter {
-        self.0.post_filter(pod, view, nodes)
+    fn post_filter(&self, pod: &PodInfo, cx: &PostFilterCx<'_>) -> PostFilter {
+        self.0.post_filter(pod, cx)
+    }
+
+    fn preempting(&mut self, pod: &Str, running: bool) {
+        self.0.preempting(pod, running);
     }
 
     fn pre_score(&self, pod: &PodInfo, feasible: &[&NodeInfo], view: &View<'_>) -> PreScore<State> {
@@ -300,6 +318,24 @@ impl<P: Plugin> DynPlugin for Erased<P> {
             return Err(wrong_state(self.0.name()));
         };
         *cell = self.0.score(state, pod, node)?;
+        Ok(())
+    }
+
+    fn score_slots(
+        &self,
+        state: &State,
+        column: &mut Column,
+        pod: &PodInfo,
+        nodes: &[&NodeInfo],
+    ) -> Result<(), Status> {
+        let typed = (&mut *column.typed as &mut dyn Any).downcast_mut::<TypedColumn<P::Raw, P::Bounds>>();
+        let (Some(state), Some(typed)) = (state.get(), typed) else { return Err(wrong_state(self.0.name())) };
+        for node in nodes {
+            let raw = self.0.score(state, pod, node)?;
+            if let Some(cell) = typed.raw.get_mut(node.slot as usize) {
+                *cell = raw;
+            }
+        }
         Ok(())
     }
 
@@ -355,11 +391,11 @@ impl<P: Plugin> DynPlugin for Erased<P> {
     fn tie_key(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> TieKey {
         state.get().map_or_else(TieKey::default, |state| self.0.tie_key(state, pod, node))
     }
-    fn reserve(&mut self, pod: &PodInfo, node: &Str) -> Status {
-        self.0.reserve(pod, node)
+    fn reserve(&mut self, cx: &mut ReserveCx<'_>, pod: &PodInfo, node: &Str) -> Status {
+        self.0.reserve(cx, pod, node)
     }
-    fn unreserve(&mut self, pod: &PodInfo, node: &Str) {
-        self.0.unreserve(pod, node);
+    fn unreserve(&mut self, cx: &mut ReserveCx<'_>, pod: &PodInfo, node: &Str) {
+        self.0.unreserve(cx, pod, node);
     }
     fn permit(&mut self, pod: &PodInfo, node: &Str) -> Permit {
         self.0.permit(pod, node)

@@ -9,6 +9,7 @@ use headroom_core::{
 };
 
 use super::pod_info::PodInfo;
+use crate::cache::StorageObject;
 
 /// The kind of object that an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +26,20 @@ pub enum EventResource {
     Namespace,
     /// What is known of a node's memory: its NodeHeadroom, or what ages with time.
     NodeHeadroom,
+    /// PersistentVolumes.
+    PersistentVolume,
+    /// PersistentVolumeClaims.
+    PersistentVolumeClaim,
+    /// StorageClasses.
+    StorageClass,
+    /// CSINodes.
+    CsiNode,
+    /// CSIDrivers.
+    CsiDriver,
+    /// CSIStorageCapacities.
+    CsiStorageCapacity,
+    /// VolumeAttachments.
+    VolumeAttachment,
     /// Everything: moves every pod.
     Any,
 }
@@ -38,6 +53,13 @@ impl EventResource {
             Self::Node => "Node",
             Self::Namespace => "Namespace",
             Self::NodeHeadroom => "NodeHeadroom",
+            Self::PersistentVolume => "PersistentVolume",
+            Self::PersistentVolumeClaim => "PersistentVolumeClaim",
+            Self::StorageClass => "storage.k8s.io/StorageClass",
+            Self::CsiNode => "storage.k8s.io/CSINode",
+            Self::CsiDriver => "storage.k8s.io/CSIDriver",
+            Self::CsiStorageCapacity => "storage.k8s.io/CSIStorageCapacity",
+            Self::VolumeAttachment => "storage.k8s.io/VolumeAttachment",
             Self::Any => "*",
         }
     }
@@ -81,13 +103,14 @@ actions! {
     UPDATE_POD_SCHEDULING_GATES_ELIMINATED = 10 "UpdatePodSchedulingGatesEliminated";
     // An update that is none of the above: only plugins that register `UPDATE` hear of it.
     UPDATE_OTHER = 11 "Update";
+    UPDATE_NODE_DECLARED_FEATURE = 12 "UpdateNodeDeclaredFeature";
 }
 
 impl Actions {
     /// Any update.
-    pub const UPDATE: Self = Self(0b1111_1111_1100);
+    pub const UPDATE: Self = Self(0b1_1111_1111_1100);
     /// Everything.
-    pub const ALL: Self = Self(0b1111_1111_1111);
+    pub const ALL: Self = Self(0b1_1111_1111_1111);
 
     /// Both sets.
     #[must_use]
@@ -209,6 +232,13 @@ pub enum Change {
         /// The node.
         node: Str,
     },
+    /// A volume, a claim or what belongs to them.
+    Storage {
+        /// Before; absent when it is new.
+        old: Option<StorageObject>,
+        /// After; absent when it is gone.
+        new: Option<StorageObject>,
+    },
     /// No object in particular.
     None,
 }
@@ -272,6 +302,9 @@ pub fn node_update_actions(old: &Node, new: &Node) -> Vec<Actions> {
     }
     if old.meta.annotations != new.meta.annotations {
         all.push(Actions::UPDATE_NODE_ANNOTATION);
+    }
+    if old.declared_features != new.declared_features {
+        all.push(Actions::UPDATE_NODE_DECLARED_FEATURE);
     }
     all
 }

@@ -3,24 +3,27 @@
 mod erased;
 pub mod events;
 mod plugin;
+mod plugin_set;
 mod pod_info;
+mod post_filter;
 mod probe;
 mod profile;
 mod registry;
 mod status;
 
+pub(crate) use self::plugin_set::Places;
 pub use self::{
     erased::{Column, DynPlugin, Erased, Normalized, State},
     events::{Actions, Change, ClusterEvent, EventResource, Hint, Interest},
     plugin::{
-        BindCx, MAX_NODE_SCORE, NodeRejection, Permit, Plugin, Point, Points, PostFilter, PreFilter, PreFlight,
-        PreScore, QueueItem, Reads, Signature, Step, TieKey, View, default_normalize,
+        BindCx, MAX_NODE_SCORE, Permit, Plugin, Point, Points, PreFilter, PreFlight, PreScore, QueueItem, Reads,
+        ReserveCx, Signature, Step, TieKey, View, default_normalize,
     },
+    plugin_set::{MAX_PLUGINS, PluginId, PluginNames, PluginSet},
     pod_info::{HostPort, PodInfo, SpecCache, SpecInfo, SpecMemory},
+    post_filter::{DryRun, DryRunError, NodeRejection, PostFilter, PostFilterCx, Preemption},
     probe::{NoProbe, Probe},
-    profile::{
-        CycleState, MAX_PLUGINS, Narrowed, PluginId, PluginNames, PluginSet, PreFiltered, Profile, Profiles, Rejection,
-    },
+    profile::{CycleState, Narrowed, PreFiltered, Profile, Profiles, Rejection},
     registry::{ArgsError, Factory, Registry},
     status::{Code, Reason, Status},
 };

@@ -10,6 +10,7 @@ use headroom_core::{
 use super::{
     events::{Change, Hint, Interest},
     pod_info::PodInfo,
+    post_filter::{PostFilter, PostFilterCx},
     status::{Code, Status},
 };
 use crate::cache::{Cache, NodeInfo, Slot};
@@ -133,7 +134,7 @@ pub enum Reads {
     /// That node alone, and what [`Plugin::epoch`] stands for: both are kept per class of pods and node and computed
     /// again only when the node or the epoch changed.
     Node,
-    /// More of the cluster: computed in every cycle.
+    /// More of the cluster: computed in every cycle. What the other plugins say of the pod's class is kept all the same.
     Cluster,
 }
 
@@ -259,30 +260,52 @@ pub enum Step {
     Done(Status),
 }
 
+/// What Reserve and Unreserve work with.
+#[derive(Debug)]
+pub struct ReserveCx<'a> {
+    /// The time.
+    pub now: Now,
+    pub(crate) cache: &'a mut Cache,
+}
+
+impl ReserveCx<'_> {
+    /// The cluster, the pod counted on its node.
+    #[must_use]
+    pub const fn view(&self) -> View<'_> {
+        View::new(self.cache, self.now)
+    }
+}
+
 /// What PreBind and Bind plugins work with.
 #[derive(Debug)]
 pub struct BindCx<'a> {
     /// The time.
     pub now: Now,
+    pub(crate) cache: &'a Cache,
+    /// UIDs of claims at whose changes the plugin wants to be called again.
+    pub(crate) claims: Vec<Str>,
     /// The outcome that this call is about; absent in the first call and when a deadline has passed.
     pub outcome: Option<&'a Outcome>,
     pub(crate) ops: Vec<Op>,
 }
 
 impl BindCx<'_> {
+    /// The cluster.
+    #[must_use]
+    pub const fn view(&self) -> View<'_> {
+        View::new(self.cache, self.now)
+    }
+
+    /// Asks to be called again when the claim with this UID, or the volume that is bound to it, changes. It holds until
+    /// the next call.
+    pub fn wake_on_claim(&mut self, uid: &Str) {
+        self.claims.push(uid.clone());
+    }
+
     /// Asks for an operation; its outcome comes back in a later call.
     pub fn emit(&mut self, op: Op) {
         self.ops.push(op);
     }
-}
-
-/// The answer of PostFilter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PostFilter {
-    /// Success with a node, or why nothing could be done.
-    pub status: Status,
-    /// The node that the pod is nominated to. `Some(None)` clears the nomination.
-    pub nominated: Option<Option<Str>>,
 }
 
 /// What QueueSort compares.
@@ -292,15 +315,6 @@ pub struct QueueItem<'a> {
     pub pod: &'a PodInfo,
     /// When it was (re)added to the queue.
     pub timestamp: Mono,
-}
-
-/// Why a node is not feasible.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeRejection<'a> {
-    /// The node.
-    pub node: &'a Str,
-    /// [`Code::Unschedulable`] or [`Code::UnschedulableAndUnresolvable`].
-    pub code: Code,
 }
 
 /// A plugin: one trait with one method per extension point, of which [`Plugin::points`] names those that are called.
@@ -372,13 +386,24 @@ pub trait Plugin: Send + 'static {
     fn filter(&self, _state: &Self::Filter, _pod: &PodInfo, _node: &NodeInfo) -> Status {
         Status::SUCCESS
     }
-    /// PostFilter: no node is feasible.
-    fn post_filter(&mut self, _pod: &PodInfo, _view: &View<'_>, _nodes: &[NodeRejection<'_>]) -> PostFilter {
-        PostFilter { status: Status::unschedulable(""), nominated: None }
+    /// PostFilter: no node is feasible. It changes nothing: what it wants done is in its answer.
+    fn post_filter(&self, _pod: &PodInfo, _cx: &PostFilterCx<'_>) -> PostFilter {
+        PostFilter::failed(Status::with_reasons(Code::Unschedulable, Vec::new()))
     }
+    /// A preemption that this plugin asked for began to be carried out, or came to its end, for the pod with this UID.
+    fn preempting(&mut self, _pod: &Str, _running: bool) {}
     /// PreScore. `feasible` is empty for plugins that read the node alone.
     fn pre_score(&self, _pod: &PodInfo, _feasible: &[&NodeInfo], _view: &View<'_>) -> PreScore<Self::Score> {
         PreScore::Continue(Self::Score::default())
+    }
+    /// The state for Score of a plugin without PreScore.
+    fn score_state(&self, _pod: &PodInfo, _view: &View<'_>) -> Self::Score {
+        Self::Score::default()
+    }
+    /// False when the normalised score of this pod is 0 on every node whichever nodes are feasible, or PreScore skips:
+    /// then a plugin that reads the cluster need not be asked.
+    fn may_score(&self, _pod: &PodInfo, _view: &View<'_>) -> bool {
+        true
     }
     /// Score: a raw score.
     ///
@@ -393,16 +418,17 @@ pub trait Plugin: Send + 'static {
     fn normalize(&self, _raw: &Self::Raw, _bounds: &Self::Bounds) -> i64 {
         0
     }
-    /// Which of two nodes with equal totals is better: the larger key, compared from the left.
+    /// Which of two nodes with equal totals is better: the larger key, compared from the left. Only plugins that read
+    /// the node alone are asked.
     fn tie_key(&self, _state: &Self::Score, _pod: &PodInfo, _node: &NodeInfo) -> TieKey {
         TieKey::default()
     }
     /// Reserve: the pod was assumed on the node.
-    fn reserve(&mut self, _pod: &PodInfo, _node: &Str) -> Status {
+    fn reserve(&mut self, _cx: &mut ReserveCx<'_>, _pod: &PodInfo, _node: &Str) -> Status {
         Status::SUCCESS
     }
     /// Unreserve: it was not after all. Must be idempotent.
-    fn unreserve(&mut self, _pod: &PodInfo, _node: &Str) {}
+    fn unreserve(&mut self, _cx: &mut ReserveCx<'_>, _pod: &PodInfo, _node: &Str) {}
     /// Permit.
     fn permit(&mut self, _pod: &PodInfo, _node: &Str) -> Permit {
         Permit::Allow

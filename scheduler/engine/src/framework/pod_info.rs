@@ -7,7 +7,9 @@ use headroom_core::{
     Str,
     memory::{ContainerKind, ContainerMemory, PodMemory},
     object::{Pod, PodSpec, Protocol, Qos, VolumeKind},
-    requests::{pod_non_zero_requests, pod_requests, qos},
+    requests::{
+        effective_non_zero_requests, effective_requests, is_resize_infeasible, pod_non_zero_requests, pod_requests, qos,
+    },
     resource::Resources,
 };
 
@@ -95,6 +97,24 @@ impl SpecInfo {
             spec,
         }
     }
+
+    /// For one pod: what its status says of a resize counts.
+    fn of(pod: &Pod) -> Self {
+        let mut this = Self::new(pod.spec.clone());
+        if pod.status.resize.is_some() {
+            let non_zero = effective_non_zero_requests(pod);
+            this.requests = effective_requests(pod);
+            (this.non_zero_milli_cpu, this.non_zero_memory) = (non_zero.milli_cpu, non_zero.memory);
+        }
+        this
+    }
+}
+
+/// Whether the two have the same spec and the same resize.
+fn same_requests(a: &Pod, b: &Pod) -> bool {
+    Arc::ptr_eq(&a.spec, &b.spec)
+        && a.status.resize == b.status.resize
+        && (a.status.resize.is_none() || is_resize_infeasible(a) == is_resize_infeasible(b))
 }
 
 /// A pod and what follows from its spec. Cloning costs two atomic increments.
@@ -110,7 +130,7 @@ impl PodInfo {
     /// Computes what follows from the spec, without sharing it. [`SpecCache::info`] shares.
     #[must_use]
     pub fn new(pod: Arc<Pod>) -> Self {
-        let spec = Arc::new(SpecInfo::new(pod.spec.clone()));
+        let spec = Arc::new(SpecInfo::of(&pod));
         Self { pod, spec }
     }
 
@@ -172,9 +192,13 @@ impl SpecCache {
     /// The pod with its shared [`SpecInfo`]. `before` saves the hashing when the spec did not change.
     pub fn info(&mut self, pod: Arc<Pod>, before: Option<&PodInfo>) -> PodInfo {
         if let Some(before) = before
-            && Arc::ptr_eq(&before.pod.spec, &pod.spec)
+            && same_requests(&before.pod, &pod)
         {
             return PodInfo { spec: before.spec.clone(), pod };
+        }
+        if pod.status.resize.is_some() {
+            // Few pods are being resized, and each for itself.
+            return PodInfo::new(pod);
         }
         if let Some(known) = self.specs.get(&pod.spec) {
             return PodInfo { spec: known.clone(), pod };

@@ -6,74 +6,12 @@ use headroom_core::Str;
 use super::{
     erased::{Column, DynPlugin, State},
     plugin::{Point, PreFilter, PreScore, Reads, Signature, TieKey, View},
+    plugin_set::{Places, PluginId, PluginNames, PluginSet},
     pod_info::PodInfo,
     probe::Probe,
     status::{Code, Status},
 };
 use crate::{cache::NodeInfo, cycle::Nominated};
-
-/// Number of a plugin name, the same in all profiles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PluginId(pub(crate) u8);
-
-/// Most distinct plugins that may be configured: their sets are one word.
-pub const MAX_PLUGINS: usize = 64;
-
-/// A set of plugins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PluginSet(u64);
-
-impl PluginSet {
-    /// Adds one.
-    pub const fn insert(&mut self, id: PluginId) {
-        self.0 |= 1 << id.0;
-    }
-    /// Whether it is in.
-    #[must_use]
-    pub const fn has(self, id: PluginId) -> bool {
-        self.0 & (1 << id.0) != 0
-    }
-    /// Whether none is in.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-    /// Both.
-    #[must_use]
-    pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-    /// Those in both.
-    #[must_use]
-    pub const fn intersection(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-    /// Its members.
-    pub fn iter(self) -> impl Iterator<Item = PluginId> {
-        (0..MAX_PLUGINS as u8).map(PluginId).filter(move |id| self.has(*id))
-    }
-}
-
-/// Names of all plugins of all profiles.
-#[derive(Debug, Clone, Default)]
-pub struct PluginNames(Vec<&'static str>);
-
-impl PluginNames {
-    /// The number of a name; absent when there are too many ([`MAX_PLUGINS`]).
-    pub fn id(&mut self, name: &'static str) -> Option<PluginId> {
-        let at = self.0.iter().position(|n| *n == name).unwrap_or_else(|| {
-            self.0.push(name);
-            self.0.len() - 1
-        });
-        (at < MAX_PLUGINS).then_some(PluginId(at as u8))
-    }
-
-    /// The name of a number.
-    #[must_use]
-    pub fn name(&self, id: PluginId) -> &'static str {
-        self.0.get(usize::from(id.0)).copied().unwrap_or("")
-    }
-}
 
 /// Why a node is not feasible, and who says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,15 +40,48 @@ pub struct CycleState {
     score: Vec<Option<State>>,
 }
 
+impl CycleState {
+    /// Whether any Filter plugin has something to say.
+    pub(crate) fn filters(&self) -> bool {
+        self.filter.iter().any(Option::is_some)
+    }
+
+    /// These states, and those of the plugins that ran apart from them.
+    pub(crate) fn with(&self, others: &Self) -> Self {
+        let join = |mine: &[Option<State>], theirs: &[Option<State>]| {
+            (0..mine.len().max(theirs.len()))
+                .map(|i| {
+                    let of = |states: &[Option<State>]| states.get(i).and_then(Clone::clone);
+                    of(theirs).or_else(|| of(mine))
+                })
+                .collect()
+        };
+        Self { filter: join(&self.filter, &others.filter), score: join(&self.score, &others.score) }
+    }
+}
+
 /// What PreFilter came to.
 #[derive(Debug)]
 pub enum PreFiltered {
     /// Filter can run, on the nodes given if any are.
     Go(CycleState, Option<Narrowed>),
     /// The pod is rejected on every node; with an empty set of plugins nobody in particular did.
-    Rejected(Status, PluginSet),
+    Rejected(Box<PreRejection>),
     /// A plugin failed.
     Error(String),
+}
+
+/// A rejection by PreFilter.
+#[derive(Debug)]
+pub struct PreRejection {
+    /// Status of every node.
+    pub status: Status,
+    /// Who rejected.
+    pub plugins: PluginSet,
+    /// States of the plugins that ran, for PostFilter.
+    pub state: CycleState,
+    /// The place of the plugin at which PreFilter stopped; the plugins after it did not run.
+    pub stopped_at: Option<usize>,
 }
 
 /// A configured profile.
@@ -154,11 +125,28 @@ impl Profile {
         })
     }
 
-    /// Whether every plugin that filters or scores reads the node alone, for this pod.
-    pub(crate) fn reads_nodes_only(&self, pod: &PodInfo) -> bool {
-        [Point::PreFilter, Point::Filter, Point::PreScore, Point::Score]
-            .iter()
-            .all(|p| self.at(*p).iter().all(|i| self.plugins[*i].reads(pod) == Reads::Node))
+    /// The plugins that filter or score and read more than the node, for this pod.
+    pub(crate) fn cluster_places(&self, pod: &PodInfo) -> Places {
+        let mut places = Places::default();
+        for point in [Point::PreFilter, Point::Filter, Point::PreScore, Point::Score] {
+            for i in self.at(point) {
+                if self.plugins[*i].reads(pod) == Reads::Cluster {
+                    places.insert(*i);
+                }
+            }
+        }
+        places
+    }
+
+    /// Those of them whose scores can make a difference.
+    pub(crate) fn may_score(&self, places: Places, pod: &PodInfo, view: &View<'_>) -> Places {
+        let mut scoring = Places::default();
+        for i in self.at(Point::Score).iter().filter(|i| places.has(**i)) {
+            if self.plugins[*i].may_score(pod, view) {
+                scoring.insert(*i);
+            }
+        }
+        scoring
     }
 
     /// What the plugins read of the pod besides its spec.
@@ -176,32 +164,43 @@ impl Profile {
 
     /// Runs PreFilter (reference 1.3, "PreFilter rules").
     pub(crate) fn pre_filter(&self, pod: &PodInfo, view: &View<'_>, probe: &mut dyn Probe) -> PreFiltered {
+        self.pre_filter_of(Places::ALL, pod, view, probe)
+    }
+
+    /// Runs PreFilter of some plugins.
+    pub(crate) fn pre_filter_of(
+        &self,
+        places: Places,
+        pod: &PodInfo,
+        view: &View<'_>,
+        probe: &mut dyn Probe,
+    ) -> PreFiltered {
         probe.enter(Point::PreFilter);
-        let result = self.pre_filter_inner(pod, view, probe);
+        let result = self.pre_filter_inner(places, pod, view, probe);
         probe.exit(
             Point::PreFilter,
             match &result {
                 PreFiltered::Go(..) => Code::Success,
-                PreFiltered::Rejected(status, _) => status.code(),
+                PreFiltered::Rejected(r) => r.status.code(),
                 PreFiltered::Error(_) => Code::Error,
             },
         );
         result
     }
 
-    fn pre_filter_inner(&self, pod: &PodInfo, view: &View<'_>, probe: &mut dyn Probe) -> PreFiltered {
+    fn pre_filter_inner(&self, places: Places, pod: &PodInfo, view: &View<'_>, probe: &mut dyn Probe) -> PreFiltered {
         let per_plugin = probe.wants_plugins();
         let mut state = CycleState { filter: vec![None; self.plugins.len()], score: vec![None; self.plugins.len()] };
-        let mut rejected = None;
+        let mut rejected: Option<(Status, PluginSet)> = None;
         let mut names: Option<HashSet<Str>> = None;
         let mut narrowing: Vec<usize> = Vec::new();
         // Filter plugins without PreFilter start from an empty state.
-        for i in self.at(Point::Filter) {
+        for i in self.at(Point::Filter).iter().filter(|i| places.has(**i)) {
             if !self.plugins[*i].points().has(Point::PreFilter) {
                 state.filter[*i] = Some(self.plugins[*i].empty_filter_state());
             }
         }
-        for i in self.at(Point::PreFilter) {
+        for i in self.at(Point::PreFilter).iter().filter(|i| places.has(**i)) {
             let plugin = &self.plugins[*i];
             if per_plugin {
                 probe.enter_plugin(Point::PreFilter, plugin.name());
@@ -226,7 +225,13 @@ impl Profile {
                         None => nodes,
                     };
                     if left.is_empty() {
-                        return self.nothing_left(&narrowing);
+                        let (status, plugins) = self.nothing_left(&narrowing);
+                        return PreFiltered::Rejected(Box::new(PreRejection {
+                            status,
+                            plugins,
+                            state,
+                            stopped_at: Some(*i),
+                        }));
                     }
                     names = Some(left);
                 }
@@ -236,10 +241,15 @@ impl Profile {
                     set.insert(self.ids[*i]);
                     match status.code() {
                         Code::UnschedulableAndUnresolvable | Code::Pending => {
-                            return PreFiltered::Rejected(status, set);
+                            return PreFiltered::Rejected(Box::new(PreRejection {
+                                status,
+                                plugins: set,
+                                state,
+                                stopped_at: Some(*i),
+                            }));
                         }
                         // The others run as well, so that preemption finds their states (kubernetes#119770).
-                        Code::Unschedulable => rejected = Some(PreFiltered::Rejected(status, set)),
+                        Code::Unschedulable => rejected = Some((status, set)),
                         _ => {
                             return PreFiltered::Error(format!(
                                 "running PreFilter plugin {:?}: {}",
@@ -251,8 +261,8 @@ impl Profile {
                 }
             }
         }
-        if let Some(rejected) = rejected {
-            return rejected;
+        if let Some((status, plugins)) = rejected {
+            return PreFiltered::Rejected(Box::new(PreRejection { status, plugins, state, stopped_at: None }));
         }
         let narrowed = names.map(|names| {
             let plugins = self.set_of(&narrowing);
@@ -277,13 +287,13 @@ impl Profile {
         names
     }
 
-    fn nothing_left(&self, narrowing: &[usize]) -> PreFiltered {
+    fn nothing_left(&self, narrowing: &[usize]) -> (Status, PluginSet) {
         let names = self.sorted_names(narrowing);
         let text = match &*names {
             [one] => format!("node(s) didn't satisfy plugin {one}"),
             all => format!("node(s) didn't satisfy plugin(s) [{}] simultaneously", all.join(" ")),
         };
-        PreFiltered::Rejected(Status::unresolvable(text), self.set_of(narrowing))
+        (Status::unresolvable(text), self.set_of(narrowing))
     }
 
     /// Runs Filter on one node: the first rejection ends it.
@@ -296,8 +306,25 @@ impl Profile {
         pod: &PodInfo,
         node: &NodeInfo,
     ) -> Result<Option<Rejection>, String> {
+        self.filter_until(None, state, pod, node)
+    }
+
+    /// Runs Filter on one node as far as the plugin `until`.
+    ///
+    /// # Errors
+    /// The text of a plugin's failure, which ends the cycle.
+    pub(crate) fn filter_until(
+        &self,
+        until: Option<PluginId>,
+        state: &CycleState,
+        pod: &PodInfo,
+        node: &NodeInfo,
+    ) -> Result<Option<Rejection>, String> {
         for i in self.at(Point::Filter) {
-            let Some(own) = &state.filter[*i] else { continue };
+            if until == Some(self.ids[*i]) {
+                break;
+            }
+            let Some(own) = state.filter.get(*i).and_then(Option::as_ref) else { continue };
             let status = self.plugins[*i].filter(own, pod, node);
             if status.is_success() {
                 continue;
@@ -328,17 +355,38 @@ impl Profile {
             let mut crowded = node.clone();
             for other in others {
                 crowded.add(other.clone());
-                for i in self.at(Point::PreFilter) {
-                    if let Some(own) = &mut state.filter[*i] {
-                        self.plugins[*i].add_pod(own, pod, other, &crowded, view);
-                    }
-                }
+                self.extend(&mut state, pod, other, &crowded, view, true);
             }
             if let Some(rejection) = self.filter(&state, pod, &crowded)? {
                 return Ok(Some(rejection));
             }
         }
         self.filter(state, pod, node)
+    }
+
+    /// Whether PostFilter is worth running: there are such plugins, and the pod is not one that we turn away altogether.
+    pub(crate) fn has_post_filter(&self, pod: &PodInfo) -> bool {
+        !self.at(Point::PostFilter).is_empty() && pod.pod.spec.unsupported.is_empty()
+    }
+
+    /// Runs AddPod or RemovePod of PreFilter's extensions.
+    pub(crate) fn extend(
+        &self,
+        state: &mut CycleState,
+        pod: &PodInfo,
+        other: &PodInfo,
+        node: &NodeInfo,
+        view: &View<'_>,
+        add: bool,
+    ) {
+        for i in self.at(Point::PreFilter) {
+            let Some(own) = state.filter.get_mut(*i).and_then(Option::as_mut) else { continue };
+            if add {
+                self.plugins[*i].add_pod(own, pod, other, node, view);
+            } else {
+                self.plugins[*i].remove_pod(own, pod, other, node, view);
+            }
+        }
     }
 
     /// Runs PreScore.
@@ -352,12 +400,27 @@ impl Profile {
         feasible: &[&NodeInfo],
         view: &View<'_>,
     ) -> Result<(), String> {
-        for i in self.at(Point::Score) {
+        self.pre_score_of(Places::ALL, state, pod, feasible, view)
+    }
+
+    /// Runs PreScore of some plugins.
+    ///
+    /// # Errors
+    /// The text of a plugin's failure, which ends the cycle.
+    pub(crate) fn pre_score_of(
+        &self,
+        places: Places,
+        state: &mut CycleState,
+        pod: &PodInfo,
+        feasible: &[&NodeInfo],
+        view: &View<'_>,
+    ) -> Result<(), String> {
+        for i in self.at(Point::Score).iter().filter(|i| places.has(**i)) {
             if !self.plugins[*i].points().has(Point::PreScore) {
-                state.score[*i] = Some(self.plugins[*i].empty_score_state());
+                state.score[*i] = Some(self.plugins[*i].score_state(pod, view));
             }
         }
-        for i in self.at(Point::PreScore) {
+        for i in self.at(Point::PreScore).iter().filter(|i| places.has(**i)) {
             let plugin = &self.plugins[*i];
             // What such a plugin does must not depend on the other nodes, so it does not see them (`Reads`).
             let nodes = if plugin.reads(pod) == Reads::Node { &[] } else { feasible };
@@ -400,9 +463,26 @@ impl Profile {
         })
     }
 
-    /// The keys of a node by which ties are broken, of the first plugin that has any.
+    /// Runs Score of one plugin on nodes; their slots are the rows.
+    ///
+    /// # Errors
+    /// The plugin's status.
+    pub(crate) fn score_slots(
+        &self,
+        plugin: usize,
+        state: &CycleState,
+        column: &mut Column,
+        pod: &PodInfo,
+        nodes: &[&NodeInfo],
+    ) -> Result<(), Status> {
+        let Some(own) = &state.score[plugin] else { return Ok(()) };
+        self.plugins[plugin].score_slots(own, column, pod, nodes)
+    }
+
+    /// The keys of a node by which ties are broken, of the first plugin that has any and reads the node alone.
     pub(crate) fn tie_key(&self, state: &CycleState, pod: &PodInfo, node: &NodeInfo) -> TieKey {
         self.scoring(state)
+            .filter(|i| self.plugins[*i].reads(pod) == Reads::Node)
             .filter_map(|i| state.score[i].as_ref().map(|own| self.plugins[i].tie_key(own, pod, node)))
             .find(|key| *key != TieKey::default())
             .unwrap_or_default()

@@ -52,6 +52,10 @@ pub struct QueuedPod {
     pub flushed: bool,
     /// Hash of the condition that was last asked to be written.
     pub(crate) condition: Option<u64>,
+    /// The nomination that was last asked to be written, until it is overtaken by another one.
+    pub(crate) nomination: Option<Option<headroom_core::Str>>,
+    /// When it was brought back because it had waited for too long, and gated at once.
+    pub(super) flushed_at: Mono,
     /// Order of arrival, where nothing else decides.
     pub(super) sequence: u64,
 }

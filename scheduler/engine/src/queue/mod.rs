@@ -68,6 +68,27 @@ impl Cause {
     }
 }
 
+/// Which pods an event may move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among<'a> {
+    /// All.
+    All,
+    /// All but the one with this UID.
+    AllBut(&'a str),
+    /// Those of at most this priority.
+    UpTo(i32),
+}
+
+impl Among<'_> {
+    fn has(self, pod: &PodInfo) -> bool {
+        match self {
+            Self::All => true,
+            Self::AllBut(uid) => pod.uid() != uid,
+            Self::UpTo(priority) => pod.priority() <= priority,
+        }
+    }
+}
+
 /// How many pods wait where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PendingPods {
@@ -200,6 +221,8 @@ impl Queue {
             gate: None,
             flushed: false,
             condition: None,
+            nomination: None,
+            flushed_at: Mono(0),
             sequence: self.sequence,
         };
         let slot = match self.free.pop() {
@@ -222,6 +245,9 @@ impl Queue {
         let Some(slot) = self.by_uid.get(info.uid()).copied() else { return };
         let Some(entry) = self.entries[slot as usize].as_mut() else { return };
         let old = std::mem::replace(&mut entry.info, info.clone());
+        if old.pod.status.nominated_node_name != info.pod.status.nominated_node_name {
+            entry.nomination = None;
+        }
         let actions = pod_update_actions(&old, &info);
         let change = Change::Pod { old: Some(old), new: Some(info) };
         let event = |action| ClusterEvent::new(EventResource::UnscheduledPod, action);

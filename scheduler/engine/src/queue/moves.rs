@@ -3,7 +3,8 @@
 use headroom_core::Mono;
 
 use super::{
-    Cause, LEFTOVER_INTERVAL, Place, Queue, QueueCx, QueuedPod, active_less, backoff_less, in_flight::Missed, window,
+    Among, Cause, LEFTOVER_INTERVAL, Place, Queue, QueueCx, QueuedPod, active_less, backoff_less, in_flight::Missed,
+    window,
 };
 use crate::framework::{
     Actions, Change, ClusterEvent, EventResource, Hint, Interest, PluginId, PluginSet, Profile,
@@ -51,6 +52,8 @@ impl Queue {
         let Some(rejection) = profile.pre_enqueue(&entry.info, was_gated_by) else { return true };
         entry.gate = Some(rejection.plugin);
         entry.rejectors.insert(rejection.plugin);
+        // Else it would be taken for flushed whenever it is let go later.
+        entry.flushed = false;
         entry.place = Place::Unschedulable;
         self.unschedulable.insert(slot);
         self.gated += 1;
@@ -65,9 +68,11 @@ impl Queue {
     }
 
     pub(super) fn enter_active(&mut self, slot: u32, cause: Cause, cx: &QueueCx<'_>) -> bool {
-        if !self.passes_pre_enqueue(slot, cx) {
-            return false;
-        }
+        self.passes_pre_enqueue(slot, cx) && self.make_active(slot, cause, cx)
+    }
+
+    /// Without asking PreEnqueue: the pod comes from the backoff queue, into which it went through it.
+    fn make_active(&mut self, slot: u32, cause: Cause, cx: &QueueCx<'_>) -> bool {
         let Some(entry) = self.entries[slot as usize].as_mut() else { return false };
         entry.place = Place::Active;
         entry.first_active.get_or_insert(cx.now);
@@ -124,8 +129,15 @@ impl Queue {
     ) -> Strategy {
         let Some(entry) = self.entries[slot as usize].as_ref() else { return Strategy::Skip };
         let rejectors = entry.rejectors.union(entry.pending);
-        if rejectors.is_empty() || *event == ClusterEvent::WILDCARD {
+        if rejectors.is_empty() {
             return Strategy::AfterBackoff;
+        }
+        if *event == ClusterEvent::WILDCARD {
+            // One that names a pod is for that pod alone.
+            return match change {
+                Change::Pod { new: Some(pod), .. } if pod.uid() != entry.info.uid() => Strategy::Skip,
+                _ => Strategy::AfterBackoff,
+            };
         }
         let (Some(interests), Some(profile)) = (self.interests.get(entry.profile), cx.profiles.all.get(entry.profile))
         else {
@@ -155,9 +167,8 @@ impl Queue {
         strategy
     }
 
-    /// Something happened: moves every pod for which it could matter (`MoveAllToActiveOrBackoffQueue`), but for the one
-    /// with the UID `except`.
-    pub fn on_event(&mut self, event: ClusterEvent, change: &Change, except: Option<&str>, cx: &QueueCx<'_>) {
+    /// Something happened: moves every pod of those given for which it could matter (`MoveAllToActiveOrBackoffQueue`).
+    pub fn on_event(&mut self, event: ClusterEvent, change: &Change, among: Among<'_>, cx: &QueueCx<'_>) {
         let wildcard = event == ClusterEvent::WILDCARD;
         // Per profile, who hears of it.
         let hearing: Vec<PluginSet> = self
@@ -184,7 +195,7 @@ impl Queue {
                 let Some(entry) = self.entries[*slot as usize].as_ref() else { return false };
                 let hears = hearing.get(entry.profile).copied().unwrap_or_default();
                 let rejectors = entry.rejectors.union(entry.pending);
-                if except.is_some_and(|uid| entry.info.uid() == uid) {
+                if !among.has(&entry.info) {
                     return false;
                 }
                 wildcard
@@ -213,7 +224,7 @@ impl Queue {
         }
         entry.rejectors = rejectors;
         entry.pending = pending;
-        entry.flushed = false;
+        (entry.flushed, entry.flushed_at) = (false, Mono(0));
         if rejectors.is_empty() && pending.is_empty() {
             entry.error_count = entry.error_count.saturating_add(1);
         } else {
@@ -253,7 +264,13 @@ impl Queue {
         let Some(slot) = self.by_uid.get(uid).copied() else { return false };
         let Some(place) = self.entries[slot as usize].as_ref().map(|e| e.place) else { return false };
         match place {
-            Place::Active | Place::InFlight => return false,
+            Place::Active => return false,
+            Place::InFlight => {
+                // It is tried again when it comes back.
+                let info = self.entries[slot as usize].as_ref().map(|e| e.info.clone());
+                self.in_flight.record(ClusterEvent::WILDCARD, &Change::Pod { old: None, new: info });
+                return false;
+            }
             Place::Unschedulable => self.leave_unschedulable(slot),
             Place::Backoff => {
                 let entries = &self.entries;
@@ -261,6 +278,7 @@ impl Queue {
                 if !self.backoff.remove(slot, &less) {
                     self.errors.remove(slot, &less);
                 }
+                return self.make_active(slot, Cause::Named(FORCE_ACTIVATE), cx);
             }
         }
         self.enter_active(slot, Cause::Named(FORCE_ACTIVATE), cx)
@@ -279,7 +297,7 @@ impl Queue {
                     break;
                 }
                 heap.pop(&|a, b| backoff_less(entries, cx.profiles, a, b));
-                self.enter_active(slot, Cause::Named(BACKOFF_COMPLETE), cx);
+                self.make_active(slot, Cause::Named(BACKOFF_COMPLETE), cx);
             }
         }
         if now < self.next_leftover_flush {
@@ -293,13 +311,13 @@ impl Queue {
             .filter(|slot| {
                 self.entries[*slot as usize]
                     .as_ref()
-                    .is_some_and(|e| now.since(e.timestamp) > self.max_unschedulable && now > Mono(0))
+                    .is_some_and(|e| now.since(e.timestamp.max(e.flushed_at)) > self.max_unschedulable)
             })
             .collect();
         for slot in old {
             self.leave_unschedulable(slot);
             if let Some(entry) = self.entries[slot as usize].as_mut() {
-                entry.flushed = true;
+                (entry.flushed, entry.flushed_at) = (true, now);
             }
             self.requeue_by(slot, Strategy::AfterBackoff, Cause::Named(UNSCHEDULABLE_TIMEOUT), cx);
         }

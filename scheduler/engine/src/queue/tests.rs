@@ -64,7 +64,7 @@ impl World {
     }
 
     fn event(&mut self, resource: EventResource, action: Actions, change: &Change) {
-        self.queue.on_event(ClusterEvent::new(resource, action), change, None, &cx!(self));
+        self.queue.on_event(ClusterEvent::new(resource, action), change, Among::All, &cx!(self));
     }
 
     fn node_added(&mut self, n: headroom_core::testing::NodeBuilder) {
@@ -222,7 +222,221 @@ fn wildcards_move_everything_and_can_be_activated() {
     assert!(!w.queue.activate("uid-p", &cx!(w)));
     w.pop();
     w.reject("p", &["NodeName"]);
-    w.queue.on_event(ClusterEvent::WILDCARD, &Change::None, None, &cx!(w));
+    w.queue.on_event(ClusterEvent::WILDCARD, &Change::None, Among::All, &cx!(w));
     assert_ne!(w.place("p"), Some(Place::Unschedulable));
     w.check();
+}
+
+#[test]
+fn a_rejection_ends_a_row_of_errors() {
+    let mut w = World::new();
+    w.add(pod("p"));
+    let counts = |w: &World| w.queue.get("uid-p").map(|e| (e.attempts, e.unschedulable_count, e.error_count)).unwrap();
+    let error = |w: &mut World| {
+        let start = w.at;
+        w.queue.requeue("uid-p", PluginSet::default(), PluginSet::default(), &cx!(w));
+        w.at = w.queue.next_deadline().unwrap().0 / 1000;
+        w.flush();
+        assert_eq!(w.pop().as_deref(), Some("p"));
+        w.at - start
+    };
+    w.pop();
+    error(&mut w);
+    let second = error(&mut w);
+    assert_eq!(counts(&w), (3, 0, 2));
+    w.reject("p", &["NodeName"]);
+    assert_eq!(counts(&w), (3, 1, 0));
+    w.node_added(node("n"));
+    assert_eq!(w.pop().as_deref(), Some("p"), "early: it was rejected");
+    let first_again = error(&mut w);
+    assert!(first_again < second, "the row of errors began anew: {first_again} ms, {second} ms before");
+    assert_eq!(counts(&w), (5, 1, 1));
+}
+
+#[test]
+fn events_for_some_pods_only() {
+    let delete = ClusterEvent::new(EventResource::AssignedPod, Actions::DELETE);
+    let gone = Change::Pod { old: Some(PodInfo::new(pod("x").on("n").priority(5).arc())), new: None };
+    for (among, moved) in
+        [(Among::All, vec!["high", "low"]), (Among::AllBut("uid-low"), vec!["high"]), (Among::UpTo(5), vec!["low"])]
+    {
+        let mut w = World::new();
+        w.add(pod("high").priority(9));
+        w.add(pod("low").priority(1));
+        for name in ["high", "low"] {
+            assert_eq!(w.pop().as_deref(), Some(name));
+            w.reject(name, &["NodeResourcesFit"]);
+        }
+        w.queue.on_event(delete, &gone, among, &cx!(w));
+        let got: Vec<_> = ["high", "low"].into_iter().filter(|n| w.place(n) != Some(Place::Unschedulable)).collect();
+        assert_eq!(got, moved, "{among:?}");
+        w.check();
+    }
+}
+
+#[test]
+fn activation_of_a_pod_in_flight_is_kept_for_it() {
+    let mut w = World::new();
+    w.add(pod("p"));
+    w.add(pod("q"));
+    w.pop();
+    w.pop();
+    assert!(!w.queue.activate("uid-p", &cx!(w)), "it is not waiting");
+    for name in ["q", "p"] {
+        w.reject(name, &["NodeName"]);
+    }
+    assert_eq!((w.place("p"), w.place("q")), (Some(Place::Backoff), Some(Place::Unschedulable)));
+    assert!(w.queue.activate("uid-p", &cx!(w)) && w.place("p") == Some(Place::Active));
+    w.check();
+}
+
+#[test]
+fn pre_enqueue_is_asked_on_the_way_into_backoff_and_not_out_of_it() {
+    let mut w = World::new();
+    w.add(pod("p"));
+    w.pop();
+    let gate = |w: &mut World, on: bool| {
+        for plugin in &mut w.profiles.all[0].plugins {
+            plugin.preempting(&"uid-p".into(), on);
+        }
+    };
+    w.reject("p", &["NodeName"]);
+    w.node_added(node("n"));
+    assert_eq!(w.place("p"), Some(Place::Backoff));
+    gate(&mut w, true);
+    w.at += 11_000;
+    w.flush();
+    assert_eq!(w.place("p"), Some(Place::Active), "it had passed");
+    w.pop();
+    w.reject("p", &["NodeResourcesFit"]);
+    let gone = Change::Pod { old: Some(PodInfo::new(pod("x").on("n").arc())), new: None };
+    w.event(EventResource::AssignedPod, Actions::DELETE, &gone);
+    assert_eq!((w.place("p"), w.queue.pending().gated), (Some(Place::Unschedulable), 1), "gated now");
+    w.node_added(node("m"));
+    assert_eq!(w.queue.pending().gated, 1, "new nodes are nothing to who gates it");
+    gate(&mut w, false);
+    w.event(EventResource::AssignedPod, Actions::DELETE, &gone);
+    assert_eq!((w.place("p"), w.queue.pending().gated), (Some(Place::Backoff), 0));
+    w.check();
+}
+
+#[test]
+fn gated_leftovers_are_looked_at_every_five_minutes() {
+    let mut w = World::new();
+    w.add(pod("p").gate("g"));
+    let mut looks = 0;
+    for _ in 0..40 {
+        w.at += 30_000;
+        let before = w.queue.get("uid-p").unwrap().flushed_at;
+        w.flush();
+        let p = w.queue.get("uid-p").unwrap();
+        looks += usize::from(p.flushed_at != before);
+        assert!(!p.flushed && p.place == Place::Unschedulable);
+    }
+    assert_eq!(looks, 3, "20 minutes, more than 5 minutes apart");
+    w.check();
+}
+
+/// Who waits for what: each plugin's hint, as upstream's tables have it (`*_test.go`, `Test_isSchedulableAfter*`).
+#[test]
+fn hints_of_the_plugins() {
+    use headroom_core::taint::Effect;
+    let node_change = |old: Option<headroom_core::testing::NodeBuilder>, new: headroom_core::testing::NodeBuilder| {
+        Change::Node { old: old.map(|n| n.arc()), new: Some(new.arc()) }
+    };
+    let gone = |p: PodBuilder| Change::Pod { old: Some(PodInfo::new(p.arc())), new: None };
+    let ports = |name: &str, port| pod(name).container(headroom_core::testing::container("c").port("", 80, port));
+    let n = || node("n");
+    let (add, label, taint, allocatable) =
+        (Actions::ADD, Actions::UPDATE_NODE_LABEL, Actions::UPDATE_NODE_TAINT, Actions::UPDATE_NODE_ALLOCATABLE);
+    let dedicated = || n().taint("k", "v", Effect::NoSchedule);
+    let cases: Vec<(&str, PodBuilder, EventResource, Actions, Change, bool)> = vec![
+        ("NodeName", pod("p"), EventResource::Node, add, node_change(None, n()), true),
+        ("NodeName", pod("p"), EventResource::Node, label, node_change(Some(n()), n().label("a", "b")), false),
+        ("NodeUnschedulable", pod("p"), EventResource::Node, add, node_change(None, n().unschedulable()), false),
+        ("NodeUnschedulable", pod("p"), EventResource::Node, taint, node_change(Some(n().unschedulable()), n()), true),
+        ("NodeUnschedulable", pod("p"), EventResource::Node, taint, node_change(Some(dedicated()), n()), false),
+        ("TaintToleration", pod("p"), EventResource::Node, add, node_change(None, dedicated()), false),
+        ("TaintToleration", pod("p"), EventResource::Node, taint, node_change(Some(dedicated()), n()), true),
+        ("TaintToleration", pod("p"), EventResource::Node, taint, node_change(Some(n()), n()), false),
+        (
+            "TaintToleration",
+            pod("p").tolerates("k", None, None),
+            EventResource::Node,
+            add,
+            node_change(None, dedicated()),
+            true,
+        ),
+        (
+            "NodeAffinity",
+            pod("p").node_selector("a", "b"),
+            EventResource::Node,
+            label,
+            node_change(Some(n()), n().label("a", "b")),
+            true,
+        ),
+        (
+            "NodeAffinity",
+            pod("p").node_selector("a", "b"),
+            EventResource::Node,
+            label,
+            node_change(Some(n().label("a", "b")), n().label("a", "b").label("c", "d")),
+            false,
+        ),
+        ("NodeAffinity", pod("p").node_selector("a", "b"), EventResource::Node, add, node_change(None, n()), false),
+        ("NodePorts", ports("p", 80), EventResource::AssignedPod, Actions::DELETE, gone(ports("x", 80).on("n")), true),
+        ("NodePorts", ports("p", 80), EventResource::AssignedPod, Actions::DELETE, gone(ports("x", 81).on("n")), false),
+        ("NodePorts", ports("p", 80), EventResource::AssignedPod, Actions::DELETE, gone(pod("x").on("n")), false),
+        ("NodePorts", ports("p", 80), EventResource::Node, add, node_change(None, n()), true),
+        (
+            "NodeResourcesFit",
+            pod("p").requests("1", ""),
+            EventResource::Node,
+            allocatable,
+            node_change(Some(n().capacity("1", "1Gi", 9)), n().capacity("1", "2Gi", 9)),
+            false,
+        ),
+        (
+            "NodeResourcesFit",
+            pod("p").requests("1", ""),
+            EventResource::Node,
+            allocatable,
+            node_change(Some(n().capacity("1", "1Gi", 9)), n().capacity("1", "1Gi", 10)),
+            true,
+        ),
+        (
+            "NodeResourcesFit",
+            pod("p").requests("1", ""),
+            EventResource::AssignedPod,
+            Actions::UPDATE_POD_SCALE_DOWN,
+            Change::Pod {
+                old: Some(PodInfo::new(pod("x").on("n").requests("2", "1Gi").arc())),
+                new: Some(PodInfo::new(pod("x").on("n").requests("1", "1Gi").arc())),
+            },
+            true,
+        ),
+        (
+            "NodeResourcesFit",
+            pod("p").requests("1", ""),
+            EventResource::AssignedPod,
+            Actions::UPDATE_POD_SCALE_DOWN,
+            Change::Pod {
+                old: Some(PodInfo::new(pod("x").on("n").requests("2", "2Gi").arc())),
+                new: Some(PodInfo::new(pod("x").on("n").requests("2", "1Gi").arc())),
+            },
+            false,
+        ),
+        ("DefaultPreemption", pod("p"), EventResource::AssignedPod, Actions::DELETE, gone(pod("x").on("n")), false),
+        // Whoever hears of new nodes hears of taints as well: another plugin may have hidden the node before.
+        ("NodeName", pod("p"), EventResource::Node, taint, node_change(Some(dedicated()), n()), true),
+        ("NodePorts", ports("p", 80), EventResource::Node, taint, node_change(Some(dedicated()), n()), true),
+    ];
+    for (i, (plugin, p, resource, action, change, moves)) in cases.into_iter().enumerate() {
+        let mut w = World::new();
+        w.add(p);
+        w.pop();
+        w.reject("p", &[plugin]);
+        w.event(resource, action, &change);
+        assert_eq!(w.place("p") != Some(Place::Unschedulable), moves, "case {i}: {plugin}");
+    }
 }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use headroom_core::{
     memory::{PodUsage, PressureState, Psi, Sample, SwapBehavior},
-    object::{Affinity, Meta, NodeAffinity, NodeHeadroom, ObjectKey},
+    object::{
+        Affinity, Meta, NodeAffinity, NodeHeadroom, NodeInclusion, ObjectKey, TopologySpreadConstraint, WorkloadKind,
+    },
     selector::{NodeSelector, NodeSelectorTerm, Operator, PreferredSchedulingTerm, Requirement},
     taint::Effect,
-    testing::{NodeBuilder, PodBuilder, container, node, pod},
+    testing::{NodeBuilder, PodBuilder, container, node, pod, selector, spread, term, workload},
 };
 use proptest::prelude::*;
 
@@ -22,28 +24,44 @@ enum Act {
     DeleteNode(u8),
     Sample(u8, u8, u16),
     NoSample(u8),
+    Service(u8),
     Advance(u16),
     Decide(u8),
     Deliver,
     Foreign(u8, u8),
     Fault(u8),
+    Budget(u8, u8),
+    Ends,
+    Refused(u8),
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let act = prop_oneof![
+    proptest::collection::vec(one(), 1..120)
+}
+
+/// Little sequences in little clusters, of which many can be tried.
+fn few_acts() -> impl Strategy<Value = Vec<Act>> {
+    proptest::collection::vec(one(), 1..14)
+}
+
+fn one() -> impl Strategy<Value = Act> {
+    prop_oneof![
         6 => (any::<u8>(), any::<u8>()).prop_map(|(i, t)| Act::Pod(i, t)),
         2 => any::<u8>().prop_map(Act::DeletePod),
         4 => (0_u8..8, any::<u8>()).prop_map(|(i, v)| Act::Node(i, v)),
         1 => (0_u8..8).prop_map(Act::DeleteNode),
         4 => (0_u8..8, any::<u8>(), any::<u16>()).prop_map(|(i, v, w)| Act::Sample(i, v, w)),
         1 => (0_u8..8).prop_map(Act::NoSample),
+        1 => (0_u8..8).prop_map(Act::Service),
         2 => (0_u16..400).prop_map(Act::Advance),
         6 => (0_u8..10).prop_map(Act::Decide),
         3 => Just(Act::Deliver),
         1 => (any::<u8>(), 0_u8..8).prop_map(|(p, n)| Act::Foreign(p, n)),
         1 => (0_u8..6).prop_map(Act::Fault),
-    ];
-    proptest::collection::vec(act, 1..120)
+        1 => (0_u8..3, any::<u8>()).prop_map(|(i, v)| Act::Budget(i, v)),
+        2 => Just(Act::Ends),
+        1 => (0_u8..4).prop_map(Act::Refused),
+    ]
 }
 
 fn req(key: &str, operator: Operator, values: &[&str]) -> Requirement {
@@ -71,8 +89,9 @@ fn affinity(p: PodBuilder, required: Vec<NodeSelectorTerm>, preferred: Vec<NodeS
 
 /// Pods of every kind that plugins tell apart, hostile ones included.
 fn template(i: u8, t: u8) -> PodBuilder {
-    let p = pod(&format!("p{}", i % 48));
-    match t % 20 {
+    let p = pod(&format!("p{}", i % 48)).label("set", ["x", "y", "z"][usize::from(i) % 3]);
+    match t % 32 {
+        20.. => between_pods(p.label("app", ["a", "b"][usize::from(i) % 2]), t % 32 - 20),
         0 => p,
         1 => p.requests("500m", "256Mi"),
         2 => p.requests("100m", "64Mi").limits("", "256Mi"),
@@ -107,6 +126,33 @@ fn template(i: u8, t: u8) -> PodBuilder {
     }
 }
 
+/// Pods that look at other pods.
+fn between_pods(p: PodBuilder, t: u8) -> PodBuilder {
+    let (zone, host) = ("zone", "kubernetes.io/hostname");
+    match t {
+        0 => p.spread(spread(1, zone, true, "app=a")),
+        1 => p.spread(spread(1, host, true, "app in (a|b)")).requests("100m", "64Mi"),
+        2 => p.spread(spread(1, zone, false, "app=a")).spread(spread(2, host, false, "app")),
+        3 => p.spread(TopologySpreadConstraint {
+            min_domains: 3,
+            node_taints: NodeInclusion::Honor,
+            match_label_keys: Box::new(["app".into()]),
+            ..spread(1, zone, true, "")
+        }),
+        4 => p.affine(term("app=a", zone)),
+        5 => p.anti_affine(term("app=a", host)),
+        6 => p.anti_affine(term("app", zone)).priority(3),
+        7 => p.prefers(50, term("app=b", zone)).requests("250m", "64Mi"),
+        8 => p.avoids(10, term("app=a", host)).avoids(20, term("app=b", "disk")),
+        9 => p.affine(term("app=a", zone)).anti_affine(term("app=a", host)),
+        10 => p.anti_affine(headroom_core::object::PodAffinityTerm {
+            namespace_selector: Some(selector("team!=x")),
+            ..term("app=b", zone)
+        }),
+        _ => p.container(container("c").image("web:1")).owner("ReplicaSet", "rs", "rs"),
+    }
+}
+
 fn machine(i: u8, v: u8) -> NodeBuilder {
     let n = node(&format!("n{i}")).label("zone", ["a", "b", "c"][usize::from(v) % 3]);
     let n = match v % 5 {
@@ -122,6 +168,10 @@ fn machine(i: u8, v: u8) -> NodeBuilder {
         2 => n.taint("soft", "x", Effect::PreferNoSchedule).label("disk", "ssd"),
         3 => n.label("node-role.kubernetes.io/control-plane", ""),
         4 => n.annotation("headroom.dev/swap-media", "hdd"),
+        5 => n.image(&["web:1"], 700 << 20),
+        6 => n
+            .image(&["web:1", "web@sha256:0"], 300 << 20)
+            .with(|n| n.meta.labels = [("disk", "hdd")].into_iter().collect()),
         _ => n,
     }
 }
@@ -175,7 +225,7 @@ fn act(s: &mut Simulator, a: &Act) {
             if let Some(known) = s.pods.get(&p.meta.uid) {
                 // The spec of a pod does not change; its labels do, and its gates go.
                 p = (**known).clone();
-                p.meta.labels = [("v", "x")].into_iter().collect();
+                p.meta.labels = [("v", "x"), ("set", "y")].into_iter().collect();
                 if !p.spec.scheduling_gates.is_empty() {
                     Arc::make_mut(&mut p.spec).scheduling_gates = Box::new([]);
                 }
@@ -190,6 +240,17 @@ fn act(s: &mut Simulator, a: &Act) {
             s.sample(row);
         }
         Act::NoSample(i) => s.input(Input::SampleDeleted { name: format!("n{i}").into() }),
+        Act::Service(n) => match n {
+            0 => s.input(Input::SelectorDeleted {
+                kind: WorkloadKind::Service,
+                key: ObjectKey::new("default", "service"),
+            }),
+            1 => s.input(Input::SelectorApplied(Arc::new(workload(WorkloadKind::ReplicaSet, "rs", "app")))),
+            n => {
+                let text = ["app=a", "app=b"][usize::from(n) % 2];
+                s.input(Input::SelectorApplied(Arc::new(workload(WorkloadKind::Service, "service", text))));
+            }
+        },
         Act::Advance(seconds) => s.advance(u32::from(seconds)),
         Act::Decide(n) => {
             for _ in 0..n {
@@ -204,6 +265,22 @@ fn act(s: &mut Simulator, a: &Act) {
                 s.pod(bound);
             }
         }
+        Act::Budget(i, v) => {
+            if v.is_multiple_of(4) {
+                let key = ObjectKey::new("default", format!("b{i}"));
+                s.input(Input::BudgetDeleted { key });
+            } else {
+                let set = ["x", "y", "z"][usize::from(i) % 3];
+                s.budget(headroom_core::testing::budget(&format!("b{i}"), "set", set, i32::from(v % 3)));
+            }
+        }
+        Act::Ends => s.finish_deletions(),
+        Act::Refused(f) => s.deletion_faults.push_back(match f {
+            0 => Some(WriteError::Forbidden("x".into())),
+            1 => Some(WriteError::NotFound("x".into())),
+            2 => Some(WriteError::Unknown("x".into())),
+            _ => None,
+        }),
         Act::Fault(f) => s.faults.push_back(match f {
             0 => Some(Fault::LostAfter),
             1 => Some(Fault::LostBefore),
@@ -234,25 +311,70 @@ fn overcommitted(s: &Simulator, foreign: bool) -> Option<String> {
     })
 }
 
+/// The class path and the plain path side by side; after each step the books against counting anew.
+fn both_paths(all: &[Act]) -> Result<(), TestCaseError> {
+    let (mut with, mut without) = (Simulator::new(Mode::Primary), Simulator::new(Mode::Primary));
+    without.engine.set_classes_enabled(false);
+    for a in all {
+        act(&mut with, a);
+        act(&mut without, a);
+        let new: Vec<_> = with.decisions.drain(..).collect();
+        let (ours, theirs): (Vec<_>, Vec<_>) =
+            (new.iter().map(essence).collect(), without.decisions.drain(..).map(|d| essence(&d)).collect());
+        prop_assert_eq!(&ours, &theirs, "after {:?}", a);
+        prop_assert_eq!(with.inconsistency(), None, "after {:?}", a);
+    }
+    prop_assert_eq!(&with.binds, &without.binds);
+    prop_assert_eq!(&with.deletions, &without.deletions);
+    prop_assert_eq!(without.engine.stats().classes, 0);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+
+    /// The same in many small clusters.
+    #[test]
+    fn classes_decide_as_the_plain_path_in_ten_thousand_little_clusters(all in few_acts()) {
+        both_paths(&all)?;
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     /// Whatever happens: both paths decide the same, and the books are right.
     #[test]
     fn classes_decide_as_the_plain_path(all in acts()) {
-        let (mut with, mut without) = (Simulator::new(Mode::Primary), Simulator::new(Mode::Primary));
-        without.engine.set_classes_enabled(false);
+        both_paths(&all)?;
+    }
+
+    /// Who is preempted has less priority than who preempts, is told so before it is deleted, and never more than once
+    /// unless the deletion failed.
+    #[test]
+    fn preempts_only_lower_priorities(all in acts()) {
+        let mut s = Simulator::new(Mode::Primary);
         for a in &all {
-            act(&mut with, a);
-            act(&mut without, a);
-            let new: Vec<_> = with.decisions.drain(..).collect();
-            let (ours, theirs): (Vec<_>, Vec<_>) =
-                (new.iter().map(essence).collect(), without.decisions.drain(..).map(|d| essence(&d)).collect());
-            prop_assert_eq!(&ours, &theirs, "after {:?}", a);
-            prop_assert_eq!(with.inconsistency(), None, "after {:?}", a);
+            let priorities: std::collections::BTreeMap<_, _> =
+                s.pods.values().map(|p| (p.meta.uid.clone(), p.spec.priority)).collect();
+            let seen = s.events.len();
+            act(&mut s, a);
+            for event in s.events[seen..].iter().filter(|e| e.reason == "Preempted") {
+                let (victim, preemptor) = (&event.regarding.uid, &event.related.as_ref().unwrap().uid);
+                let of = |uid: &Str| priorities.get(uid).copied();
+                if let (Some(victim), Some(preemptor)) = (of(victim), of(preemptor)) {
+                    prop_assert!(victim < preemptor, "{event:?}");
+                }
+            }
         }
-        prop_assert_eq!(&with.binds, &without.binds);
-        prop_assert_eq!(without.engine.stats().classes, 0);
+        s.run();
+        prop_assert_eq!(s.engine.preemptions_in_progress(), 0);
+        for uid in &s.deletions {
+            if let Some(p) = s.pods.get(uid).filter(|p| p.meta.is_terminating()) {
+                let told = p.condition("DisruptionTarget").is_some_and(|c| c.reason == "PreemptionByScheduler");
+                prop_assert!(told, "{uid} was not told");
+            }
+        }
     }
 
     /// Pods are bound once, and nodes are not promised more than they have (as long as nodes do not shrink).

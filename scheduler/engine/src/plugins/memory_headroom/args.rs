@@ -50,7 +50,54 @@ macro_rules! args {
                 })*
             }
         }
+
+        /// Every field with its value, by its name in the configuration.
+        fn values(params: &Params) -> Vec<(String, Value)> {
+            vec![$((camel(stringify!($field)), params.$field.shown())),*]
+        }
     };
+}
+
+/// `fresh_seconds` as `freshSeconds`.
+fn camel(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |all, word| {
+        let mut letters = word.chars();
+        let head = letters.next().map(|c| c.to_ascii_uppercase()).into_iter();
+        all + &head.chain(letters).collect::<String>()
+    })
+}
+
+/// How a parameter stands in a configuration.
+trait Shown {
+    fn shown(&self) -> Value;
+}
+
+macro_rules! shown {
+    ($($kind:ty),*) => { $(impl Shown for $kind {
+        fn shown(&self) -> Value {
+            (*self).into()
+        }
+    })* };
+}
+
+shown!(i64, u32, f64, bool);
+
+impl Shown for Option<i32> {
+    fn shown(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Shown for Enforcement {
+    fn shown(&self) -> Value {
+        match self {
+            Self::Filter => "Filter",
+            Self::Score => "Score",
+        }
+        .into()
+    }
 }
 
 args! {
@@ -111,4 +158,24 @@ pub fn params(args: Option<&Value>) -> Result<Params, ArgsError> {
     args.apply(&mut params);
     params.validate().map_err(|e| ArgsError::at(e.field, format!("{} is not allowed: must be {}", e.value, e.must)))?;
     Ok(params)
+}
+
+/// The arguments with all defaults, as a configuration shows them. What cannot be used shows the defaults.
+pub(crate) fn args_value(given: Option<&Value>) -> Value {
+    let params = params(given).unwrap_or_default();
+    Value::Object(values(&params).into_iter().filter(|(_, value)| !value.is_null()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_can_be_read_back() {
+        let given = serde_json::json!({"phi": 0.5, "floorMinBytes": "64Mi", "enforcement": "Score"});
+        let shown = args_value(Some(&given));
+        assert_eq!((&shown["phi"], &shown["floorMinBytes"]), (&0.5.into(), &(64 << 20).into()));
+        assert_eq!(params(Some(&shown)), params(Some(&given)));
+        assert_eq!(params(Some(&args_value(None))), Ok(Params::default()));
+    }
 }

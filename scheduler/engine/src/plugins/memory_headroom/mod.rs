@@ -17,9 +17,10 @@ use headroom_core::{
 };
 use serde_json::Value;
 
+pub(crate) use self::args::args_value;
 pub use self::args::params;
 use crate::{
-    cache::NodeInfo,
+    cache::{NodeInfo, NodeMemoryInfo},
     cycle::hash_text,
     framework::{
         Actions, ArgsError, Change, Code, EventResource, Hint, Interest, Plugin, PodInfo, Point, Points, PreFilter,
@@ -112,6 +113,12 @@ impl MemoryHeadroom {
     }
 }
 
+/// Whether pods that are in the last sample have left since: nobody is preempted for memory's sake before the next sample
+/// shows what that came to (memory-and-swap.md 5.12, "Preemption").
+fn awaits_sample(memory: &NodeMemoryInfo) -> bool {
+    memory.sums.freed_working_set() > 0 || memory.sums.freed_swap() > 0
+}
+
 /// The way out when every node that the pod could go to has been hot for long (5.12 (24)).
 fn escape_node(pod: &PodInfo, candidate: &Candidate, view: &View<'_>, params: &Params) -> Option<Str> {
     let since = view.unschedulable_since.unwrap_or(pod.pod.meta.created);
@@ -199,9 +206,24 @@ impl Plugin for MemoryHeadroom {
 
     fn add_pod(&self, state: &mut PodState, _: &PodInfo, added: &PodInfo, node: &NodeInfo, view: &View<'_>) {
         let (Some(memory), Some(index)) = (&node.memory, view.cache.memory()) else { return };
-        let candidate = index.candidate(added, view.now.wall);
         let extra = state.extra.get_or_insert(Extra { sums: memory.sums, now: view.now.wall });
+        // A pod that was only taken away is put back as it was.
+        if let Some(tracked) = memory.tracked(added.uid()) {
+            if !awaits_sample(memory) {
+                extra.sums.put_back(tracked, memory.node.swap);
+            }
+            return;
+        }
+        let candidate = index.candidate(added, view.now.wall);
         extra.sums.add(&memory.contribution_of(&candidate, &self.params));
+    }
+
+    fn remove_pod(&self, state: &mut PodState, _: &PodInfo, removed: &PodInfo, node: &NodeInfo, view: &View<'_>) {
+        let Some(memory) = &node.memory else { return };
+        let extra = state.extra.get_or_insert(Extra { sums: memory.sums, now: view.now.wall });
+        if let Some(tracked) = memory.tracked(removed.uid()).filter(|_| !awaits_sample(memory)) {
+            extra.sums.take_out(tracked, memory.node.swap);
+        }
     }
 
     fn filter(&self, state: &PodState, _: &PodInfo, node: &NodeInfo) -> Status {

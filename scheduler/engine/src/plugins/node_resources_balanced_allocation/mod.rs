@@ -8,7 +8,10 @@ use serde_json::Value;
 use super::node_resources_fit::ResourceSpec;
 use crate::{
     cache::NodeInfo,
-    config::decode_args,
+    config::{
+        decode_args,
+        field::{duplicate, invalid},
+    },
     framework::{ArgsError, MAX_NODE_SCORE, Plugin, PodInfo, Point, Points, PreScore, Status, View},
 };
 
@@ -36,10 +39,10 @@ impl NodeResourcesBalancedAllocation {
         let mut resources: Vec<Str> = Vec::new();
         for (i, r) in args.resources.iter().enumerate() {
             if resources.iter().any(|known| *known == *r.name) {
-                return Err(ArgsError::at(format!("resources[{i}].name"), format!("{:?} is there twice", r.name)));
+                return Err(ArgsError::at(format!("resources[{i}].name"), duplicate(&r.name)));
             }
             if r.weight > 1 || r.weight < 0 {
-                return Err(ArgsError::at(format!("resources[{i}].weight"), format!("{}: must be 1", r.weight)));
+                return Err(ArgsError::at(format!("resources[{i}].weight"), invalid(r.weight, "must be 1")));
             }
             resources.push(r.name.as_str().into());
         }
@@ -153,7 +156,7 @@ mod tests {
         };
         assert_eq!(make(r#"{"resources":[{"name":"cpu","weight":1}]}"#).unwrap(), [Str::from("cpu")]);
         let twice = make(r#"{"resources":[{"name":"cpu"},{"name":"cpu"}]}"#).unwrap_err();
-        assert_eq!(twice.to_string(), "resources[1].name: \"cpu\" is there twice");
+        assert_eq!(twice.to_string(), "resources[1].name: Duplicate value: \"cpu\"");
         assert!(make(r#"{"resources":[{"name":"cpu","weight":2}]}"#).is_err());
         assert!(make(r#"{"resource":[]}"#).unwrap_err().to_string().contains("unknown field `resource`"));
     }

@@ -3,7 +3,13 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{config::decode_args, framework::ArgsError};
+use crate::{
+    config::{
+        decode_args,
+        field::{forbidden, invalid, required},
+    },
+    framework::ArgsError,
+};
 
 /// A resource that is scored, and how much it counts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -67,7 +73,7 @@ impl Args {
             if group.contains('/') {
                 return Err(ArgsError::at(
                     format!("ignoredResourceGroups[{i}]"),
-                    format!("{group:?}: the name of a resource group has no '/'"),
+                    invalid(format!("{group:?}"), "resource group name can't contain '/'"),
                 ));
             }
         }
@@ -83,17 +89,19 @@ impl Args {
             if !(1..=100).contains(&r.weight) {
                 return Err(ArgsError::at(
                     format!("scoringStrategy.resources[{i}].weight"),
-                    format!("{} is not allowed: must be between 1 and 100", r.weight),
+                    invalid(r.weight, format_args!("resource weight of {} not in valid range (0, 100]", r.name)),
                 ));
             }
         }
         let path = "scoringStrategy.requestedToCapacityRatio";
         match (strategy.kind, &strategy.requested_to_capacity_ratio) {
             (StrategyType::RequestedToCapacityRatio, None) => {
-                Err(ArgsError::at(path, "must be given when type is RequestedToCapacityRatio"))
+                Err(ArgsError::at(path, required("must be specified when type is RequestedToCapacityRatio")))
             }
             (StrategyType::RequestedToCapacityRatio, Some(ratio)) => validate_shape(path, &ratio.shape),
-            (_, Some(_)) => Err(ArgsError::at(path, "is not allowed when type is not RequestedToCapacityRatio")),
+            (_, Some(_)) => {
+                Err(ArgsError::at(path, forbidden("must be nil when type is not RequestedToCapacityRatio")))
+            }
             _ => Ok(()),
         }?;
         Ok(args)
@@ -102,18 +110,18 @@ impl Args {
 
 fn validate_shape(path: &str, shape: &[ShapePoint]) -> Result<(), ArgsError> {
     if shape.is_empty() {
-        return Err(ArgsError::at(format!("{path}.shape"), "at least one point must be given"));
+        return Err(ArgsError::at(format!("{path}.shape"), required("at least one point must be specified")));
     }
     for (i, p) in shape.iter().enumerate() {
         let point = |field: &str, message: String| Err(ArgsError::at(format!("{path}.shape[{i}].{field}"), message));
         if i > 0 && shape[i - 1].utilization >= p.utilization {
-            return point("utilization", format!("{}: points must be sorted by utilization, each once", p.utilization));
+            return point("utilization", invalid(p.utilization, "values must be sorted in increasing order"));
         }
         if !(0..=100).contains(&p.utilization) {
-            return point("utilization", format!("{} is not allowed: must be between 0 and 100", p.utilization));
+            return point("utilization", invalid(p.utilization, "not in valid range [0, 100]"));
         }
         if !(0..=10).contains(&p.score) {
-            return point("score", format!("{} is not allowed: must be between 0 and 10", p.score));
+            return point("score", invalid(p.score, "not in valid range [0, 10]"));
         }
     }
     Ok(())

@@ -135,7 +135,7 @@ impl Plugin for NodeResourcesFit {
             Change::Pod { old: Some(old), new: None } => freed_wanted(old, None, pod),
             Change::Pod { old: Some(old), new: Some(new) } => {
                 // The pod itself asks for less, or one on a node gave something back.
-                new.uid() == pod.uid() || freed_wanted(old, Some(new), pod)
+                new.uid() == pod.uid() || (new.pod.node_name.is_some() && freed_wanted(old, Some(new), pod))
             }
             _ => true,
         };

@@ -80,15 +80,15 @@ fn arguments_are_validated() {
     for (json, expected) in [
         (
             r#"{"ignoredResourceGroups":["a/b"]}"#,
-            "ignoredResourceGroups[0]: \"a/b\": the name of a resource group has no '/'",
+            "ignoredResourceGroups[0]: Invalid value: \"a/b\": resource group name can't contain '/'",
         ),
         (
             r#"{"scoringStrategy":{"resources":[{"name":"cpu","weight":101}]}}"#,
-            "scoringStrategy.resources[0].weight: 101 is not allowed: must be between 1 and 100",
+            "scoringStrategy.resources[0].weight: Invalid value: 101: resource weight of cpu not in valid range (0, 100]",
         ),
         (
             r#"{"scoringStrategy":{"type":"RequestedToCapacityRatio"}}"#,
-            "scoringStrategy.requestedToCapacityRatio: must be given when type is RequestedToCapacityRatio",
+            "scoringStrategy.requestedToCapacityRatio: Required value: must be specified when type is RequestedToCapacityRatio",
         ),
         (
             r#"{"scoringStrategy":{"type":"Best"}}"#,

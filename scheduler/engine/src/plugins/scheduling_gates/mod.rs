@@ -1,6 +1,6 @@
 //! `SchedulingGates`: a pod with gates is not tried (upstream `plugins/schedulinggates`; reference 3.1).
 
-use crate::framework::{Actions, EventResource, Interest, Plugin, PodInfo, Point, Points, Status};
+use crate::framework::{Actions, Change, EventResource, Hint, Interest, Plugin, PodInfo, Point, Points, Status, View};
 
 /// The plugin.
 #[derive(Debug)]
@@ -21,7 +21,14 @@ impl Plugin for SchedulingGates {
     }
 
     fn events(&self) -> Vec<Interest> {
-        vec![Interest::always(EventResource::Pod, Actions::UPDATE_POD_SCHEDULING_GATES_ELIMINATED)]
+        vec![Interest::hinted(EventResource::Pod, Actions::UPDATE_POD_SCHEDULING_GATES_ELIMINATED)]
+    }
+
+    fn hint(&self, change: &Change, pod: &PodInfo, _: &View<'_>) -> Hint {
+        match change {
+            Change::Pod { new: Some(new), .. } if new.uid() != pod.uid() => Hint::Skip,
+            _ => Hint::Queue,
+        }
     }
 
     fn pre_enqueue(&self, pod: &PodInfo) -> Status {

@@ -1,0 +1,281 @@
+//! `kubectl headroom explain pod NAME`: what the engine would do with the pod, and why (interfaces.md 4).
+
+use std::{
+    fmt::Write as _,
+    io::Read,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
+use headroom_core::Timestamp;
+use headroom_engine::{
+    Configuration, Registry,
+    engine::{NodeExplanation, PodExplanation},
+};
+use headroom_runtime::{clock, wire::time::parse_rfc3339};
+
+use crate::{
+    NO, NO_SUCH_OBJECT,
+    cluster::{self, Connection},
+    snapshot::{MAX_BYTES, Snapshot},
+};
+
+/// Width of the table, columns.
+const WIDTH: usize = 80;
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+/// Flags of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// A pod, pending or placed (then as if it were pending on the rest of the cluster)
+    #[command(alias = "pods", alias = "po")]
+    Pod(PodOptions),
+}
+
+#[derive(Debug, Args)]
+struct PodOptions {
+    /// Name of the pod
+    name: String,
+    /// Its namespace; that of the context, or default
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+    /// A saved cluster instead of the live one: a v1 List in YAML or JSON, - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["context", "kubeconfig"])]
+    snapshot: Option<PathBuf>,
+    /// The scheduler's KubeSchedulerConfiguration; the defaults if not given
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The time of the decision, RFC 3339; now, or that of the snapshot's newest sample
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    at: Option<Timestamp>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    parse_rfc3339(text).ok_or_else(|| format!("{text:?} is not a time like 2026-11-22T10:00:00Z"))
+}
+
+pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result<ExitCode> {
+    let What::Pod(options) = &options.what;
+    let config = match &options.config {
+        None => Configuration::default(),
+        Some(path) => {
+            let named = || format!("--config {}", path.display());
+            Configuration::from_yaml(&read(path).with_context(named)?).with_context(named)?
+        }
+    };
+    let (snapshot, namespace, default_time) = match &options.snapshot {
+        Some(path) => {
+            let named = || format!("--snapshot {}", path.display());
+            let snapshot = Snapshot::parse(&read(path).with_context(named)?).with_context(named)?;
+            let at = snapshot.time().unwrap_or_else(clock::wall);
+            (snapshot, "default".to_owned(), at)
+        }
+        None => {
+            let (client, namespace) = options.connection.client().await?;
+            let mut notes = Vec::new();
+            let objects = cluster::read(&client, &mut notes).await?;
+            let mut snapshot = Snapshot::from_objects(objects);
+            // Kinds that are read for the file alone need no remark.
+            snapshot.notes.retain(|note| note.starts_with("skipped: "));
+            snapshot.notes.extend(notes);
+            (snapshot, namespace, clock::wall())
+        }
+    };
+    for note in &snapshot.notes {
+        eprintln!("{note}");
+    }
+    let namespace = options.namespace.as_ref().unwrap_or(&namespace);
+    let at = options.at.unwrap_or(default_time);
+    let explained = snapshot.explain(config, registry, at, namespace, &options.name);
+    let explained = match &options.config {
+        Some(path) => explained.with_context(|| format!("--config {}", path.display()))?,
+        None => explained?,
+    };
+    let Some(explanation) = explained else {
+        let place = options.snapshot.as_ref().map(|p| format!(" in {}", p.display())).unwrap_or_default();
+        eprintln!("kubectl headroom: there is no pod {:?} in namespace {namespace:?}{place}", options.name);
+        return Ok(ExitCode::from(NO_SUCH_OBJECT));
+    };
+    match options.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&explanation)?),
+        Output::Table => print!("{}", table(&explanation)),
+    }
+    Ok(if explanation.result.scheduled { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}
+
+/// A whole file, or standard input for `-`.
+fn read(path: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let limit = MAX_BYTES.saturating_add(1);
+    if path == Path::new("-") {
+        std::io::stdin().take(limit).read_to_string(&mut text)?;
+    } else {
+        std::fs::File::open(path)?.take(limit).read_to_string(&mut text)?;
+    }
+    anyhow::ensure!(text.len() as u64 <= MAX_BYTES, "larger than {MAX_BYTES} bytes");
+    Ok(text)
+}
+
+/// The explanation for people.
+fn table(e: &PodExplanation) -> String {
+    let mut text = String::new();
+    let pod = format!("pod {}/{}", e.pod.namespace, e.pod.name);
+    let placed = e.pod.node_name.as_ref().map(|n| format!(" (now on {n}; as if it were pending)")).unwrap_or_default();
+    let verdict = match (&e.result.node, &e.result.nominated_node) {
+        (Some(node), _) => format!("would go to {node}"),
+        (None, Some(node)) => format!("would go to {node} after removing {} pod(s)", e.result.victims.len()),
+        (None, None) => "fits nowhere".to_owned(),
+    };
+    let _ = writeln!(text, "{pod}{placed}: {verdict}");
+    if !e.result.message.is_empty() {
+        paragraph(&mut text, "  ", &e.result.message);
+    }
+    for victim in &e.result.victims {
+        let _ = writeln!(text, "  removes {}/{}", victim.namespace, victim.name);
+    }
+    let name_width = e.nodes.iter().map(|n| n.name.chars().count()).chain([4]).max().unwrap_or(4);
+    let _ = writeln!(text, "\n{:name_width$}  FITS  SCORE  WHY", "NODE");
+    // The best first, then those that do not fit.
+    let mut nodes: Vec<&NodeExplanation> = e.nodes.iter().collect();
+    nodes.sort_by_key(|n| (!n.feasible, std::cmp::Reverse(n.total), n.name.clone()));
+    for node in nodes {
+        let fits = if node.feasible { "yes" } else { "no" };
+        let score = node.total.map_or_else(|| "-".to_owned(), |t| t.to_string());
+        let head = format!("{:name_width$}  {fits:4}  {score:>5}  ", node.name);
+        paragraph(&mut text, &head, &why(node));
+    }
+    text
+}
+
+/// Reasons of a node that does not fit; scores (times weights) of one that does.
+fn why(node: &NodeExplanation) -> String {
+    if !node.feasible {
+        let reasons = node.rejections.iter().map(|r| format!("{} ({})", r.reasons.join(", "), r.plugin));
+        return reasons.collect::<Vec<_>>().join("; ");
+    }
+    let scores = node.scores.iter().map(|s| format!("{} {}*{}", s.plugin, s.score, s.weight));
+    scores.collect::<Vec<_>>().join(", ")
+}
+
+/// Words after a head, broken at the width of the table; further lines are indented like the first.
+fn paragraph(text: &mut String, head: &str, words: &str) {
+    let indent = head.chars().count();
+    let mut line = head.to_owned();
+    let mut used = indent;
+    for word in words.split_whitespace() {
+        let length = word.chars().count();
+        if used > indent && used + 1 + length > WIDTH {
+            let _ = writeln!(text, "{}", line.trim_end());
+            line = " ".repeat(indent);
+            used = indent;
+        }
+        if used > indent {
+            line.push(' ');
+            used += 1;
+        }
+        line.push_str(word);
+        used += length;
+    }
+    let _ = writeln!(text, "{}", line.trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: &str = r#"{"kind": "List", "items": [
+        {"kind": "Node", "metadata": {"name": "big"}, "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10"}}},
+        {"kind": "Node", "metadata": {"name": "small"}, "status": {"allocatable": {"cpu": "1", "memory": "1Gi", "pods": "10"}}},
+        {"kind": "Node", "metadata": {"name": "tainted"}, "spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]},
+         "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10"}}},
+        {"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "resources": {"requests": {"memory": "64Mi", "cpu": "10m"}}}]}},
+        {"kind": "Pod", "metadata": {"name": "huge"}, "spec": {"containers": [{"name": "c", "resources": {"requests": {"memory": "64Gi"}}}]}}
+    ]}"#;
+
+    fn options(args: &[&str]) -> PodOptions {
+        #[derive(Debug, clap::Parser)]
+        struct Top {
+            #[command(flatten)]
+            options: PodOptions,
+        }
+        let top = <Top as clap::Parser>::try_parse_from(std::iter::once("x").chain(args.iter().copied()));
+        top.unwrap().options
+    }
+
+    fn explain(args: &[&str]) -> anyhow::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let options = Options { what: What::Pod(options(args)) };
+        runtime.block_on(run(&options, Registry::in_tree()))
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn exit_status_says_yes_no_or_who() {
+        let f = file(CLUSTER);
+        let snapshot = format!("--snapshot={}", f.path().display());
+        for (pod, code) in [("p", 0), ("huge", 2), ("absent", 3)] {
+            let got = explain(&[pod, &snapshot, "-o", "json"]).unwrap();
+            assert_eq!(format!("{got:?}"), format!("{:?}", ExitCode::from(code)), "{pod}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file_in_one_line() {
+        let good = file(CLUSTER);
+        let snapshot = format!("--snapshot={}", good.path().display());
+        let broken = file("{");
+        let broken = format!("--snapshot={}", broken.path().display());
+        let wrong =
+            file("apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nparalelism: 1\n");
+        let config = format!("--config={}", wrong.path().display());
+        for (args, expected) in [
+            (vec!["p", "--snapshot=/does/not/exist"], "--snapshot /does/not/exist: No such file"),
+            (vec!["p", &broken], "not valid JSON"),
+            (vec!["p", &snapshot, &config], "paralelism: unknown field"),
+        ] {
+            let line = format!("{:#}", explain(&args).unwrap_err());
+            assert!(line.contains(expected) && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_table_fits_80_columns() {
+        let s = Snapshot::parse(CLUSTER).unwrap();
+        let at = Timestamp::from_secs(1_800_000_000);
+        let shown = |name| {
+            let e = s.explain(Configuration::default(), Registry::in_tree(), at, "default", name).unwrap().unwrap();
+            table(&e)
+        };
+        let (p, huge) = (shown("p"), shown("huge"));
+        assert!(p.starts_with("pod default/p: would go to big\n\nNODE     FITS  SCORE  WHY\nbig      yes "), "{p}");
+        assert!(p.contains("\ntainted  no        -  node(s) had untolerated taint(s) (TaintToleration)\n"), "{p}");
+        assert!(huge.starts_with("pod default/huge: fits nowhere\n  0/3 nodes are available: 1 node(s) had"), "{huge}");
+        for line in p.lines().chain(huge.lines()) {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+    }
+}

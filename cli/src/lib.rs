@@ -1,0 +1,82 @@
+//! `kubectl headroom`: what nodes really have, and why a pod goes where it goes. More verbs (`plan`, `doctor` …) are to
+//! come.
+//!
+//! A library, so that tests ask exactly what the command asks ([`snapshot`]), and so that a scheduler with plugins of
+//! one's own can bring its own `explain`: call [`run`] with its registry.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
+
+mod cluster;
+mod explain;
+mod redact;
+mod save;
+pub mod snapshot;
+mod top;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use headroom_engine::Registry;
+use headroom_runtime::process::parse_or_explain;
+
+/// Exit status when the answer is no.
+pub(crate) const NO: u8 = 2;
+/// Exit status when the named object does not exist.
+pub(crate) const NO_SUCH_OBJECT: u8 = 3;
+
+/// `kubectl headroom`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-headroom",
+    bin_name = "kubectl headroom",
+    version,
+    about = "Memory and swap headroom of a cluster",
+    after_help = "Examples:
+  kubectl headroom top
+  kubectl headroom top worker-1 --context home -o json
+  kubectl headroom explain pod web-1 -n shop
+  kubectl headroom snapshot > cluster.json
+  kubectl headroom explain pod web-1 --snapshot cluster.json --config scheduler.yaml -o json
+
+Exit status: 0 yes or done, 1 the tool failed, 2 the answer is no, 3 there is no such object"
+)]
+struct Options {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// RAM, headroom, swap and pressure of each node, as last measured
+    Top(top::Options),
+    /// Where a pod would go, and what every plugin says of every node
+    Explain(explain::Options),
+    /// Save what the other verbs read, without secrets, as a file for --snapshot
+    Snapshot(save::Options),
+}
+
+/// Runs the command with the plugins of a registry.
+pub fn run(registry: fn() -> Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let options: Options = match parse_or_explain(args) {
+        Ok(options) => options,
+        Err(Ok(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(Err(line)) => return fail(&line),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start: {error}")),
+    };
+    let result = match options.verb {
+        Verb::Top(options) => runtime.block_on(top::run(&options)),
+        Verb::Explain(options) => runtime.block_on(explain::run(&options, registry())),
+        Verb::Snapshot(options) => runtime.block_on(save::run(&options)),
+    };
+    result.unwrap_or_else(|error| fail(&headroom_runtime::process::one_line(error.as_ref())))
+}
+
+fn fail(line: &str) -> ExitCode {
+    eprintln!("kubectl headroom: {line}");
+    ExitCode::FAILURE
+}

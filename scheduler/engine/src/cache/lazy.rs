@@ -1,0 +1,135 @@
+//! What plugins ask of the cluster as a whole, worked out when first asked for, kept, and brought up to date from the
+//! generations of the nodes. Bounded: what was not used for longest is forgotten first.
+
+use std::{cell::RefCell, sync::Arc};
+
+use hashbrown::HashMap;
+use headroom_core::Str;
+
+use super::{
+    Cache,
+    pod_counts::{PodCounts, PodQuery},
+    topology::{Domains, Inclusion},
+};
+use crate::framework::{PodInfo, View};
+
+/// Most topology keys whose domains are kept.
+const MAX_KEYS: usize = 64;
+/// Most templates whose node inclusion is kept.
+const MAX_INCLUSIONS: usize = 64;
+/// Most queries whose counts are kept.
+const MAX_QUERIES: usize = 1024;
+/// Most bytes of counts kept, about. The one used last stays in any case.
+const MAX_COUNT_BYTES: usize = 8 << 20;
+
+#[derive(Debug, Default)]
+pub(super) struct Lazy {
+    domains: RefCell<HashMap<Str, Arc<Domains>>>,
+    inclusions: RefCell<Vec<Arc<Inclusion>>>,
+    counts: RefCell<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: HashMap<Arc<PodQuery>, (Arc<PodCounts>, u64)>,
+    clock: u64,
+    bytes: usize,
+}
+
+impl Counts {
+    fn evict(&mut self) {
+        while self.all.len() > 1 && (self.all.len() > MAX_QUERIES || self.bytes > MAX_COUNT_BYTES) {
+            let oldest = self.all.iter().min_by_key(|(_, (_, used))| *used).map(|(query, _)| query.clone());
+            if let Some((counts, _)) = oldest.and_then(|query| self.all.remove(&query)) {
+                self.bytes -= counts.bytes();
+            }
+        }
+    }
+}
+
+impl Lazy {
+    fn domains(&self, key: &Str, cache: &Cache) -> Arc<Domains> {
+        let mut all = self.domains.borrow_mut();
+        if let Some(known) = all.get_mut(key) {
+            if !known.is_current(cache) {
+                Arc::make_mut(known).refresh(cache);
+            }
+            return known.clone();
+        }
+        if all.len() >= MAX_KEYS {
+            all.clear();
+        }
+        let mut fresh = Domains::new(key.clone());
+        fresh.refresh(cache);
+        let fresh = Arc::new(fresh);
+        all.insert(key.clone(), fresh.clone());
+        fresh
+    }
+
+    fn inclusion(&self, pod: &PodInfo, cache: &Cache) -> Arc<Inclusion> {
+        let mut all = self.inclusions.borrow_mut();
+        let mut one = match all.iter().position(|i| i.is_of(&pod.spec)) {
+            Some(at) => all.remove(at),
+            None => {
+                if all.len() >= MAX_INCLUSIONS {
+                    all.remove(0);
+                }
+                Arc::new(Inclusion::new(pod.spec.clone()))
+            }
+        };
+        if !one.is_current(cache) {
+            Arc::make_mut(&mut one).refresh(cache);
+        }
+        all.push(one.clone());
+        one
+    }
+
+    fn counts(&self, query: &PodQuery, cache: &Cache) -> Arc<PodCounts> {
+        let mut this = self.counts.borrow_mut();
+        this.clock += 1;
+        let clock = this.clock;
+        if let Some((counts, used)) = this.all.get_mut(query) {
+            *used = clock;
+            if counts.is_current(cache) {
+                return counts.clone();
+            }
+            let before = counts.bytes();
+            Arc::make_mut(counts).refresh(query, cache);
+            let (counts, after) = (counts.clone(), counts.bytes());
+            this.bytes = this.bytes + after - before;
+            this.evict();
+            return counts;
+        }
+        let mut fresh = PodCounts::default();
+        fresh.refresh(query, cache);
+        this.bytes += fresh.bytes();
+        let fresh = Arc::new(fresh);
+        this.all.insert(Arc::new(query.clone()), (fresh.clone(), clock));
+        this.evict();
+        fresh
+    }
+}
+
+impl View<'_> {
+    /// The domains of a topology key.
+    #[must_use]
+    pub fn domains(&self, key: &Str) -> Arc<Domains> {
+        self.cache.lazy.domains(key, self.cache)
+    }
+
+    /// The nodes that the pod's own rules leave in.
+    #[must_use]
+    pub fn inclusion(&self, pod: &PodInfo) -> Arc<Inclusion> {
+        self.cache.lazy.inclusion(pod, self.cache)
+    }
+
+    /// How many pods of every node the query selects.
+    #[must_use]
+    pub fn counts(&self, query: &PodQuery) -> Arc<PodCounts> {
+        let mut counts = self.cache.lazy.counts(query, self.cache);
+        if let Some((slot, row)) = self.overlay {
+            Arc::make_mut(&mut counts).set(slot, query.count(row));
+        }
+        counts
+    }
+}

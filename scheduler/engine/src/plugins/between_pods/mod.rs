@@ -1,0 +1,98 @@
+//! Tests of the plugins that look at other pods: a small cluster in a cache, and a plain recomputation as the oracle.
+
+mod oracle;
+mod properties;
+
+use headroom_core::{
+    Now,
+    object::{Meta, Namespace, ObjectKey},
+    selector::Labels,
+    testing::{NodeBuilder, PodBuilder, node},
+};
+
+use crate::{
+    cache::{Cache, NodeInfo},
+    framework::{Code, Plugin, PodInfo, PreFilter, PreScore, Status, View},
+};
+
+/// Labels from `"a=b,c"`; a key alone has the empty value.
+pub(super) fn labels(text: &str) -> Labels {
+    text.split(',').filter(|p| !p.is_empty()).map(|p| p.split_once('=').unwrap_or((p, ""))).collect()
+}
+
+/// A node with exactly these labels.
+pub(super) fn labelled(name: &str, text: &str) -> NodeBuilder {
+    node(name).with(|n| n.meta.labels = labels(text))
+}
+
+/// A pod with these labels.
+pub(super) fn tagged(p: PodBuilder, text: &str) -> PodBuilder {
+    p.with(|p| p.meta.labels = labels(text))
+}
+
+/// A namespace.
+pub(super) fn namespace(name: &str, text: &str) -> Namespace {
+    Namespace {
+        meta: Meta { key: ObjectKey::new("", name), labels: labels(text), ..Meta::default() },
+        terminating: false,
+    }
+}
+
+/// A cache with these nodes and pods; pods get UIDs of their own.
+pub(super) fn cluster(nodes: &[NodeBuilder], pods: &[(&str, PodBuilder)]) -> Cache {
+    let mut cache = Cache::default();
+    for n in nodes {
+        cache.set_node(n.clone().arc());
+    }
+    for (i, (node, p)) in pods.iter().enumerate() {
+        let pod = p.clone().uid(&format!("placed-{i}")).on(node).arc();
+        let info = cache.info(pod, None);
+        cache.set_pod(info, &(*node).into());
+    }
+    cache
+}
+
+/// What PreFilter and Filter say of every node, by slot; absent when PreFilter skips.
+pub(super) fn filtered<P: Plugin>(plugin: &P, pod: &PodInfo, view: &View<'_>) -> Option<Vec<Status>> {
+    match plugin.pre_filter(pod, view) {
+        PreFilter::Skip => None,
+        PreFilter::Continue(state) => Some(statuses(plugin, &state, pod, view)),
+        PreFilter::Reject(status) => Some(view.nodes().map(|_| status.clone()).collect()),
+        PreFilter::Narrow(..) => panic!("it never narrows"),
+    }
+}
+
+pub(super) fn statuses<P: Plugin>(plugin: &P, state: &P::Filter, pod: &PodInfo, view: &View<'_>) -> Vec<Status> {
+    view.nodes().map(|(_, n)| plugin.filter(state, pod, n)).collect()
+}
+
+/// Reasons in short: `ok` or the text.
+pub(super) fn reasons(all: &[Status]) -> Vec<String> {
+    all.iter().map(|s| if s.code() == Code::Success { "ok".to_owned() } else { s.message() }).collect()
+}
+
+/// Normalised scores of the nodes of these names; absent when PreScore skips.
+pub(super) fn scored<P: Plugin>(
+    plugin: &P,
+    pod: &PodInfo,
+    feasible: &[&NodeInfo],
+    view: &View<'_>,
+) -> Option<Vec<i64>> {
+    let state = match plugin.pre_score(pod, feasible, view) {
+        PreScore::Skip => return None,
+        PreScore::Continue(state) => state,
+        PreScore::Fail(status) => panic!("{status}"),
+    };
+    assert!(plugin.may_score(pod, view), "what scores says so");
+    let raw: Vec<P::Raw> = feasible.iter().map(|n| plugin.score(&state, pod, n).unwrap()).collect();
+    let mut bounds = P::Bounds::default();
+    for r in &raw {
+        plugin.bound(&mut bounds, r);
+    }
+    Some(raw.iter().map(|r| plugin.normalize(r, &bounds)).collect())
+}
+
+/// The view of a cache at no time in particular.
+pub(super) fn view(cache: &Cache) -> View<'_> {
+    View::new(cache, Now::default())
+}

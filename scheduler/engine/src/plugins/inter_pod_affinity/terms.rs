@@ -1,0 +1,167 @@
+//! Terms: whom they mean.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use headroom_core::{
+    Str,
+    object::{Affinity, PodAffinityTerm},
+    selector::Labels,
+};
+
+use crate::{
+    cache::{Domains, NamespaceSet, PodMatch},
+    framework::{PodInfo, View},
+    plugins::domain_counts::DomainCounts,
+};
+
+/// The pod's affinity, if it has any.
+pub(super) fn affinity(pod: &PodInfo) -> Option<&Affinity> {
+    pod.pod.spec.affinity.as_deref()
+}
+
+/// Whom a term of the pending pod means. Its namespace selector is resolved to the namespaces that there are
+/// (`mergeAffinityTermNamespacesIfNotEmpty`).
+///
+/// Upstream takes a selector that matches the empty label set for one that matches every namespace (reference 3.16);
+/// here only the namespaces that it selects are meant, as the API documents.
+pub(super) fn meant(term: &PodAffinityTerm, own_namespace: &Str, view: &View<'_>) -> PodMatch {
+    let names = || term.namespaces.iter().cloned();
+    let namespaces = match &term.namespace_selector {
+        Some(selector) if selector.is_empty() => NamespaceSet::All,
+        Some(selector) => {
+            let selected = view.cache.namespaces().filter(|n| selector.matches(&n.meta.labels));
+            NamespaceSet::of(names().chain(selected.map(|n| n.meta.key.name.clone())).collect())
+        }
+        None if term.namespaces.is_empty() => NamespaceSet::one(own_namespace),
+        None => NamespaceSet::of(names().collect()),
+    };
+    PodMatch { namespaces, selector: term.selector.clone() }
+}
+
+/// Whether a term of a pod on a node means a pod of this namespace, whose labels are `namespace_labels`
+/// (`AffinityTerm.Matches`).
+pub(super) fn means(
+    term: &PodAffinityTerm,
+    own_namespace: &Str,
+    pod: &PodInfo,
+    namespace_labels: Option<&Labels>,
+) -> bool {
+    let meta = &pod.pod.meta;
+    let namespace = &meta.key.namespace;
+    let listed = match &term.namespace_selector {
+        None if term.namespaces.is_empty() => own_namespace == namespace,
+        None => term.namespaces.contains(namespace),
+        Some(selector) => {
+            let none = Labels::default();
+            term.namespaces.contains(namespace) || selector.matches(namespace_labels.unwrap_or(&none))
+        }
+    };
+    listed && term.selector.as_ref().is_some_and(|s| s.matches(&meta.labels))
+}
+
+/// Labels of the pod's namespace, if that is known.
+pub(super) fn namespace_labels<'a>(pod: &PodInfo, view: &View<'a>) -> Option<&'a Labels> {
+    view.cache.namespace(&pod.pod.meta.key.namespace).map(|n| &n.meta.labels)
+}
+
+/// What is wrong with the pod's selectors; the API server lets nothing of this through.
+pub(super) fn invalid(pod: &PodInfo) -> Option<String> {
+    let a = affinity(pod)?;
+    let bad = |t: &PodAffinityTerm| {
+        t.selector.as_ref().is_some_and(|s| !s.is_valid())
+            || t.namespace_selector.as_ref().is_some_and(|s| !s.is_valid())
+    };
+    let lists = [
+        ("requiredAffinityTerms", a.pod_required.iter().any(bad)),
+        ("requiredAntiAffinityTerms", a.pod_anti_required.iter().any(bad)),
+        ("preferredAffinityTerms", a.pod_preferred.iter().any(|t| bad(&t.term))),
+        ("preferredAntiAffinityTerms", a.pod_anti_preferred.iter().any(|t| bad(&t.term))),
+    ];
+    let errors: Vec<String> = lists
+        .iter()
+        .filter(|(_, bad)| *bad)
+        .map(|(list, _)| format!("{list}: a label selector is not valid"))
+        .collect();
+    match &*errors {
+        [] => None,
+        [one] => Some(one.clone()),
+        many => Some(format!("[{}]", many.join(", "))),
+    }
+}
+
+/// Counts per topology key while they are being made. Keys are looked up by hash: a pod may have thousands of terms.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    places: HashMap<Str, usize>,
+    tables: Vec<(Arc<Domains>, Vec<i64>)>,
+}
+
+impl Tally {
+    /// Adds to the domains of the nodes in these slots. True when any node has the label.
+    pub(super) fn add(&mut self, key: &Str, view: &View<'_>, amounts: impl Iterator<Item = (u32, i64)>) -> bool {
+        let at = *self.places.entry(key.clone()).or_insert_with(|| {
+            let domains = view.domains(key);
+            let counts = vec![0; domains.len()];
+            self.tables.push((domains, counts));
+            self.tables.len() - 1
+        });
+        let (domains, counts) = &mut self.tables[at];
+        let mut any = false;
+        for (slot, amount) in amounts {
+            let domain = domains.of(slot) as usize;
+            if domain != 0 {
+                counts[domain] = counts[domain].saturating_add(amount);
+                any = true;
+            }
+        }
+        any
+    }
+
+    pub(super) fn into_tables(self) -> Tables {
+        let tables = self.tables.into_iter().map(|(domains, counts)| (domains, DomainCounts::new(counts)));
+        Tables { places: Arc::new(self.places), tables: tables.collect() }
+    }
+
+    pub(super) fn into_sums(self) -> Vec<(Arc<Domains>, Vec<i64>)> {
+        self.tables
+    }
+}
+
+/// Counts per topology key.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tables {
+    places: Arc<HashMap<Str, usize>>,
+    tables: Vec<(Arc<Domains>, DomainCounts)>,
+}
+
+impl Tables {
+    /// Whether nothing is counted.
+    pub(super) fn is_zero(&self) -> bool {
+        self.tables.iter().all(|(_, counts)| counts.is_zero())
+    }
+
+    /// The count of every key in the domain of the node in a slot; absent for keys whose label the node lacks.
+    pub(super) fn counts(&self, slot: u32) -> impl Iterator<Item = Option<i64>> {
+        self.tables.iter().map(move |(domains, counts)| {
+            Some(domains.of(slot)).filter(|domain| *domain != 0).map(|domain| counts.get(domain))
+        })
+    }
+
+    /// Whether any count of the node's domains is above zero.
+    pub(super) fn any(&self, slot: u32) -> bool {
+        self.counts(slot).flatten().any(|count| count > 0)
+    }
+
+    pub(super) fn add(&mut self, key: &Str, view: &View<'_>, slot: u32, by: i64) {
+        let at = self.places.get(key).copied().unwrap_or_else(|| {
+            let domains = view.domains(key);
+            let counts = DomainCounts::new(vec![0; domains.len()]);
+            self.tables.push((domains, counts));
+            Arc::make_mut(&mut self.places).insert(key.clone(), self.tables.len() - 1);
+            self.tables.len() - 1
+        });
+        let (domains, counts) = &mut self.tables[at];
+        counts.add(domains.of(slot), by);
+    }
+}
