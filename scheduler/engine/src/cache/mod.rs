@@ -135,16 +135,18 @@ impl Cache {
             return *slot;
         }
         self.slot_epoch += 1;
-        let fresh = NodeInfo::unknown(name.clone());
+        let mut fresh = NodeInfo::unknown(name.clone());
         let hash = fresh.name_hash;
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.rows[slot as usize] = NodeInfo { slot, ..fresh };
+                fresh.slot = slot;
+                self.rows[slot as usize] = fresh;
                 self.hashes[slot as usize] = hash;
                 slot
             }
             None => {
-                self.rows.push(NodeInfo { slot: self.rows.len() as Slot, ..fresh });
+                fresh.slot = self.rows.len() as Slot;
+                self.rows.push(fresh);
                 self.generations.push(0);
                 self.node_versions.push(0);
                 self.hashes.push(hash);
