@@ -179,8 +179,8 @@ fn what_is_wrong_is_named() {
             "profiles[0].plugins.score.enabled[0].name: there is no plugin \"NodeNmae\": must be one of ",
         ),
         (
-            "profiles: [{plugins: {multiPoint: {enabled: [{name: DynamicResources}]}}}]",
-            "profiles[0].plugins.multiPoint.enabled[0].name: plugin \"DynamicResources\" is not supported yet: remove it",
+            "profiles: [{plugins: {multiPoint: {enabled: [{name: GangScheduling}]}}}]",
+            "profiles[0].plugins.multiPoint.enabled[0].name: plugin \"GangScheduling\" is not supported yet: remove it",
         ),
         (
             "profiles: [{plugins: {score: {enabled: [{name: NodeName}]}}}]",
@@ -195,8 +195,8 @@ fn what_is_wrong_is_named() {
             "profiles[0].pluginConfig[0].args.kind: \"Other\" is not allowed: must be \"NodeResourcesFitArgs\"",
         ),
         (
-            "profiles: [{pluginConfig: [{name: DynamicResources, args: {}}]}]",
-            "profiles[0].pluginConfig: plugin \"DynamicResources\" is not supported yet: remove it",
+            "profiles: [{pluginConfig: [{name: GangScheduling, args: {}}]}]",
+            "profiles[0].pluginConfig: plugin \"GangScheduling\" is not supported yet: remove it",
         ),
         ("podInitialBackoffSeconds: -1", "podInitialBackoffSeconds: Invalid value: -1: must be greater than 0"),
         ("clientConnection: {burst: -1}", "clientConnection.burst: Invalid value: -1: must be non-negative"),

@@ -1,6 +1,6 @@
 use headroom_core::{
     Timestamp,
-    testing::{PodBuilder, node, pod},
+    testing::{NodeBuilder, PodBuilder, node, pod},
 };
 
 use super::*;
@@ -67,7 +67,7 @@ impl World {
         self.queue.on_event(ClusterEvent::new(resource, action), change, Among::All, &cx!(self));
     }
 
-    fn node_added(&mut self, n: headroom_core::testing::NodeBuilder) {
+    fn node_added(&mut self, n: NodeBuilder) {
         let change = Change::Node { old: None, new: Some(n.arc()) };
         self.event(EventResource::Node, Actions::ADD, &change);
     }
@@ -341,8 +341,9 @@ fn gated_leftovers_are_looked_at_every_five_minutes() {
 #[test]
 fn hints_of_the_plugins() {
     use headroom_core::taint::Effect;
-    let node_change = |old: Option<headroom_core::testing::NodeBuilder>, new: headroom_core::testing::NodeBuilder| {
-        Change::Node { old: old.map(|n| n.arc()), new: Some(new.arc()) }
+    let node_change = |old: Option<NodeBuilder>, new: NodeBuilder| Change::Node {
+        old: old.map(NodeBuilder::arc),
+        new: Some(new.arc()),
     };
     let gone = |p: PodBuilder| Change::Pod { old: Some(PodInfo::new(p.arc())), new: None };
     let ports = |name: &str, port| pod(name).container(headroom_core::testing::container("c").port("", 80, port));
