@@ -342,7 +342,7 @@ fn gated_leftovers_are_looked_at_every_five_minutes() {
 fn hints_of_the_plugins() {
     use headroom_core::taint::Effect;
     let node_change = |old: Option<headroom_core::testing::NodeBuilder>, new: headroom_core::testing::NodeBuilder| {
-        Change::Node { old: old.map(|n| n.arc()), new: Some(new.arc()) }
+        Change::Node { old: old.map(headroom_core::testing::NodeBuilder::arc), new: Some(new.arc()) }
     };
     let gone = |p: PodBuilder| Change::Pod { old: Some(PodInfo::new(p.arc())), new: None };
     let ports = |name: &str, port| pod(name).container(headroom_core::testing::container("c").port("", 80, port));
