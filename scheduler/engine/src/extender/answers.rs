@@ -126,13 +126,15 @@ fn check(asked: &[Str], answer: ExtenderAnswer) -> Result<Asked, String> {
     let known: HashSet<&Str> = asked.iter().collect();
     let left: HashSet<Str> = nodes.into_iter().flatten().collect();
     if let Some(stranger) = left.iter().find(|name| !known.contains(name)) {
-        return Err(format!("extender claims a filtered node {:?} which is not found in the input node list", &**stranger));
+        return Err(format!(
+            "extender claims a filtered node {:?} which is not found in the input node list",
+            &**stranger
+        ));
     }
     let mut rejected: HashMap<Str, (Code, Option<String>)> =
         failed.into_iter().map(|(node, why)| (node, (Code::Unschedulable, Some(why)))).collect();
     // Who stands in both lists cannot be helped.
-    rejected.extend(
-        unresolvable.into_iter().map(|(node, why)| (node, (Code::UnschedulableAndUnresolvable, Some(why)))),
-    );
+    rejected
+        .extend(unresolvable.into_iter().map(|(node, why)| (node, (Code::UnschedulableAndUnresolvable, Some(why)))));
     Ok(Asked { left, rejected })
 }

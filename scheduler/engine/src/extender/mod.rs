@@ -12,7 +12,10 @@ use headroom_core::{Str, intent::IntentId, object::ObjectKey};
 
 pub(crate) use self::answers::{Answers, Filtered};
 pub use self::wire::{decode, request_body};
-use crate::{config::Extender, framework::PodInfo};
+use crate::{
+    config::Extender,
+    framework::{Actions, EventResource, Interest, Plugin, PodInfo, Points},
+};
 
 /// The pseudo plugin that stands for all extenders among those that rejected a pod. Any event brings the pod back:
 /// nobody knows what an extender waits for.
@@ -21,6 +24,29 @@ pub const NAME: &str = "Extender";
 pub const MAX_PRIORITY: i64 = 10;
 /// Most nodes and victims that an answer may name.
 pub const MAX_ANSWER: usize = 100_000;
+
+/// Stands for all extenders in the queue's books: it extends no point, and every event concerns it.
+#[derive(Debug)]
+pub(crate) struct AnyExtender;
+
+impl Plugin for AnyExtender {
+    type Filter = ();
+    type Score = ();
+    type Raw = i64;
+    type Bounds = ();
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn points(&self) -> Points {
+        Points::default()
+    }
+
+    fn events(&self) -> Vec<Interest> {
+        vec![Interest::always(EventResource::Any, Actions::ALL)]
+    }
+}
 
 /// What an extender is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
