@@ -14,6 +14,7 @@ use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::{
+    extenders::Calls,
     inputs::Message,
     metrics::{CycleProbe, SchedulerMetrics},
     shadow::ShadowBook,
@@ -57,6 +58,8 @@ pub(crate) struct Decider {
     pub(crate) messages: mpsc::Receiver<Message>,
     /// Where intents go.
     pub(crate) dispatch: DispatchHandle,
+    /// Where calls of extenders go.
+    pub(crate) extenders: Calls,
     /// Metrics.
     pub(crate) metrics: SchedulerMetrics,
     /// For the other threads.
@@ -180,6 +183,7 @@ impl State {
             Message::Storage(input) => input,
             Message::StorageSynced(kind) => return self.synced(kind),
             Message::Outcome(outcome) => Input::Outcome(outcome),
+            Message::Extended { id, answer } => Input::Extended { id, answer },
             Message::Pod(Change::Synced) => return self.synced(Kind::POD),
             Message::Node(Change::Synced) => return self.synced(Kind::NODE),
             Message::Namespace(Change::Synced) => return self.synced(Kind::NAMESPACE),
@@ -281,6 +285,12 @@ impl State {
 
     /// Hands intents over, in order; what finds no room waits.
     fn flush(&mut self) {
+        for call in self.decider.engine.take_calls() {
+            if let Err(id) = self.decider.extenders.submit(call) {
+                let answer = Err("too many calls of extenders are under way".to_owned());
+                self.decider.engine.handle(Input::Extended { id, answer }, clock::now(), &mut self.scratch);
+            }
+        }
         self.outgoing.extend(self.scratch.drain(..));
         while let Some(intent) = self.outgoing.pop_front() {
             if let Err(intent) = self.decider.dispatch.submit(intent) {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use headroom_core::{
-    intent::Outcome,
+    intent::{IntentId, Outcome},
     object::{Kind, Namespace, Node, Pod, PodDisruptionBudget, WorkloadKind, WorkloadSelector},
 };
-use headroom_engine::{Input, cache::StorageObject};
+use headroom_engine::{Input, cache::StorageObject, extender::ExtenderAnswer};
 use headroom_runtime::{informer::Change, wire::NodeHeadroomRow};
 
 /// One message. The channel that carries them is bounded: a slow decision slows the informers down, nothing piles up.
@@ -30,6 +30,13 @@ pub(crate) enum Message {
     StorageSynced(Kind),
     /// What became of an intent.
     Outcome(Outcome),
+    /// An extender answered, or failed to.
+    Extended {
+        /// The call's.
+        id: IntentId,
+        /// The answer.
+        answer: Result<ExtenderAnswer, String>,
+    },
     /// This process leads from now on.
     Lead,
     /// Write cache and queue to the log.

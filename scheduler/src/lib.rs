@@ -5,6 +5,7 @@
 //! with a registry that has them.
 
 mod decider;
+mod extenders;
 mod inputs;
 mod metrics;
 mod options;
@@ -166,11 +167,19 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     );
     let shared = Arc::new(Shared::default());
     let shadow = Arc::new(ShadowBook::default());
+    let calls = extenders::start(
+        &settings.configuration.extenders,
+        clients.watch.clone(),
+        LeaderGate::new(clients.fence.clone()),
+        tx.clone(),
+    )
+    .await?;
     let decider = Decider {
         engine,
         mode,
         messages,
         dispatch: dispatcher.handle(),
+        extenders: calls,
         metrics: SchedulerMetrics::new(&registry)?,
         shared: shared.clone(),
         shadow: shadow.clone(),

@@ -7,6 +7,7 @@ pub mod cache;
 pub mod config;
 mod cycle;
 pub mod engine;
+pub mod extender;
 pub mod fit_error;
 pub mod framework;
 pub mod plugins;

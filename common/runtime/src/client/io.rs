@@ -25,7 +25,7 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn check(&self) -> Result<(), FenceClosed> {
         let open = match self.purpose {
-            Purpose::Watch => true,
+            Purpose::Watch | Purpose::Foreign => true,
             Purpose::Write => self.fence.may_write(),
             Purpose::Lease => self.fence.may_renew(),
         };

@@ -42,6 +42,8 @@ pub enum Purpose {
     Write,
     /// The lease: until it is lost.
     Lease,
+    /// Other servers than the API server (extenders): never fenced, HTTP/1.1.
+    Foreign,
 }
 
 /// Installs the TLS provider (ring) once per process.
@@ -82,10 +84,10 @@ pub fn build(
         builder = builder.with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name));
     }
     let connector = GuardedConnector { inner: http, guard: guard.clone() };
-    let https = config.cluster_url.scheme_str() == Some("https");
+    let http2 = config.cluster_url.scheme_str() == Some("https") && purpose != Purpose::Foreign;
     let mut pool = HyperClient::builder(TokioExecutor::new());
     pool.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
-    let client: HyperClient<_, Body> = if https {
+    let client: HyperClient<_, Body> = if http2 {
         // HTTP/2 only: with both on offer, the first burst would open one connection per request.
         pool.http2_only(true)
             .http2_keep_alive_interval(KEEPALIVE)

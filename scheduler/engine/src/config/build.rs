@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{ConfigError, Configuration, EnabledPlugin, PluginSetConfig, ProfileConfig, field::invalid};
 use crate::{
+    extender,
     framework::{DynPlugin, Erased, MAX_PLUGINS, PluginNames, Point, Profile, Profiles, Registry},
     plugins::unsupported,
 };
@@ -29,16 +30,13 @@ impl Configuration {
     /// # Errors
     /// [`ConfigError`] names the first thing that is wrong.
     pub fn build(&self, registry: &Registry) -> Result<Profiles, ConfigError> {
-        if !self.extenders.is_empty() {
-            return Err(ConfigError::at("extenders", "extenders are not supported yet: remove them"));
-        }
         self.check_queue_sort()?;
         let mut names = PluginNames::default();
         let mut all = Vec::new();
         let mut by_name = HashMap::new();
         for (i, config) in self.profiles.iter().enumerate() {
             let path = format!("profiles[{i}]");
-            all.push(build_profile(&path, config, registry, &mut names)?);
+            all.push(build_profile(&path, config, registry, &mut names, !self.extenders.is_empty())?);
             by_name.insert(config.scheduler_name.clone(), i);
         }
         self.check_shared(&all)?;
@@ -160,6 +158,7 @@ fn build_profile(
     config: &ProfileConfig,
     registry: &Registry,
     names: &mut PluginNames,
+    extended: bool,
 ) -> Result<Profile, ConfigError> {
     for name in config.plugin_config.keys() {
         // Upstream does not look at arguments of plugins that it does not know.
@@ -170,6 +169,9 @@ fn build_profile(
     let multi = merge_multi_point(registry, &config.plugins.multi_point);
     let mut b = Builder { path, config, registry, plugins: Vec::new(), indices: HashMap::new() };
     b.plugins.push(Erased::boxed(unsupported::Unsupported));
+    if extended {
+        b.plugins.push(Erased::boxed(extender::AnyExtender));
+    }
     for p in &multi {
         let given = config.plugins.multi_point.enabled.iter().position(|u| u.name == p.name).unwrap_or(0);
         b.plugin(&|| format!("plugins.multiPoint.enabled[{given}].name"), &p.name)?;

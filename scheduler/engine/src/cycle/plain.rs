@@ -112,6 +112,21 @@ pub(crate) fn evaluate(
     nominated: &Nominated,
     probe: &mut dyn Probe,
 ) -> Result<Evaluation, String> {
+    let mut e = filters(profile, pod, view, nominated, probe)?;
+    if e.feasible.len() > 1 {
+        score(profile, pod, view, &mut e, probe)?;
+    }
+    Ok(e)
+}
+
+/// The first half: PreFilter and Filter for all nodes.
+pub(super) fn filters(
+    profile: &Profile,
+    pod: &PodInfo,
+    view: &View<'_>,
+    nominated: &Nominated,
+    probe: &mut dyn Probe,
+) -> Result<Evaluation, String> {
     let mut e = Evaluation::default();
     let narrowed = match profile.pre_filter(pod, view, probe) {
         PreFiltered::Go(state, narrowed) => {
@@ -138,13 +153,11 @@ pub(crate) fn evaluate(
     }
     e.narrowed_by = narrowed.map(|n| n.plugins).unwrap_or_default();
     probe.exit(Point::Filter, if e.feasible.is_empty() { Code::Unschedulable } else { Code::Success });
-    if e.feasible.len() > 1 {
-        score(profile, pod, view, &mut e, probe)?;
-    }
     Ok(e)
 }
 
-fn score(
+/// The second half: PreScore and Score for the feasible nodes.
+pub(super) fn score(
     profile: &Profile,
     pod: &PodInfo,
     view: &View<'_>,

@@ -165,6 +165,12 @@ impl Engine {
     /// Runs PreBind and Bind plugins as far as they go.
     pub(super) fn advance(&mut self, uid: &Str, mut outcome: Option<&Outcome>, now: Now, out: &mut Vec<Intent>) {
         while let Some(mut binding) = self.take_binding(uid) {
+            if binding.stage == Stage::Bind(0)
+                && let Some(extender) = self.binder(&binding.info)
+            {
+                self.bind_by_extender(extender, binding, outcome, now, out);
+                return;
+            }
             let Some(profile) = self.profiles.all.get_mut(binding.attempt.profile) else { return };
             let (point, at) = match binding.stage {
                 Stage::PreBind(at) => (Point::PreBind, at),
@@ -248,6 +254,30 @@ impl Engine {
         for uid in self.claim_waits.remove(claim).into_iter().flatten() {
             if self.bindings.get(&uid).is_some_and(|b| matches!(b.stage, Stage::PreBind(_))) {
                 self.advance(&uid, None, now, out);
+            }
+        }
+    }
+
+    /// An extender binds in place of the Bind plugins.
+    fn bind_by_extender(
+        &mut self,
+        extender: usize,
+        mut binding: Binding,
+        outcome: Option<&Outcome>,
+        now: Now,
+        out: &mut Vec<Intent>,
+    ) {
+        match outcome.map(|o| &o.result) {
+            None => {
+                let id = self.call_binder(extender, &binding.info, &binding.node);
+                binding.waiting.push(id);
+                binding.binds.push(id);
+                self.bindings.insert(binding.info.uid().clone(), binding);
+            }
+            Some(Ok(_)) => self.bound(binding, now, out),
+            Some(Err(error)) => {
+                let fault = Fault::error(format!("extender: {error}"));
+                self.fail_binding(binding, fault, now, out);
             }
         }
     }

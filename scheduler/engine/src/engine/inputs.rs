@@ -222,6 +222,7 @@ impl Engine {
         let (queue, cx) = queue_and_cx!(self, now);
         queue.flush(&cx);
         self.binding_deadlines(now, out);
+        self.extender_deadlines(now);
     }
 
     pub(super) fn foreign_binding(&mut self, info: &PodInfo, node: &Str, ours: Option<Str>, now: Now) {

@@ -6,6 +6,7 @@
 
 mod binding;
 mod explain;
+mod extend;
 mod failure;
 mod inputs;
 mod permit;
@@ -43,8 +44,9 @@ pub use self::{
 };
 use crate::{
     cache::{Cache, StorageObject},
-    config::{ConfigError, Configuration},
+    config::{ConfigError, Configuration, Extender},
     cycle::{Classes, Nominated, TieBreaker},
+    extender::{ExtenderAnswer, ExtenderCall},
     framework::{Probe, Profiles, Registry},
     queue::Queue,
 };
@@ -118,6 +120,13 @@ pub enum Input {
         /// Its namespace and name.
         key: ObjectKey,
     },
+    /// An extender answered, or failed to.
+    Extended {
+        /// The call's.
+        id: IntentId,
+        /// The answer, or what went wrong.
+        answer: Result<ExtenderAnswer, String>,
+    },
     /// What became of an intent.
     Outcome(Outcome),
     /// Time passed.
@@ -149,6 +158,12 @@ pub struct Engine {
     /// When bindings need attention by themselves.
     deadlines: BTreeSet<(Mono, Str)>,
     owners: HashMap<IntentId, Owner>,
+    /// The configuration's.
+    extenders: Vec<Extender>,
+    /// The pod whose cycle waits for an extender.
+    extending: Option<extend::Extending>,
+    /// Calls that nobody has taken yet.
+    calls: Vec<ExtenderCall>,
     /// Preemptions that are being carried out.
     preemptions: BTreeMap<u64, preempt::Running>,
     last_preemption: u64,
@@ -191,6 +206,9 @@ impl Engine {
             bindings: HashMap::new(),
             deadlines: BTreeSet::new(),
             owners: HashMap::new(),
+            extenders: config.extenders,
+            extending: None,
+            calls: Vec::new(),
             preemptions: BTreeMap::new(),
             last_preemption: 0,
             claim_waits: HashMap::new(),
@@ -260,6 +278,7 @@ impl Engine {
             Input::BudgetDeleted { key } => self.cache.remove_budget(&key),
             Input::StorageApplied(object) => self.storage_applied(object, now, out),
             Input::StorageDeleted { kind, key } => self.storage_deleted(kind, &key, now, out),
+            Input::Extended { id, answer } => self.extended(id, answer, now, out),
             Input::Outcome(outcome) => self.outcome(&outcome, now, out),
             Input::Tick => self.tick(now, out),
         }
@@ -275,13 +294,14 @@ impl Engine {
             let wait = until.since(self.now.wall) + std::time::Duration::from_micros(1);
             self.now.mono + wait
         });
-        [self.queue.next_deadline(), binding, memory].into_iter().flatten().min()
+        [self.queue.next_deadline(), binding, memory, self.extender_deadline()].into_iter().flatten().min()
     }
 
     /// Whether a pod waits to be tried.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.queue.has_next()
+        // While an extender is being asked nothing else is decided, as in upstream's loop.
+        !self.is_held() && (self.queue.has_next() || self.resumed().is_some())
     }
 
     /// Pops at most one pod and decides it. `None` when none waits.

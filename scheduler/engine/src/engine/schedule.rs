@@ -62,8 +62,23 @@ impl Engine {
         out: &mut Vec<Intent>,
         probe: &mut dyn Probe,
     ) -> Option<Decision> {
-        let (queue, cx) = queue_and_cx!(self, now);
-        let entry = queue.pop(&cx)?;
+        if self.is_held() {
+            return None;
+        }
+        let entry = match self.resumed() {
+            Some(uid) => {
+                let entry = self.queue.get(&uid);
+                if entry.is_none() {
+                    self.drop_extending();
+                    return None;
+                }
+                self.queue.get(&uid)?
+            }
+            None => {
+                let (queue, cx) = queue_and_cx!(self, now);
+                queue.pop(&cx)?
+            }
+        };
         let (info, profile) = (entry.info.clone(), entry.profile);
         let (attempts, since) = (entry.attempts, entry.unschedulable_since);
         let uid = info.uid().clone();
@@ -74,6 +89,7 @@ impl Engine {
         };
         let deleting = info.pod.meta.is_terminating();
         if deleting || self.cache.pod(&uid).is_some() {
+            self.drop_extending();
             if deleting && self.mode != Mode::Shadow {
                 let note = format!("skip schedule deleting pod: {}", info.pod.meta.key);
                 self.event(&info, FAILED_SCHEDULING, note, now, out);
@@ -82,7 +98,11 @@ impl Engine {
             queue.remove(&uid, &cx);
             return decision(self, DecisionResult::Skipped);
         }
-        let (verdict, class) = self.decide(&info, profile, since, now, probe);
+        let (verdict, class) = match self.decide_extended(&info, profile, since, now, probe) {
+            Some(None) => return None,
+            Some(Some(verdict)) => (verdict, false),
+            None => self.decide(&info, profile, since, now, probe),
+        };
         if self.mode == Mode::Shadow {
             let result = self.shadow_decided(&info, &verdict, now);
             return decision(self, result);

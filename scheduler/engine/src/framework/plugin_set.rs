@@ -56,6 +56,12 @@ impl PluginNames {
         (at < MAX_PLUGINS).then_some(PluginId(at as u8))
     }
 
+    /// The number of a name that has one.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<PluginId> {
+        self.0.iter().position(|n| *n == name).map(|at| PluginId(at as u8))
+    }
+
     /// The name of a number.
     #[must_use]
     pub fn name(&self, id: PluginId) -> &'static str {

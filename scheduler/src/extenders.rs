@@ -1,0 +1,195 @@
+//! Calls extenders over HTTP, as the engine asks for it (reference 4.5).
+//!
+//! The engine keeps trimmed rows; extenders are sent whole objects. So the pod is read from the API server for each
+//! call, and the nodes as well for extenders without a cache of their own (`nodeCacheCapable: false`): on large clusters
+//! that costs, as it does upstream.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use headroom_core::{Str, intent::IntentId};
+use headroom_engine::{
+    config::Extender,
+    extender::{ExtenderAnswer, ExtenderCall, ExtenderRequest, decode, request_body},
+};
+use headroom_runtime::{
+    client::{Fence, Purpose, build},
+    lease::LeaderGate,
+    metrics::ClientMetrics,
+};
+use http::{Request, StatusCode, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, Limited};
+use kube::{
+    Config,
+    client::Body,
+    config::{
+        AuthInfo, Cluster, Context as KubeContext, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster,
+        NamedContext,
+    },
+};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::inputs::Message;
+
+/// Calls that may wait: one of the cycle, and bindings. Further ones fail at once.
+const QUEUE: usize = 256;
+/// Longest answer that is read, in bytes.
+const LONGEST_ANSWER: usize = 64 << 20;
+
+/// Where calls go.
+#[derive(Debug, Clone)]
+pub(crate) struct Calls(mpsc::Sender<ExtenderCall>);
+
+impl Calls {
+    /// Hands a call over.
+    ///
+    /// # Errors
+    /// The call's number when there is no room.
+    pub(crate) fn submit(&self, call: ExtenderCall) -> Result<(), IntentId> {
+        self.0.try_send(call).map_err(|error| error.into_inner().id)
+    }
+}
+
+/// What all calls share.
+struct Caller {
+    extenders: Vec<(Extender, kube::Client)>,
+    cluster: kube::Client,
+    gate: LeaderGate,
+}
+
+/// Starts the task that makes the calls. Answers are sent as messages.
+///
+/// # Errors
+/// A URL, certificate or key that cannot be used.
+pub(crate) async fn start(
+    extenders: &[Extender],
+    cluster: kube::Client,
+    gate: LeaderGate,
+    tx: mpsc::Sender<Message>,
+) -> anyhow::Result<Calls> {
+    let mut clients = Vec::new();
+    for (i, extender) in extenders.iter().enumerate() {
+        let client = client(extender).await.with_context(|| format!("extenders[{i}] {}", extender.url_prefix))?;
+        if !extender.preempt_verb.is_empty() {
+            tracing::warn!(extender = extender.url_prefix, "preemptVerb is not called: preemption does not ask it");
+        }
+        clients.push((extender.clone(), client));
+    }
+    let caller = Arc::new(Caller { extenders: clients, cluster, gate });
+    let (calls, mut queue) = mpsc::channel::<ExtenderCall>(QUEUE);
+    tokio::spawn(async move {
+        while let Some(call) = queue.recv().await {
+            let (caller, tx) = (caller.clone(), tx.clone());
+            tokio::spawn(async move {
+                let answer = caller.call(&call).await;
+                // Nobody listens any more when the process ends.
+                let _ = tx.send(Message::Extended { id: call.id, answer }).await;
+            });
+        }
+    });
+    Ok(Calls(calls))
+}
+
+/// A client for an extender's URL, with its TLS options read as those of a kubeconfig.
+async fn client(extender: &Extender) -> anyhow::Result<kube::Client> {
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let tls = extender.tls.clone().unwrap_or_default();
+    let has_authority = !tls.ca_file.is_empty() || !tls.ca_data.is_empty();
+    let cluster = Cluster {
+        server: Some(extender.url_prefix.trim_end_matches('/').to_owned()),
+        certificate_authority: given(&tls.ca_file),
+        certificate_authority_data: given(&tls.ca_data),
+        // As upstream: with enableHTTPS and no authority to ask, the certificate is not checked.
+        insecure_skip_tls_verify: Some(tls.insecure || (extender.enable_https && !has_authority)),
+        tls_server_name: given(&tls.server_name),
+        ..Cluster::default()
+    };
+    let user = AuthInfo {
+        client_certificate: given(&tls.cert_file),
+        client_certificate_data: given(&tls.cert_data),
+        client_key: given(&tls.key_file),
+        client_key_data: given(&tls.key_data).map(Into::into),
+        ..AuthInfo::default()
+    };
+    let name = "extender".to_owned();
+    let context = KubeContext { cluster: name.clone(), user: Some(name.clone()), ..KubeContext::default() };
+    let kubeconfig = Kubeconfig {
+        clusters: vec![NamedCluster { name: name.clone(), cluster: Some(cluster), ..NamedCluster::default() }],
+        auth_infos: vec![NamedAuthInfo { name: name.clone(), auth_info: Some(user), ..NamedAuthInfo::default() }],
+        contexts: vec![NamedContext { name: name.clone(), context: Some(context), ..NamedContext::default() }],
+        current_context: Some(name),
+        ..Kubeconfig::default()
+    };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(build(&config, Purpose::Foreign, &Fence::closed(), &ClientMetrics::unregistered()?)?)
+}
+
+impl Caller {
+    async fn call(&self, call: &ExtenderCall) -> Result<ExtenderAnswer, String> {
+        let Some((extender, client)) = self.extenders.get(call.extender) else {
+            return Err("there is no such extender".to_owned());
+        };
+        match tokio::time::timeout(extender.http_timeout, self.exchange(call, extender, client)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("{}: no answer within {:?}", extender.url_prefix, extender.http_timeout)),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        call: &ExtenderCall,
+        extender: &Extender,
+        client: &kube::Client,
+    ) -> Result<ExtenderAnswer, String> {
+        let (verb, names): (_, Option<&[Str]>) = match &call.request {
+            ExtenderRequest::Filter { nodes } => (&extender.filter_verb, Some(nodes)),
+            ExtenderRequest::Prioritize { nodes } => (&extender.prioritize_verb, Some(nodes)),
+            ExtenderRequest::Bind { .. } => (&extender.bind_verb, None),
+        };
+        let body = match names {
+            None => request_body(call, Value::Null, None),
+            Some(names) => {
+                let path = format!("/api/v1/namespaces/{}/pods/{}", call.pod.namespace, call.pod.name);
+                let pod = self.get(&path).await?;
+                let nodes = if extender.node_cache_capable { None } else { Some(self.nodes(names).await?) };
+                request_body(call, pod, nodes)
+            }
+        };
+        let url = format!("{}/{verb}", extender.url_prefix.trim_end_matches('/'));
+        let request = Request::post(format!("/{verb}"))
+            .header(CONTENT_TYPE, "application/json")
+            .body(Body::from(body.to_string().into_bytes()))
+            .map_err(|error| format!("{url}: {error}"))?;
+        if names.is_none() && !self.gate.is_leader_now() {
+            return Err("not the leader any more".to_owned());
+        }
+        let response = client.send(request).await.map_err(|error| format!("{url}: {error}"))?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            return Err(format!("failed {verb} with extender at URL {url}, code {}", status.as_u16()));
+        }
+        let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
+        let body = body.map_err(|error| format!("{url}: {error}"))?.to_bytes();
+        decode(&call.request, extender.node_cache_capable, &body).map_err(|error| format!("{url}: {error}"))
+    }
+
+    async fn get(&self, path: &str) -> Result<Value, String> {
+        let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
+        self.cluster.request(request).await.map_err(|error| format!("cannot read {path}: {error}"))
+    }
+
+    /// The nodes of these names, whole, in this order.
+    async fn nodes(&self, names: &[Str]) -> Result<Vec<Value>, String> {
+        let mut list = self.get("/api/v1/nodes?resourceVersion=0").await?;
+        let items = match list.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        };
+        let mut by_name: std::collections::HashMap<String, Value> = items
+            .into_iter()
+            .filter_map(|node| Some((node.pointer("/metadata/name")?.as_str()?.to_owned(), node)))
+            .collect();
+        Ok(names.iter().filter_map(|name| by_name.remove(name.as_str())).collect())
+    }
+}
