@@ -1,6 +1,6 @@
 //! The scheduler on a real control plane with an HTTP extender: what it sends, and what becomes of the answers.
 
-#![expect(clippy::unwrap_used, reason = "test code, helpers included: a panic is a failed test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code, helpers included: a panic is a failed test")]
 
 mod common;
 

@@ -109,8 +109,7 @@ async fn scenario(cluster: &ControlPlane) -> Vec<(String, Value)> {
         ("nowhere", "high", json!({"nodeSelector": {"disk": "none"}})),
     ] {
         create(&pods, &large(name, class, over)).await;
-        let message = waiting(&pods, name, "preemption: ").await;
-        println!("{name}: {message}");
+        waiting(&pods, name, "preemption: ").await;
         seen.push((format!("{name} waits"), scheduled_condition(&pods, name).await.unwrap()["message"].clone()));
         delete(&pods, name).await;
     }

@@ -324,19 +324,11 @@ async fn what_waits_knows_why_and_is_placed_as_soon_as_it_fits() {
         json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
                "whenUnsatisfiable": when, "labelSelector": {"matchLabels": {"a": "b"}}}]})
     };
-    for (name, wish, what) in [
-        (
-            "claim",
-            json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}),
-            "persistent volume claims",
-        ),
-        ("device", json!({"resourceClaims": [{"name": "r", "resourceClaimName": "r"}]}), "dynamic resource allocation"),
-    ] {
-        create(&pods, &pod(name, wish)).await;
-        let why = waiting(&pods, name, what).await;
-        assert!(why.contains("this scheduler does not support"), "{why}");
-        assert_eq!(why.matches("support").count(), 1, "says it twice: {why}");
-    }
+    let device = json!({"resourceClaims": [{"name": "r", "resourceClaimName": "r"}]});
+    create(&pods, &pod("device", device)).await;
+    let why = waiting(&pods, "device", "dynamic resource allocation").await;
+    assert!(why.contains("this scheduler does not support"), "{why}");
+    assert_eq!(why.matches("support").count(), 1, "says it twice: {why}");
     let apart = json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
     for (name, wish) in [("apart", apart), ("spread", spread("DoNotSchedule")), ("soft", spread("ScheduleAnyway"))] {
         create(&pods, &pod(name, wish)).await;

@@ -1,7 +1,7 @@
 //! Pods with volumes on the real control plane, beside the stock PV controller: what is bound and written, and that what
 //! waits is told what the stock scheduler tells.
 
-#![expect(clippy::unwrap_used, reason = "test code, helpers included: a panic is a failed test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code, helpers included: a panic is a failed test")]
 
 mod common;
 
@@ -118,7 +118,11 @@ async fn pods_go_where_their_volumes_are_and_claims_are_bound_with_them() {
     claim(&cluster, "default", "archive", json!({"resources": {"requests": {"storage": "10Gi"}}})).await;
     create(&all, &pod("keeper", using(&["archive"]))).await;
     let message = waiting(&all, "keeper", "available").await;
-    assert_eq!(message, "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind.");
+    assert_eq!(
+        message,
+        "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind. no new claims to \
+         deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+    );
     create(&all, &pod("reader", using(&["data"]))).await;
     assert_eq!(bound(&all, "reader").await, "b");
     local_volume(&cluster, "large-on-a", "a", "20Gi").await;
@@ -213,16 +217,7 @@ async fn what_waits_for_volumes_is_told_what_stock_tells() {
         let disk = json!({"volumes": [{"name": "d", "gcePersistentDisk": {"pdName": format!("disk-{namespace}")}}]});
         create(&pods(&cluster, namespace), &pod("writer", both(disk, json!({"nodeName": "a"})))).await;
     }
-    let options = SchedulerOptions {
-        config: Some(
-            "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nclientConnection: \
-             {kubeconfig: '{kubeconfig}'}\nleaderElection: {leaderElect: false}\nprofiles:\n- schedulerName: \
-             default-scheduler\n  plugins: {postFilter: {disabled: [{name: '*'}]}}\n"
-                .to_owned(),
-        ),
-        ..SchedulerOptions::default()
-    };
-    let stock = cluster.start_stock_scheduler(&options).unwrap();
+    let stock = cluster.start_stock_scheduler(&SchedulerOptions::default()).unwrap();
     let ours = start_scheduler(&cluster, OUR_LEASE, &["--mode=secondary"]).await;
     cluster.wait_healthy(&stock, "/readyz", LONG).await.unwrap();
 
@@ -261,7 +256,6 @@ async fn what_waits_for_volumes_is_told_what_stock_tells() {
             found.push(condition);
         }
         assert_eq!(found[0], found[1], "{name}: ours, then the stock scheduler's");
-        println!("{name}: {}", found[0]["message"]);
     }
     assert_nothing_forbidden(&cluster, &Identity::HeadroomScheduler.user());
     ours.expect_running("the comparison").unwrap();
