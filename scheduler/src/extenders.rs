@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use futures::StreamExt;
 use headroom_core::{Str, intent::IntentId};
 use headroom_engine::{
     config::Extender,
@@ -32,14 +33,21 @@ use tokio::sync::mpsc;
 
 use crate::inputs::Message;
 
-/// Calls that may wait: one of the cycle, and bindings. Further ones fail at once.
-const QUEUE: usize = 256;
+/// Bindings that may wait; further ones fail at once, and their pods are tried again.
+const BINDINGS: usize = 256;
+/// Bindings under way at most.
+const BINDINGS_IN_FLIGHT: usize = 32;
+/// Calls of cycles that may wait. The engine asks one at a time; a second one can only follow an answer that came late.
+const CYCLE: usize = 4;
 /// Longest answer that is read, in bytes.
 const LONGEST_ANSWER: usize = 64 << 20;
 
-/// Where calls go.
+/// Where calls go. Those of the cycle, for which the whole queue waits, have a way of their own past the bindings.
 #[derive(Debug, Clone)]
-pub(crate) struct Calls(mpsc::Sender<ExtenderCall>);
+pub(crate) struct Calls {
+    cycle: mpsc::Sender<ExtenderCall>,
+    bindings: mpsc::Sender<ExtenderCall>,
+}
 
 impl Calls {
     /// Hands a call over.
@@ -47,7 +55,8 @@ impl Calls {
     /// # Errors
     /// The call's number when there is no room.
     pub(crate) fn submit(&self, call: ExtenderCall) -> Result<(), IntentId> {
-        self.0.try_send(call).map_err(|error| error.into_inner().id)
+        let way = if matches!(call.request, ExtenderRequest::Bind { .. }) { &self.bindings } else { &self.cycle };
+        way.try_send(call).map_err(|error| error.into_inner().id)
     }
 }
 
@@ -77,18 +86,24 @@ pub(crate) async fn start(
         clients.push((extender.clone(), client));
     }
     let caller = Arc::new(Caller { extenders: clients, cluster, gate });
-    let (calls, mut queue) = mpsc::channel::<ExtenderCall>(QUEUE);
-    tokio::spawn(async move {
-        while let Some(call) = queue.recv().await {
-            let (caller, tx) = (caller.clone(), tx.clone());
-            tokio::spawn(async move {
-                let answer = caller.call(&call).await;
-                // Nobody listens any more when the process ends.
-                let _ = tx.send(Message::Extended { id: call.id, answer }).await;
-            });
-        }
-    });
-    Ok(Calls(calls))
+    let way = |room, at_once| {
+        let (calls, queue) = mpsc::channel(room);
+        tokio::spawn(work(queue, at_once, caller.clone(), tx.clone()));
+        calls
+    };
+    Ok(Calls { cycle: way(CYCLE, 1), bindings: way(BINDINGS, BINDINGS_IN_FLIGHT) })
+}
+
+/// Makes the calls of one way, `at_once` of them at the same time.
+async fn work(queue: mpsc::Receiver<ExtenderCall>, at_once: usize, caller: Arc<Caller>, tx: mpsc::Sender<Message>) {
+    let calls = futures::stream::unfold(queue, async |mut queue| Some((queue.recv().await?, queue)));
+    calls
+        .for_each_concurrent(at_once, async |call| {
+            let answer = caller.call(&call).await;
+            // Nobody listens any more when the process ends.
+            let _ = tx.send(Message::Extended { id: call.id, answer }).await;
+        })
+        .await;
 }
 
 /// A client for an extender's URL, with its TLS options read as those of a kubeconfig.

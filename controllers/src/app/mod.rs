@@ -237,7 +237,7 @@ async fn start_serving(
     if options.secure_port() == 0 {
         return Ok(None);
     }
-    let health = Health::default();
+    let health = Health::new()?;
     let watchdog = leadership.watchdog();
     health.add(Probe::Health, "leaderElection", watchdog.clone());
     health.add(Probe::Ready, "leaderElection", watchdog);
