@@ -12,7 +12,10 @@ mod store;
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use headroom_core::{Str, object::ObjectKey};
+use headroom_core::{
+    Str,
+    object::{Kind, ObjectKey},
+};
 use kube::{
     Api,
     runtime::watcher::{self, Event, InitialListStrategy, watcher},
@@ -25,7 +28,7 @@ use self::{
     errors::{Backoff, Reporter, Trouble, trouble},
     store::Store,
 };
-use crate::wire::{SharedInterners, WireObject};
+use crate::wire::{RawObject, SharedInterners, WireObject};
 
 /// A change of the world.
 #[derive(Debug, Clone)]
@@ -102,37 +105,75 @@ pub fn run<W, M>(
     interners: SharedInterners,
 ) -> impl Future<Output = ()> + Send + use<W, M>
 where
-    W: WireObject + kube::Resource<Scope = kube::core::DynamicResourceScope>,
+    W: WireObject,
     M: Send + 'static,
 {
     let slot = health.register(W::KIND);
-    let api: Api<W> = match &config.namespace {
-        Some(namespace) => Api::namespaced_with(client, namespace, &()),
-        None => Api::all(client),
-    };
-    let informer =
-        Informer { store: Store::<W>::new(interners), reporter: Reporter::new(W::KIND), slot, config, tx, wrap };
-    informer.run(api)
+    let store = Box::new(Outlet { store: Store::<W>::new(interners), slot: slot.clone(), wrap });
+    Informer { store, kind: W::KIND, reporter: Reporter::new(W::KIND), slot, config, tx }.run(client)
 }
 
-struct Informer<W: WireObject, M> {
+/// All that knows the kind: objects go in as text, messages come out. The rest exists once for every kind (see
+/// [`RawObject`]).
+trait Sink<M>: Send {
+    /// A list begins.
+    fn begin_list(&mut self);
+    /// The list ends: what was not in it is gone.
+    fn end_list(&mut self) -> Vec<M>;
+    /// The object is there.
+    fn apply(&mut self, object: &RawObject) -> [Option<M>; 2];
+    /// The object is gone.
+    fn delete(&mut self, object: &RawObject) -> Option<M>;
+    /// All that existed has been delivered.
+    fn synced(&self) -> M;
+}
+
+struct Outlet<W: WireObject, M> {
     store: Store<W>,
+    slot: KindHealth,
+    wrap: fn(Change<W::Row>) -> M,
+}
+
+impl<W: WireObject, M> Sink<M> for Outlet<W, M> {
+    fn begin_list(&mut self) {
+        self.store.begin_list();
+    }
+
+    fn end_list(&mut self) -> Vec<M> {
+        self.store.end_list().into_iter().map(self.wrap).collect()
+    }
+
+    fn apply(&mut self, object: &RawObject) -> [Option<M>; 2] {
+        self.store.apply(object, &self.slot).map(|change| change.map(self.wrap))
+    }
+
+    fn delete(&mut self, object: &RawObject) -> Option<M> {
+        self.store.delete(object).map(self.wrap)
+    }
+
+    fn synced(&self) -> M {
+        (self.wrap)(Change::Synced)
+    }
+}
+
+struct Informer<M> {
+    store: Box<dyn Sink<M>>,
+    kind: Kind,
     reporter: Reporter,
     slot: KindHealth,
     config: InformerConfig,
     tx: mpsc::Sender<M>,
-    wrap: fn(Change<W::Row>) -> M,
 }
 
 /// The receiver is gone.
 struct Closed;
 
-impl<W, M> Informer<W, M>
-where
-    W: WireObject,
-    M: Send + 'static,
-{
-    async fn run(mut self, api: Api<W>) {
+impl<M: Send + 'static> Informer<M> {
+    async fn run(mut self, client: kube::Client) {
+        let api: Api<RawObject> = match &self.config.namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, &self.kind),
+            None => Api::all_with(client, &self.kind),
+        };
         while !self.tx.is_closed() {
             let streaming = self.config.stream_lists == StreamLists::Auto && !self.slot.streaming_refused();
             if self.watch(api.clone(), streaming).await.is_err() {
@@ -142,7 +183,7 @@ where
     }
 
     /// Watches with one strategy, until the server refuses it.
-    async fn watch(&mut self, api: Api<W>, streaming: bool) -> Result<(), Closed> {
+    async fn watch(&mut self, api: Api<RawObject>, streaming: bool) -> Result<(), Closed> {
         let config = watcher::Config {
             label_selector: self.config.label_selector.clone(),
             field_selector: self.config.field_selector.clone(),
@@ -173,7 +214,7 @@ where
                 }
                 Some(Err(error)) => match trouble(&error) {
                     Trouble::StreamingRefused if streaming => {
-                        tracing::debug!(kind = W::KIND.kind, %error, "no streaming lists here: falling back to pages");
+                        tracing::debug!(kind = self.kind.kind, %error, "no streaming lists here: falling back to pages");
                         self.slot.refuse_streaming();
                         return Ok(());
                     }
@@ -183,7 +224,7 @@ where
                         self.pause(MISSING_KIND_RETRY).await?;
                     }
                     // The watcher lists anew by itself, at once.
-                    Trouble::Expired => tracing::debug!(kind = W::KIND.kind, "the watch expired: listing anew"),
+                    Trouble::Expired => tracing::debug!(kind = self.kind.kind, "the watch expired: listing anew"),
                     trouble => {
                         self.reporter.report(&trouble, &error);
                         self.slot.set_trouble(true);
@@ -194,51 +235,46 @@ where
         }
     }
 
-    async fn handle(&mut self, event: Event<W>) -> Result<(), Closed> {
+    async fn handle(&mut self, event: Event<RawObject>) -> Result<(), Closed> {
         match event {
             Event::Init => self.store.begin_list(),
-            Event::InitApply(wire) | Event::Apply(wire) => {
-                let [gone, applied] = self.store.apply(wire, &self.slot);
-                for change in [gone, applied].into_iter().flatten() {
-                    self.send(change).await?;
+            Event::InitApply(object) | Event::Apply(object) => {
+                for message in self.store.apply(&object).into_iter().flatten() {
+                    self.send(message).await?;
                 }
             }
-            Event::Delete(wire) => {
-                if let Some(change) = self.store.delete(&wire) {
-                    self.send(change).await?;
+            Event::Delete(object) => {
+                if let Some(message) = self.store.delete(&object) {
+                    self.send(message).await?;
                 }
             }
-            Event::InitDone => {
-                for change in self.store.end_list() {
-                    self.send(change).await?;
-                }
-                self.synced().await?;
-            }
+            Event::InitDone => self.end_list().await?,
         }
         Ok(())
     }
 
-    async fn synced(&mut self) -> Result<(), Closed> {
+    async fn end_list(&mut self) -> Result<(), Closed> {
+        for message in self.store.end_list() {
+            self.send(message).await?;
+        }
         self.slot.set_trouble(false);
         if self.slot.set_synced() {
-            self.send(Change::Synced).await?;
+            let synced = self.store.synced();
+            self.send(synced).await?;
         }
         Ok(())
     }
 
     async fn forget_all(&mut self) -> Result<(), Closed> {
         self.store.begin_list();
-        for change in self.store.end_list() {
-            self.send(change).await?;
-        }
-        self.synced().await
+        self.end_list().await
     }
 
-    async fn send(&self, change: Change<W::Row>) -> Result<(), Closed> {
-        self.tx.send((self.wrap)(change)).await.map_err(|_| Closed)
+    async fn send(&mut self, message: M) -> Result<(), Closed> {
+        self.tx.send(message).await.map_err(|_| Closed)
     }
 
-    async fn pause(&self, delay: Duration) -> Result<(), Closed> {
+    async fn pause(&mut self, delay: Duration) -> Result<(), Closed> {
         tokio::select! {
             () = tokio::time::sleep(delay) => Ok(()),
             () = self.tx.closed() => Err(Closed),

@@ -6,7 +6,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use headroom_core::object::ObjectKey;
 
 use super::{Change, health::KindHealth};
-use crate::wire::{Row, SharedInterners, WireObject};
+use crate::wire::{ConvertError, RawObject, Row, SharedInterners, WireObject};
 
 /// Malformed objects that are remembered so that each is warned of once; beyond that, warnings repeat.
 const MOST_REMEMBERED_FAULTS: usize = 1024;
@@ -53,33 +53,23 @@ impl<W: WireObject> Store<W> {
     }
 
     /// The object is there: a deletion of its predecessor, if that had another UID, and the object, if it is new.
-    pub(super) fn apply(&mut self, wire: W, health: &KindHealth) -> [Option<Change<W::Row>>; 2] {
-        let key = wire.object_key();
-        let hash = self.hasher.hash_one(&key);
+    pub(super) fn apply(&mut self, object: &RawObject, health: &KindHealth) -> [Option<Change<W::Row>>; 2] {
         let list = self.list;
         let converted = {
             // A panic while it was locked would leave the interner usable, only fuller.
             let mut interners = self.interners.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            wire.convert(&mut interners)
+            object.row::<W>(&mut interners)
         };
         let row = match converted {
             Ok(row) => Arc::new(row),
             Err(error) => {
                 health.skipped();
-                // What was known of it stays: a malformed update is no deletion.
-                if let Some(entry) = self.rows.find_mut(hash, |e| *e.row.key() == key) {
-                    entry.list = list;
-                }
-                let known = self.faults.contains_key(&key);
-                if known || self.faults.len() < MOST_REMEMBERED_FAULTS {
-                    self.faults.insert(key, list);
-                }
-                if !known {
-                    tracing::warn!(kind = W::KIND.kind, "skipped a malformed object: {error}");
-                }
+                self.fault(&error);
                 return [None, None];
             }
         };
+        let key = row.key().clone();
+        let hash = self.hasher.hash_one(&key);
         if !self.faults.is_empty() {
             self.faults.remove(&key);
         }
@@ -108,9 +98,25 @@ impl<W: WireObject> Store<W> {
         }
     }
 
+    /// A malformed object: warned of once. What was known of it stays, since a malformed update is no deletion.
+    fn fault(&mut self, error: &ConvertError) {
+        let ConvertError { key, .. } = error;
+        let list = self.list;
+        if let Some(entry) = self.rows.find_mut(self.hasher.hash_one(key), |e| e.row.key() == key) {
+            entry.list = list;
+        }
+        let known = self.faults.contains_key(key);
+        if known || self.faults.len() < MOST_REMEMBERED_FAULTS {
+            self.faults.insert(key.clone(), list);
+        }
+        if !known {
+            tracing::warn!(kind = W::KIND.kind, "skipped a malformed object: {error}");
+        }
+    }
+
     /// The object is gone.
-    pub(super) fn delete(&mut self, wire: &W) -> Option<Change<W::Row>> {
-        let key = wire.object_key();
+    pub(super) fn delete(&mut self, object: &RawObject) -> Option<Change<W::Row>> {
+        let (key, _) = object.identity();
         let hash = self.hasher.hash_one(&key);
         self.faults.remove(&key);
         let entry = self.rows.find_entry(hash, |e| *e.row.key() == key).ok()?.remove().0;

@@ -50,6 +50,10 @@ fn kept(key: &str) -> bool {
 }
 
 impl WireMeta {
+    pub(super) fn key(&self) -> ObjectKey {
+        ObjectKey { namespace: self.namespace.0.clone(), name: self.name.0.clone() }
+    }
+
     pub(super) fn into_meta(self, interners: &mut Interners, all_annotations: bool) -> Meta {
         let owners = self
             .owner_references

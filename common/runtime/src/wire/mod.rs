@@ -19,6 +19,7 @@ mod pod;
 mod pod_disruption_budget;
 mod pod_spec;
 mod priority_class;
+mod raw;
 mod replica_set;
 mod replication_controller;
 mod scheduling;
@@ -28,14 +29,12 @@ pub mod time;
 mod volumes;
 mod workload;
 
-use std::{borrow::Cow, fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc};
 
 use headroom_core::{
     Str,
     object::{self, Kind, Meta, ObjectKey},
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::DynamicResourceScope;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use thiserror::Error;
 
@@ -47,6 +46,7 @@ pub use self::{
     interners::{Interners, SharedInterners, shared_interners},
     memory_profile::{MemoryProfileRow, ProfileEntry},
     node_headroom::NodeHeadroomRow,
+    raw::RawObject,
     replica_set::ReplicaSetRow,
 };
 
@@ -73,17 +73,11 @@ pub trait Row {
 }
 
 /// An object on the wire that becomes a row.
-pub trait WireObject: kube::Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static {
+pub trait WireObject: DeserializeOwned + Clone + Debug + Send + 'static {
     /// The row.
     type Row: Row + Debug + Send + Sync + 'static;
     /// Kind, with what its URL needs.
     const KIND: Kind;
-
-    /// Namespace and name, also of an object that cannot be converted.
-    fn object_key(&self) -> ObjectKey;
-
-    /// The UID, also of an object that cannot be converted.
-    fn object_uid(&self) -> Str;
 
     /// The row.
     ///
@@ -111,8 +105,6 @@ pub trait Body: DeserializeOwned + Default + Clone + Debug + Send + 'static {
 /// An object of the kind whose body is `B`.
 #[derive(Debug, Clone)]
 pub struct Wire<B: Body> {
-    /// What kube's watcher reads: the resourceVersion only.
-    metadata: ObjectMeta,
     meta: WireMeta,
     body: B,
     fault: Option<String>,
@@ -123,39 +115,7 @@ impl<'de, B: Body> Deserialize<'de> for Wire<B> {
         let (decoded, fault) = de::with_faults(|| Obj::<B>::deserialize(deserializer));
         let mut body = decoded?.0;
         let meta = body.take_meta();
-        let metadata =
-            ObjectMeta { resource_version: Some(meta.resource_version.to_string()), ..ObjectMeta::default() };
-        Ok(Self { metadata, meta, body, fault })
-    }
-}
-
-impl<B: Body> kube::Resource for Wire<B> {
-    type DynamicType = ();
-    // One type serves both namespaced and cluster-wide APIs; `Kind` knows which is right.
-    type Scope = DynamicResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        B::KIND.kind.into()
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        B::KIND.group.into()
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        B::KIND.version.into()
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        B::KIND.plural.into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
+        Ok(Self { meta, body, fault })
     }
 }
 
@@ -163,17 +123,9 @@ impl<B: Body> WireObject for Wire<B> {
     type Row = B::Row;
     const KIND: Kind = B::KIND;
 
-    fn object_key(&self) -> ObjectKey {
-        ObjectKey { namespace: self.meta.namespace.0.clone(), name: self.meta.name.0.clone() }
-    }
-
-    fn object_uid(&self) -> Str {
-        self.meta.uid.0.clone()
-    }
-
     fn convert(self, interners: &mut Interners) -> Result<Self::Row, ConvertError> {
         let error = |key, reason| ConvertError { kind: B::KIND.kind, key, reason };
-        let key = self.object_key();
+        let key = self.meta.key();
         if let Some(fault) = self.fault {
             return Err(error(key, fault));
         }
