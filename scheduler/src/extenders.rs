@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use futures::StreamExt;
-use headroom_core::{Str, intent::IntentId};
+use headroom_core::{Str, intent::IntentId, object::ObjectKey};
 use headroom_engine::{
     config::Extender,
-    extender::{ExtenderAnswer, ExtenderCall, ExtenderRequest, decode, request_body},
+    extender::{ExtenderAnswer, ExtenderCall, ExtenderRequest, NodeVictims, decode, request_body},
 };
 use headroom_runtime::{
     client::{Fence, Purpose, build},
@@ -37,6 +37,8 @@ use crate::inputs::Message;
 const BINDINGS: usize = 256;
 /// Bindings under way at most.
 const BINDINGS_IN_FLIGHT: usize = 32;
+/// Victims that are read at the same time, for extenders without a cache.
+const VICTIMS_IN_FLIGHT: usize = 16;
 /// Calls of cycles that may wait. The engine asks one at a time; a second one can only follow an answer that came late.
 const CYCLE: usize = 4;
 /// Longest answer that is read, in bytes.
@@ -80,9 +82,6 @@ pub(crate) async fn start(
     let mut clients = Vec::new();
     for (i, extender) in extenders.iter().enumerate() {
         let client = client(extender).await.with_context(|| format!("extenders[{i}] {}", extender.url_prefix))?;
-        if !extender.preempt_verb.is_empty() {
-            tracing::warn!(extender = extender.url_prefix, "preemptVerb is not called: preemption does not ask it");
-        }
         clients.push((extender.clone(), client));
     }
     let caller = Arc::new(Caller { extenders: clients, cluster, gate });
@@ -140,6 +139,10 @@ async fn client(extender: &Extender) -> anyhow::Result<kube::Client> {
     Ok(build(&config, Purpose::Foreign, &Fence::closed(), &ClientMetrics::unregistered()?)?)
 }
 
+fn pod_path(key: &ObjectKey) -> String {
+    format!("/api/v1/namespaces/{}/pods/{}", key.namespace, key.name)
+}
+
 impl Caller {
     async fn call(&self, call: &ExtenderCall) -> Result<ExtenderAnswer, String> {
         let Some((extender, client)) = self.extenders.get(call.extender) else {
@@ -157,26 +160,27 @@ impl Caller {
         extender: &Extender,
         client: &kube::Client,
     ) -> Result<ExtenderAnswer, String> {
-        let (verb, names): (_, Option<&[Str]>) = match &call.request {
-            ExtenderRequest::Filter { nodes } => (&extender.filter_verb, Some(nodes)),
-            ExtenderRequest::Prioritize { nodes } => (&extender.prioritize_verb, Some(nodes)),
-            ExtenderRequest::Bind { .. } => (&extender.bind_verb, None),
+        let verb = match &call.request {
+            ExtenderRequest::Filter { .. } => &extender.filter_verb,
+            ExtenderRequest::Prioritize { .. } => &extender.prioritize_verb,
+            ExtenderRequest::Preempt { .. } => &extender.preempt_verb,
+            ExtenderRequest::Bind { .. } => &extender.bind_verb,
         };
-        let body = match names {
-            None => request_body(call, Value::Null, None),
-            Some(names) => {
-                let path = format!("/api/v1/namespaces/{}/pods/{}", call.pod.namespace, call.pod.name);
-                let pod = self.get(&path).await?;
-                let nodes = if extender.node_cache_capable { None } else { Some(self.nodes(names).await?) };
-                request_body(call, pod, nodes)
-            }
+        let binds = matches!(call.request, ExtenderRequest::Bind { .. });
+        let pod = if binds { Value::Null } else { self.get(&pod_path(&call.pod)).await? };
+        let objects = match &call.request {
+            _ if extender.node_cache_capable => None,
+            ExtenderRequest::Filter { nodes } | ExtenderRequest::Prioritize { nodes } => Some(self.nodes(nodes).await?),
+            ExtenderRequest::Preempt { nodes } => Some(self.victims(nodes).await),
+            ExtenderRequest::Bind { .. } => None,
         };
+        let body = request_body(call, pod, objects);
         let url = format!("{}/{verb}", extender.url_prefix.trim_end_matches('/'));
         let request = Request::post(format!("/{verb}"))
             .header(CONTENT_TYPE, "application/json")
             .body(Body::from(body.to_string().into_bytes()))
             .map_err(|error| format!("{url}: {error}"))?;
-        if names.is_none() && !self.gate.is_leader_now() {
+        if binds && !self.gate.is_leader_now() {
             return Err("not the leader any more".to_owned());
         }
         let response = client.send(request).await.map_err(|error| format!("{url}: {error}"))?;
@@ -192,6 +196,17 @@ impl Caller {
     async fn get(&self, path: &str) -> Result<Value, String> {
         let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
         self.cluster.request(request).await.map_err(|error| format!("cannot read {path}: {error}"))
+    }
+
+    /// The victims, whole. Those that are gone are left out: the extender need not think of them.
+    async fn victims(&self, nodes: &[NodeVictims]) -> Vec<Value> {
+        let paths: Vec<String> = nodes.iter().flat_map(|n| &n.pods).map(|(key, _)| pod_path(key)).collect();
+        let mut pods = Vec::with_capacity(paths.len());
+        for some in paths.chunks(VICTIMS_IN_FLIGHT) {
+            let read = futures::future::join_all(some.iter().map(|path| self.get(path))).await;
+            pods.extend(read.into_iter().flatten());
+        }
+        pods
     }
 
     /// The nodes of these names, whole, in this order.

@@ -3,13 +3,13 @@
 
 use headroom_core::Str;
 
-use super::{Nominated, tie::TieBreaker};
+use super::{Extenders, Nominated, tie::TieBreaker};
 use crate::{
     cache::Slot,
     fit_error::FitError,
     framework::{
         Code, Column, CycleState, PluginSet, PodInfo, Point, PostFilterCx, PreFiltered, Preemption, Probe, Profile,
-        Rejection, Status, TieKey, View,
+        Question, Rejection, Status, TieKey, View,
     },
 };
 
@@ -71,6 +71,8 @@ pub(crate) struct PostFiltered {
     pub(crate) nominated: Option<Option<Str>>,
     /// What is to be done.
     pub(crate) preemption: Option<Preemption>,
+    /// An extender has to be asked first; nothing else is said then.
+    pub(crate) question: Option<Question>,
 }
 
 /// Scores of one plugin for the feasible nodes, in the order of [`Evaluation::feasible`].
@@ -278,6 +280,7 @@ pub(crate) fn try_nominated_node(
 }
 
 /// Runs PostFilter (`RunPostFilterPlugins`).
+#[allow(clippy::too_many_arguments, reason = "one step of the cycle")]
 pub(crate) fn post_filter(
     profile: &Profile,
     pod: &PodInfo,
@@ -285,6 +288,7 @@ pub(crate) fn post_filter(
     nominated: &Nominated,
     after: &AfterFilter,
     hash: u64,
+    extenders: Option<Extenders<'_>>,
     probe: &mut dyn Probe,
 ) -> PostFiltered {
     let cx = PostFilterCx {
@@ -295,6 +299,7 @@ pub(crate) fn post_filter(
         nominated,
         stopped_at: after.stopped_at,
         hash,
+        extenders,
     };
     let mut all = PostFiltered::default();
     let mut reasons: Vec<String> = Vec::new();
@@ -302,10 +307,15 @@ pub(crate) fn post_filter(
     let mut code = Code::Unschedulable;
     for i in profile.at(Point::PostFilter) {
         let answer = profile.plugins[*i].post_filter(pod, &cx);
+        if answer.question.is_some() {
+            // What was asked for before is asked for again when the cycle is run anew.
+            probe.exit(Point::PostFilter, Code::Wait);
+            return PostFiltered { question: answer.question, ..PostFiltered::default() };
+        }
         if answer.status.is_success() {
             code = Code::Success;
             reasons.clear();
-            all = PostFiltered { message: String::new(), nominated: answer.nominated, preemption: answer.preemption };
+            all = PostFiltered { nominated: answer.nominated, preemption: answer.preemption, ..all };
             break;
         }
         if !matches!(answer.status.code(), Code::Unschedulable | Code::Pending) {

@@ -284,7 +284,8 @@ impl Engine {
                 if profile.has_post_filter(info) {
                     let after = evaluation.after_filter(view);
                     let hash = self.tie_breaker(info.uid()).rank(0);
-                    let done = cycle::post_filter(profile, info, view, &self.nominated, &after, hash, &mut NoProbe);
+                    let done =
+                        cycle::post_filter(profile, info, view, &self.nominated, &after, hash, None, &mut NoProbe);
                     fit.post_filter_message = done.message;
                     if let Some(preemption) = done.preemption {
                         result.nominated_node = Some(preemption.node);

@@ -11,7 +11,7 @@ use super::{Engine, Owner};
 use crate::{
     cycle::{self, Extended, Extenders, Verdict},
     extender::{Answers, ExtenderAnswer, ExtenderCall, ExtenderRequest, NAME, is_interested},
-    framework::{PodInfo, Probe, View},
+    framework::{PodInfo, Probe, Question, View},
 };
 
 /// How much longer than its own time-out an answer is waited for: the shell gives up first.
@@ -72,12 +72,14 @@ impl Engine {
 
     /// Whether any extender has a say in where the pod goes.
     fn has_extenders(&self, info: &PodInfo) -> bool {
-        self.extenders
-            .iter()
-            .any(|e| (!e.filter_verb.is_empty() || !e.prioritize_verb.is_empty()) && is_interested(e, info))
+        self.extenders.iter().any(|e| {
+            [&e.filter_verb, &e.prioritize_verb, &e.preempt_verb].iter().any(|v| !v.is_empty())
+                && is_interested(e, info)
+        })
     }
 
-    /// Decides a pod that extenders have a say in. `None` when none has; `Some(None)` when one has been asked.
+    /// Decides a pod that extenders have a say in, and hands out what they have answered so far. `None` when none has a
+    /// say; `Some(None)` when one has been asked.
     #[expect(clippy::option_option, reason = "not concerned, asked, or decided")]
     pub(super) fn decide_extended(
         &mut self,
@@ -86,7 +88,7 @@ impl Engine {
         since: Option<headroom_core::Timestamp>,
         now: Now,
         probe: &mut dyn Probe,
-    ) -> Option<Option<Verdict>> {
+    ) -> Option<Option<(Verdict, Answers)>> {
         if self.extenders.is_empty() || !self.has_extenders(info) {
             // A pod may change while its extender is asked.
             self.extending = None;
@@ -102,15 +104,21 @@ impl Engine {
         let plugin = self.profiles.names.find(NAME)?;
         let extenders = Extenders { all: &self.extenders, answers: &answers, plugin };
         match cycle::decide_extended(profile, info, &view, &self.nominated, ties, extenders, probe) {
-            Extended::Verdict(verdict) => Some(Some(verdict)),
+            Extended::Verdict(verdict) => Some(Some((verdict, answers))),
             Extended::Ask(extender, request) => {
-                let id = self.call(extender, info, request.clone(), None);
-                let timeout = self.extenders.get(extender).map(|e| e.http_timeout).unwrap_or_default();
-                let asked = Some(Asked { id, extender, request, until: now.mono + timeout + PATIENCE });
-                self.extending = Some(Extending { uid: info.uid().clone(), answers, asked });
+                self.question(info, Question { extender, request }, answers, now);
                 Some(None)
             }
         }
+    }
+
+    /// Asks an extender; the queue is held until it has answered, and the cycle is run again then.
+    pub(super) fn question(&mut self, info: &PodInfo, question: Question, answers: Answers, now: Now) {
+        let Question { extender, request } = question;
+        let id = self.call(extender, info, request.clone(), None);
+        let timeout = self.extenders.get(extender).map(|e| e.http_timeout).unwrap_or_default();
+        let asked = Some(Asked { id, extender, request, until: now.mono + timeout + PATIENCE });
+        self.extending = Some(Extending { uid: info.uid().clone(), answers, asked });
     }
 
     /// An answer came.

@@ -8,7 +8,8 @@ use headroom_core::{
 
 use super::{Decision, DecisionResult, Engine, Mode, binding::Attempt, failure::Fault, queue_and_cx};
 use crate::{
-    cycle::{self, AfterFilter, Choice, Failure, PostFiltered, Verdict},
+    cycle::{self, AfterFilter, Choice, Extenders, Failure, PostFiltered, Verdict},
+    extender::{self, Answers},
     fit_error::{FitError, NO_NODES},
     framework::{Code, Permit, PluginSet, PodInfo, Point, Probe, Rejection, ReserveCx, Status, View},
     plugins::default_preemption,
@@ -98,10 +99,13 @@ impl Engine {
             queue.remove(&uid, &cx);
             return decision(self, DecisionResult::Skipped);
         }
-        let (verdict, class) = match self.decide_extended(&info, profile, since, now, probe) {
+        let (verdict, class, answers) = match self.decide_extended(&info, profile, since, now, probe) {
             Some(None) => return None,
-            Some(Some(verdict)) => (verdict, false),
-            None => self.decide(&info, profile, since, now, probe),
+            Some(Some((verdict, answers))) => (verdict, false, answers),
+            None => {
+                let (verdict, class) = self.decide(&info, profile, since, now, probe);
+                (verdict, class, Answers::default())
+            }
         };
         if self.mode == Mode::Shadow {
             let result = self.shadow_decided(&info, &verdict, now);
@@ -113,7 +117,11 @@ impl Engine {
                 // Upstream looks the pod up anew here, as does the queue's entry.
                 let newest = self.queue.get(&uid).map_or_else(|| info.clone(), |e| e.info.clone());
                 let after = verdict.after.unwrap_or_default();
-                let after = self.after_filter(&newest, profile, since, &failure, &after, now, probe);
+                let mut after = self.after_filter(&newest, profile, since, (&failure, &after), &answers, now, probe);
+                if let Some(question) = after.question.take() {
+                    self.question(&info, question, answers, now);
+                    return None;
+                }
                 let fault = match failure {
                     // Nothing rejected it, so that it backs off as after an error (upstream's ErrNoNodesAvailable).
                     Failure::NoNodes => {
@@ -168,8 +176,8 @@ impl Engine {
         info: &PodInfo,
         profile: usize,
         since: Option<headroom_core::Timestamp>,
-        failure: &Failure,
-        after: &AfterFilter,
+        (failure, after): (&Failure, &AfterFilter),
+        answers: &Answers,
         now: Now,
         probe: &mut dyn Probe,
     ) -> PostFiltered {
@@ -177,9 +185,14 @@ impl Engine {
         let view = View { unschedulable_since: since, ..View::new(&self.cache, now) };
         match (failure, self.profiles.all.get(profile)) {
             (Failure::Fit(_), Some(profile)) if profile.has_post_filter(info) => {
-                self.counters.preemption_attempts +=
-                    u64::from(profile.plugins_at(Point::PostFilter).any(|(name, _)| name == default_preemption::NAME));
-                cycle::post_filter(profile, info, &view, &self.nominated, after, hash, probe)
+                let plugin = self.profiles.names.find(extender::NAME).filter(|_| !self.extenders.is_empty());
+                let extenders = plugin.map(|plugin| Extenders { all: &self.extenders, answers, plugin });
+                let after = cycle::post_filter(profile, info, &view, &self.nominated, after, hash, extenders, probe);
+                // A cycle that is run again for an extender's answer is still the same attempt.
+                let counts = after.question.is_none()
+                    && profile.plugins_at(Point::PostFilter).any(|(name, _)| name == default_preemption::NAME);
+                self.counters.preemption_attempts += u64::from(counts);
+                after
             }
             _ => PostFiltered::default(),
         }

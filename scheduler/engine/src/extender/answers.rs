@@ -3,7 +3,7 @@
 use hashbrown::{HashMap, HashSet};
 use headroom_core::Str;
 
-use super::{ExtenderAnswer, ExtenderRequest, MAX_PRIORITY, is_interested};
+use super::{ExtenderAnswer, ExtenderRequest, MAX_PRIORITY, NamedVictims, is_interested};
 use crate::{
     config::Extender,
     framework::{Code, MAX_NODE_SCORE, PodInfo},
@@ -14,6 +14,7 @@ use crate::{
 pub(crate) struct Answers {
     filters: HashMap<usize, Result<Asked, String>>,
     scores: HashMap<usize, Vec<(Str, i64)>>,
+    preemptions: HashMap<usize, Result<Vec<NamedVictims>, String>>,
 }
 
 /// A filter's question and its answer.
@@ -49,8 +50,20 @@ impl Answers {
             (ExtenderRequest::Prioritize { .. }, _) => {
                 self.scores.insert(at, Vec::new());
             }
+            (ExtenderRequest::Preempt { .. }, answer) => {
+                let named = answer.and_then(|answer| match answer {
+                    ExtenderAnswer::Preempt(named) => Ok(named),
+                    _ => Err("it answered another question".to_owned()),
+                });
+                self.preemptions.insert(at, named);
+            }
             (ExtenderRequest::Bind { .. }, _) => {}
         }
+    }
+
+    /// What this extender said of the candidates, once it was asked.
+    pub(crate) fn preemption(&self, at: usize) -> Option<&Result<Vec<NamedVictims>, String>> {
+        self.preemptions.get(&at)
     }
 
     /// Runs the filters of all interested extenders, one after the other, over the feasible nodes.

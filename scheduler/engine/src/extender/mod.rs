@@ -61,11 +61,38 @@ pub enum ExtenderRequest {
         /// In the order of the cache.
         nodes: Vec<Str>,
     },
+    /// Which of these nodes may be made room on for the pod, and by removing whom.
+    Preempt {
+        /// The candidates.
+        nodes: Vec<NodeVictims>,
+    },
     /// To bind the pod.
     Bind {
         /// Where.
         node: Str,
     },
+}
+
+/// The pods that would have to go from a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeVictims {
+    /// The node.
+    pub node: Str,
+    /// Keys and UIDs, most important first.
+    pub pods: Vec<(ObjectKey, Str)>,
+    /// How many of them a disruption budget protects.
+    pub violations: usize,
+}
+
+/// An extender's word on a node in [`ExtenderAnswer::Preempt`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedVictims {
+    /// The node.
+    pub node: Str,
+    /// UIDs of the pods that are to go.
+    pub pods: Vec<Str>,
+    /// How many of them a disruption budget protects.
+    pub violations: usize,
 }
 
 /// A call that the shell is to make.
@@ -97,6 +124,8 @@ pub enum ExtenderAnswer {
     },
     /// To [`ExtenderRequest::Prioritize`]: nodes and scores.
     Prioritize(Vec<(Str, i64)>),
+    /// To [`ExtenderRequest::Preempt`]: the nodes that are left.
+    Preempt(Vec<NamedVictims>),
     /// To [`ExtenderRequest::Bind`]: done.
     Bound,
 }

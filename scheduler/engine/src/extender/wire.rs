@@ -4,14 +4,20 @@ use headroom_core::Str;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{ExtenderAnswer, ExtenderCall, ExtenderRequest, MAX_ANSWER};
+use super::{ExtenderAnswer, ExtenderCall, ExtenderRequest, MAX_ANSWER, NamedVictims, NodeVictims};
 
-/// The body of a call. `pod` is the whole pod as the API server has it; `nodes` the whole nodes, when the extender does
-/// not keep a cache of its own (`nodeCacheCapable: false`).
+/// The body of a call. `pod` is the whole pod as the API server has it. When the extender does not keep a cache of its
+/// own (`nodeCacheCapable: false`), `objects` are the whole nodes, or, for preemption, the whole victims, in any order.
 #[must_use]
-pub fn request_body(call: &ExtenderCall, pod: Value, nodes: Option<Vec<Value>>) -> Value {
+pub fn request_body(call: &ExtenderCall, pod: Value, objects: Option<Vec<Value>>) -> Value {
     match &call.request {
-        ExtenderRequest::Filter { nodes: names } | ExtenderRequest::Prioritize { nodes: names } => match nodes {
+        ExtenderRequest::Preempt { nodes } => match objects {
+            Some(pods) => {
+                json!({"Pod": pod, "NodeNameToVictims": victims(nodes, &pods), "NodeNameToMetaVictims": null})
+            }
+            None => json!({"Pod": pod, "NodeNameToVictims": null, "NodeNameToMetaVictims": uids(nodes)}),
+        },
+        ExtenderRequest::Filter { nodes: names } | ExtenderRequest::Prioritize { nodes: names } => match objects {
             Some(items) => json!({"Pod": pod, "Nodes": {"metadata": {}, "items": items}, "NodeNames": null}),
             None => json!({"Pod": pod, "Nodes": null, "NodeNames": names.iter().map(Str::as_str).collect::<Vec<_>>()}),
         },
@@ -22,6 +28,23 @@ pub fn request_body(call: &ExtenderCall, pod: Value, nodes: Option<Vec<Value>>) 
             "Node": node.as_str(),
         }),
     }
+}
+
+fn uids(nodes: &[NodeVictims]) -> Map<String, Value> {
+    let pods = |n: &NodeVictims| n.pods.iter().map(|(_, uid)| json!({"UID": uid.as_str()})).collect::<Vec<_>>();
+    nodes.iter().map(|n| (n.node.to_string(), json!({"Pods": pods(n), "NumPDBViolations": n.violations}))).collect()
+}
+
+/// Victims that are gone are left out.
+fn victims(nodes: &[NodeVictims], pods: &[Value]) -> Map<String, Value> {
+    let uid = |pod: &Value| pod.pointer("/metadata/uid").and_then(Value::as_str).map(ToOwned::to_owned);
+    let by_uid: hashbrown::HashMap<String, &Value> = pods.iter().filter_map(|pod| Some((uid(pod)?, pod))).collect();
+    let pods = |n: &NodeVictims| n.pods.iter().filter_map(|(_, uid)| by_uid.get(uid.as_str()).copied()).collect();
+    let of = |n: &NodeVictims| {
+        let pods: Vec<&Value> = pods(n);
+        (n.node.to_string(), json!({"Pods": pods, "NumPDBViolations": n.violations}))
+    };
+    nodes.iter().map(of).collect()
 }
 
 /// Go's decoder takes field names in any case.
@@ -46,6 +69,19 @@ struct Filter {
 #[serde(default)]
 struct Bind {
     error: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Preempt {
+    nodenametometavictims: Option<Map<String, Value>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Victims {
+    pods: Option<Vec<Value>>,
+    numpdbviolations: i64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -104,6 +140,10 @@ pub fn decode(request: &ExtenderRequest, cached: bool, body: &[u8]) -> Result<Ex
             });
             ExtenderAnswer::Prioritize(scores.collect::<Result<_, String>>()?)
         }
+        ExtenderRequest::Preempt { .. } => {
+            let nodes = fields::<Preempt>(value)?.nodenametometavictims.unwrap_or_default();
+            ExtenderAnswer::Preempt(nodes.into_iter().map(named).collect::<Result<_, String>>()?)
+        }
         ExtenderRequest::Bind { .. } => {
             refused(fields::<Bind>(value)?.error)?;
             ExtenderAnswer::Bound
@@ -114,9 +154,21 @@ pub fn decode(request: &ExtenderRequest, cached: bool, body: &[u8]) -> Result<Ex
             nodes.as_ref().map_or(0, Vec::len).max(failed.len()).max(unresolvable.len())
         }
         ExtenderAnswer::Prioritize(scores) => scores.len(),
+        ExtenderAnswer::Preempt(nodes) => nodes.iter().map(|n| n.pods.len().max(1)).sum(),
         ExtenderAnswer::Bound => 0,
     };
-    if size > MAX_ANSWER { Err(format!("the answer names more than {MAX_ANSWER} nodes")) } else { Ok(answer) }
+    if size > MAX_ANSWER { Err(format!("the answer names more than {MAX_ANSWER} nodes or pods")) } else { Ok(answer) }
+}
+
+fn named((node, value): (String, Value)) -> Result<NamedVictims, String> {
+    let victims: Victims = fields(value)?;
+    let uid = |pod: Value| match lower(pod).remove("uid") {
+        Some(Value::String(uid)) => Ok(Str::from(uid.as_str())),
+        _ => Err(format!("a victim on node {node:?} has no UID")),
+    };
+    let pods = victims.pods.unwrap_or_default().into_iter().map(uid).collect::<Result<_, String>>()?;
+    let violations = usize::try_from(victims.numpdbviolations).unwrap_or(0);
+    Ok(NamedVictims { node: node.as_str().into(), pods, violations })
 }
 
 /// The names in a NodeList.

@@ -21,7 +21,9 @@ pub use self::{
     },
     plugin_set::{MAX_PLUGINS, PluginId, PluginNames, PluginSet},
     pod_info::{HostPort, PodInfo, SpecCache, SpecInfo, SpecMemory},
-    post_filter::{DryRun, DryRunError, NodeRejection, PostFilter, PostFilterCx, Preemption},
+    post_filter::{
+        Candidate, Consultation, DryRun, DryRunError, NodeRejection, PostFilter, PostFilterCx, Preemption, Question,
+    },
     probe::{NoProbe, Probe},
     profile::{CycleState, Narrowed, PreFiltered, Profile, Profiles, Rejection},
     registry::{ArgsError, Factory, Registry},

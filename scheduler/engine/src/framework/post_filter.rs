@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     cache::{NodeInfo, Slot},
-    cycle::Nominated,
+    config::Extender,
+    cycle::{Extenders, Nominated},
+    extender::{ExtenderRequest, NamedVictims, NodeVictims, is_interested},
 };
 
 /// The answer of PostFilter.
@@ -22,14 +24,43 @@ pub struct PostFilter {
     pub nominated: Option<Option<Str>>,
     /// Pods to be removed so that the pod fits.
     pub preemption: Option<Preemption>,
+    /// An extender has to be asked first: the cycle is run again with its answer.
+    pub question: Option<Question>,
 }
 
 impl PostFilter {
     /// Nothing could be done, and the nomination stays as it is.
     #[must_use]
     pub fn failed(status: Status) -> Self {
-        Self { status, nominated: None, preemption: None }
+        Self { status, ..Self::default() }
     }
+}
+
+/// What an extender has to be asked: comes from [`PostFilterCx::consult`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    pub(crate) extender: usize,
+    pub(crate) request: ExtenderRequest,
+}
+
+/// Why there is no last word on candidates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Consultation {
+    /// To be handed on as [`PostFilter::question`].
+    Ask(Question),
+    /// An extender that must not be ignored failed.
+    Failed(String),
+}
+
+/// What making room on one node takes.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The node.
+    pub node: Str,
+    /// Most important first.
+    pub victims: Vec<PodInfo>,
+    /// How many of them a disruption budget protects.
+    pub violations: usize,
 }
 
 /// Pods that are to go from a node. The engine does what is needed: see `engine::preempt`.
@@ -68,6 +99,8 @@ pub struct PostFilterCx<'a> {
     pub(crate) stopped_at: Option<usize>,
     /// Number that differs from pod to pod, for an offset.
     pub(crate) hash: u64,
+    /// Those of the configuration, with what they have said in this cycle.
+    pub(crate) extenders: Option<Extenders<'a>>,
 }
 
 impl<'a> PostFilterCx<'a> {
@@ -98,6 +131,64 @@ impl<'a> PostFilterCx<'a> {
         self.hash
     }
 
+    /// What extenders with a `preemptVerb` leave of the candidates (`callExtenders`). They may name other nodes and other
+    /// pods than those given. Different on purpose: what is left stays in the order given, where upstream's is random.
+    ///
+    /// # Errors
+    /// [`Consultation`].
+    pub fn consult(&self, pod: &PodInfo, mut candidates: Vec<Candidate>) -> Result<Vec<Candidate>, Consultation> {
+        let Some(extenders) = self.extenders else { return Ok(candidates) };
+        for (at, extender) in extenders.all.iter().enumerate() {
+            if candidates.is_empty() {
+                break;
+            }
+            if extender.preempt_verb.is_empty() || !is_interested(extender, pod) {
+                continue;
+            }
+            let Some(answer) = extenders.answers.preemption(at) else {
+                let nodes = candidates.iter().map(told).collect();
+                let question = Question { extender: at, request: ExtenderRequest::Preempt { nodes } };
+                return Err(Consultation::Ask(question));
+            };
+            let named = match answer {
+                Ok(named) => named.iter().map(|n| self.resolve(extender, n)).collect::<Result<Vec<_>, _>>(),
+                Err(error) => Err(error.clone()),
+            };
+            let mut left = match named {
+                Ok(left) => left,
+                Err(_) if extender.ignorable => continue,
+                Err(error) => return Err(Consultation::Failed(error)),
+            };
+            if extender.ignorable {
+                left.retain(|c| !c.victims.is_empty());
+            } else if let Some(idle) = left.iter().find(|c| c.victims.is_empty()) {
+                let node = idle.node.as_str();
+                return Err(Consultation::Failed(format!("expected at least one victim pod on node {node:?}")));
+            }
+            left.sort_by_cached_key(|c| candidates.iter().position(|given| given.node == c.node).unwrap_or(usize::MAX));
+            candidates = left;
+        }
+        Ok(candidates)
+    }
+
+    /// An extender's word, in terms of the cluster (`convertToVictims`).
+    fn resolve(&self, extender: &Extender, named: &NamedVictims) -> Result<Candidate, String> {
+        let name = named.node.as_str();
+        let row = self.view.cache.slot(name).and_then(|slot| self.view.row(slot));
+        let row = row.ok_or_else(|| format!("nodeinfo not found for node name {name:?}"))?;
+        let victim = |uid: &Str| {
+            row.pods.iter().find(|p| p.uid() == uid).cloned().ok_or_else(|| {
+                let url = extender.url_prefix.as_str();
+                format!(
+                    "extender: {url} claims to preempt pod (UID: &{{{uid}}}) on node: {name}, but the pod is not found \
+                     on that node"
+                )
+            })
+        };
+        let victims = named.pods.iter().map(victim).collect::<Result<_, String>>()?;
+        Ok(Candidate { node: row.name.clone(), victims, violations: named.violations })
+    }
+
     /// A node on which pods can be taken away and put back, to see whether `pod` would fit.
     #[must_use]
     pub fn dry_run(&self, pod: &'a PodInfo, slot: Slot) -> Option<DryRun<'a>> {
@@ -111,6 +202,15 @@ impl<'a> PostFilterCx<'a> {
             profile: self.profile,
             nominated: self.nominated,
         })
+    }
+}
+
+fn told(candidate: &Candidate) -> NodeVictims {
+    let pod = |p: &PodInfo| (p.pod.meta.key.clone(), p.uid().clone());
+    NodeVictims {
+        node: candidate.node.clone(),
+        pods: candidate.victims.iter().map(pod).collect(),
+        violations: candidate.violations,
     }
 }
 

@@ -16,15 +16,12 @@ use hashbrown::HashSet;
 use headroom_core::{Str, object::Status as ConditionStatus};
 use serde_json::Value;
 
-use self::{
-    args::Args,
-    victims::{Candidate, NO_VICTIMS},
-};
+use self::{args::Args, victims::NO_VICTIMS};
 use crate::{
     fit_error::FitError,
     framework::{
-        Actions, ArgsError, Change, Code, EventResource, Hint, Interest, Plugin, PluginId, PodInfo, Point, Points,
-        PostFilter, PostFilterCx, Preemption, Rejection, Status, View,
+        Actions, ArgsError, Candidate, Change, Code, Consultation, EventResource, Hint, Interest, Plugin, PluginId,
+        PodInfo, Point, Points, PostFilter, PostFilterCx, Preemption, Rejection, Status, View,
     },
 };
 
@@ -62,14 +59,22 @@ impl DefaultPreemption {
             return PostFilter {
                 status: Status::unschedulable(diagnosis.to_string()),
                 nominated: Some(None),
-                preemption: None,
+                ..PostFilter::default()
             };
         }
+        let candidates = match cx.consult(pod, candidates) {
+            Ok(left) => left,
+            Err(Consultation::Ask(question)) => {
+                return PostFilter { question: Some(question), ..PostFilter::default() };
+            }
+            Err(Consultation::Failed(message)) => return PostFilter::failed(Status::error(message)),
+        };
         match pick::pick(candidates, cx.view.now.wall) {
             Some(Candidate { node, victims, .. }) => PostFilter {
                 status: Status::SUCCESS,
                 nominated: Some(Some(node.clone())),
                 preemption: Some(Preemption { plugin: NAME, node, victims }),
+                question: None,
             },
             None => PostFilter::failed(Status::unschedulable("no candidate node for preemption")),
         }

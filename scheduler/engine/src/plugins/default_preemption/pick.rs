@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use headroom_core::Timestamp;
 
-use super::victims::{Candidate, started};
+use super::{Candidate, victims::started};
 
 /// What candidates are compared by, in upstream's order; the largest wins.
 type Rank = (Reverse<usize>, Reverse<i32>, Reverse<i64>, Reverse<usize>, Timestamp);

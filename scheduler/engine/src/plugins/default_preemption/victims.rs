@@ -7,18 +7,8 @@ use headroom_core::{Str, Timestamp, object::PodDisruptionBudget};
 
 use crate::{
     cache::{Cache, Slot},
-    framework::{DryRunError, PodInfo, PostFilterCx, Status},
+    framework::{Candidate, DryRunError, PodInfo, PostFilterCx, Status},
 };
-
-/// What making room on one node takes.
-#[derive(Debug, Clone)]
-pub(super) struct Candidate {
-    pub(super) node: Str,
-    /// Most important first.
-    pub(super) victims: Vec<PodInfo>,
-    /// How many of them a budget protects.
-    pub(super) violations: usize,
-}
 
 /// Reason on nodes without anybody of less priority.
 pub(super) const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
