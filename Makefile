@@ -64,9 +64,10 @@ clippy:
 deny: $(DENY)
 	$(DENY) --log-level warn --workspace check bans licenses sources
 
+# Unoptimised: it runs for seconds and takes minutes to build.
 $(DENY):
 	@echo "Building cargo-deny $(DENY_VERSION), once, into $(HEADROOM_CACHE)/tools"
-	$(CARGO) install --quiet --locked --version $(DENY_VERSION) --root $(HEADROOM_CACHE)/tools/cargo-deny-$(DENY_VERSION) cargo-deny
+	$(CARGO) install --quiet --debug --locked --version $(DENY_VERSION) --root $(HEADROOM_CACHE)/tools/cargo-deny-$(DENY_VERSION) cargo-deny
 
 dist: ## Build the processes as they are shipped (LTO, stripped; takes minutes)
 	$(call DIST_BUILD,headroom-scheduler)
