@@ -8,10 +8,10 @@ use headroom_core::{
 
 use super::{Decision, DecisionResult, Engine, Mode, binding::Attempt, failure::Fault, queue_and_cx};
 use crate::{
-    cycle::{self, AfterFilter, Choice, Extenders, Failure, PostFiltered, Verdict},
+    cycle::{self, AfterFilter, Choice, Extended, Extenders, Failure, PostFiltered, Verdict},
     extender::{self, Answers},
     fit_error::{FitError, NO_NODES},
-    framework::{Code, Permit, PluginSet, PodInfo, Point, Probe, Rejection, ReserveCx, Status, View},
+    framework::{Code, Permit, PluginSet, PodInfo, Point, Probe, Question, Rejection, ReserveCx, Status, View},
     plugins::default_preemption,
 };
 
@@ -99,13 +99,14 @@ impl Engine {
             queue.remove(&uid, &cx);
             return decision(self, DecisionResult::Skipped);
         }
-        let (verdict, class, answers) = match self.decide_extended(&info, profile, since, now, probe) {
-            Some(None) => return None,
-            Some(Some((verdict, answers))) => (verdict, false, answers),
-            None => {
-                let (verdict, class) = self.decide(&info, profile, since, now, probe);
-                (verdict, class, Answers::default())
+        let answers = self.take_answers(&uid);
+        let (verdict, class) = match self.decide_extended(&info, profile, since, &answers, now, probe) {
+            Some(Extended::Ask(extender, request)) => {
+                self.question(&info, Question { extender, request }, answers, now);
+                return None;
             }
+            Some(Extended::Verdict(verdict)) => (verdict, false),
+            None => self.decide(&info, profile, since, now, probe),
         };
         if self.mode == Mode::Shadow {
             let result = self.shadow_decided(&info, &verdict, now);
