@@ -12,7 +12,7 @@ use crate::{
     extender::{self, Answers},
     fit_error::{FitError, NO_NODES},
     framework::{Code, Permit, PluginSet, PodInfo, Point, Probe, Question, Rejection, ReserveCx, Status, View},
-    plugins::default_preemption,
+    plugins::{default_preemption, volume_binding},
 };
 
 /// Longest time that Permit may hold a pod.
@@ -225,6 +225,9 @@ impl Engine {
                 let mut cx = ReserveCx { now, cache: &mut self.cache };
                 let status = profile.plugins[i].reserve(&mut cx, info, &node);
                 if !status.is_success() {
+                    if profile.plugins[i].name() == volume_binding::NAME {
+                        self.counters.volume_errors[0] += 1;
+                    }
                     refused = Some(Rejection {
                         plugin: profile.ids[i],
                         status: describe(status, "Reserve", profile.plugins[i].name()),
