@@ -12,6 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use headroom_core::Timestamp;
 use headroom_engine::{
     Configuration, Registry,
+    config::Extender,
     engine::{NodeExplanation, PodExplanation},
 };
 use headroom_runtime::{clock, wire::time::parse_rfc3339};
@@ -103,6 +104,9 @@ pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result
     for note in &snapshot.notes {
         eprintln!("{note}");
     }
+    if let Some(note) = not_asked(&config) {
+        eprintln!("{note}");
+    }
     let namespace = options.namespace.as_ref().unwrap_or(&namespace);
     let at = options.at.unwrap_or(default_time);
     let explained = snapshot.explain(config, registry, at, namespace, &options.name);
@@ -120,6 +124,18 @@ pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result
         Output::Table => print!("{}", table(&explanation)),
     }
     Ok(if explanation.result.scheduled { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}
+
+/// The extenders of a configuration that would have a word and are not asked here. Those that only bind have none.
+fn not_asked(config: &Configuration) -> Option<String> {
+    let say = |e: &&Extender| [&e.filter_verb, &e.prioritize_verb, &e.preempt_verb].iter().any(|verb| !verb.is_empty());
+    let names: Vec<&str> = config.extenders.iter().filter(say).map(|e| e.url_prefix.as_str()).collect();
+    let (s, names) = match names.as_slice() {
+        [] => return None,
+        [one] => ("", (*one).to_owned()),
+        many => ("s", many.join(", ")),
+    };
+    Some(format!("without the word of extender{s} {names}: explain does not call extenders, the scheduler does"))
 }
 
 /// A whole file, or standard input for `-`.
@@ -241,6 +257,22 @@ mod tests {
             let got = explain(&[pod, &snapshot, "-o", "json"]).unwrap();
             assert_eq!(format!("{got:?}"), format!("{:?}", ExitCode::from(code)), "{pod}");
         }
+    }
+
+    #[test]
+    fn extenders_that_are_not_asked_are_named() {
+        let note = |extenders: &str| {
+            let text = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n".to_owned();
+            not_asked(&Configuration::from_yaml(&(text + extenders)).unwrap())
+        };
+        assert_eq!(note(""), None);
+        let binder = "- {urlPrefix: 'http://b', bindVerb: bind}\n";
+        assert_eq!(note(&format!("extenders:\n{binder}")), None);
+        let one = format!("extenders:\n- {{urlPrefix: 'http://a', filterVerb: filter}}\n{binder}");
+        let said = note(&one).unwrap();
+        assert!(said.starts_with("without the word of extender http://a: ") && !said.contains('\n'), "{said}");
+        let two = note(&format!("{one}- {{urlPrefix: 'http://c', preemptVerb: preempt}}\n")).unwrap();
+        assert!(two.starts_with("without the word of extenders http://a, http://c: "), "{two}");
     }
 
     #[test]

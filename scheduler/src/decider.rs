@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use headroom_core::{intent::Intent, object::Kind};
@@ -18,6 +18,7 @@ use crate::{
     inputs::Message,
     metrics::{CycleProbe, SchedulerMetrics},
     shadow::ShadowBook,
+    spans::EventTimes,
 };
 
 /// Messages taken in at once.
@@ -74,6 +75,7 @@ struct State {
     decider: Decider,
     leading: bool,
     probe: CycleProbe,
+    events: EventTimes,
     /// Intents that found no room yet; while there are any, nothing is decided.
     outgoing: VecDeque<Intent>,
     scratch: Vec<Intent>,
@@ -88,6 +90,7 @@ impl Decider {
     pub(crate) fn run(self, handle: &Handle) {
         let mut state = State {
             probe: CycleProbe::new(self.metrics.clone()),
+            events: self.metrics.event_times(),
             decider: self,
             leading: false,
             outgoing: VecDeque::new(),
@@ -95,6 +98,8 @@ impl Decider {
             refreshed: None,
             stopped: false,
         };
+        let hints = Box::new(state.decider.metrics.hint_times());
+        state.decider.engine.set_hint_probe(hints);
         // A standby sees the leader's bindings: they are not foreign.
         state.decider.engine.set_leading(false);
         let mut batch = Vec::with_capacity(BATCH);
@@ -195,6 +200,11 @@ impl State {
                 self.decider.engine.set_leading(true);
                 return;
             }
+            Message::Pods(answer) => {
+                // Who asked may have gone.
+                let _ = answer.send(self.decider.engine.known_pods());
+                return;
+            }
             Message::Dump => {
                 info!("cache and queue:\n{}", self.decider.engine.dump());
                 return;
@@ -204,7 +214,13 @@ impl State {
                 return;
             }
         };
+        // What is no change of an object is not handled as an event upstream.
+        let is_change = !matches!(input, Input::Outcome(_) | Input::Extended { .. });
+        let began = Instant::now();
         self.decider.engine.handle(input, clock::now(), &mut self.scratch);
+        if is_change {
+            self.events.observe(self.decider.engine.happened(), began.elapsed().as_secs_f64());
+        }
         self.flush();
     }
 
@@ -311,6 +327,7 @@ impl State {
                     warn!(%pod, %node, "somebody else bound a pod of this scheduler's queue: does another scheduler serve the same name?");
                 }
                 Report::ForeignBinding { .. } => {}
+                Report::PermitWaited { .. } => {}
                 Report::Preempting { victims } => debug!(victims, "making room"),
                 Report::Shadow(decision) => self.decider.shadow.add(decision),
             }

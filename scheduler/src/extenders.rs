@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use headroom_core::{Str, intent::IntentId, object::ObjectKey};
 use headroom_engine::{
     config::Extender,
@@ -171,7 +171,7 @@ impl Caller {
         let objects = match &call.request {
             _ if extender.node_cache_capable => None,
             ExtenderRequest::Filter { nodes } | ExtenderRequest::Prioritize { nodes } => Some(self.nodes(nodes).await?),
-            ExtenderRequest::Preempt { nodes } => Some(self.victims(nodes).await),
+            ExtenderRequest::Preempt { nodes } => Some(self.victims(nodes).await?),
             ExtenderRequest::Bind { .. } => None,
         };
         let body = request_body(call, pod, objects);
@@ -194,19 +194,25 @@ impl Caller {
     }
 
     async fn get(&self, path: &str) -> Result<Value, String> {
+        self.find(path).await?.ok_or_else(|| format!("cannot read {path}: not found"))
+    }
+
+    /// `None` when it does not exist.
+    async fn find(&self, path: &str) -> Result<Option<Value>, String> {
         let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
-        self.cluster.request(request).await.map_err(|error| format!("cannot read {path}: {error}"))
+        match self.cluster.request(request).await {
+            Ok(found) => Ok(Some(found)),
+            Err(kube::Error::Api(status)) if status.code == StatusCode::NOT_FOUND.as_u16() => Ok(None),
+            Err(error) => Err(format!("cannot read {path}: {error}")),
+        }
     }
 
     /// The victims, whole. Those that are gone are left out: the extender need not think of them.
-    async fn victims(&self, nodes: &[NodeVictims]) -> Vec<Value> {
+    async fn victims(&self, nodes: &[NodeVictims]) -> Result<Vec<Value>, String> {
         let paths: Vec<String> = nodes.iter().flat_map(|n| &n.pods).map(|(key, _)| pod_path(key)).collect();
-        let mut pods = Vec::with_capacity(paths.len());
-        for some in paths.chunks(VICTIMS_IN_FLIGHT) {
-            let read = futures::future::join_all(some.iter().map(|path| self.get(path))).await;
-            pods.extend(read.into_iter().flatten());
-        }
-        pods
+        let reads = futures::stream::iter(paths).map(|path| async move { self.find(&path).await });
+        let found: Vec<Option<Value>> = reads.buffered(VICTIMS_IN_FLIGHT).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// The nodes of these names, whole, in this order.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use headroom_core::{
+    Str,
     intent::{IntentId, Outcome},
     object::{Kind, Namespace, Node, Pod, PodDisruptionBudget, WorkloadKind, WorkloadSelector},
 };
-use headroom_engine::{Input, cache::StorageObject, extender::ExtenderAnswer};
+use headroom_engine::{Input, cache::StorageObject, extender::ExtenderAnswer, framework::PodInfo};
 use headroom_runtime::{informer::Change, wire::NodeHeadroomRow};
+use tokio::sync::oneshot;
 
 /// One message. The channel that carries them is bounded: a slow decision slows the informers down, nothing piles up.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub(crate) enum Message {
     },
     /// This process leads from now on.
     Lead,
+    /// All pods are wanted, with their nodes.
+    Pods(oneshot::Sender<Vec<(PodInfo, Str)>>),
     /// Write cache and queue to the log.
     Dump,
     /// End the thread.

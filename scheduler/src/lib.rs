@@ -9,7 +9,9 @@ mod extenders;
 mod inputs;
 mod metrics;
 mod options;
+mod resources;
 mod shadow;
+mod spans;
 mod stock_flags;
 mod why;
 
@@ -28,10 +30,10 @@ use headroom_runtime::{
     events::Flavour,
     informer::{self, InformerConfig, InformerHealth},
     lease::{self, LeaderGate, Leadership, leader_event},
-    metrics::{ClientMetrics, DispatcherMetrics, LeaderMetrics, ProcessCollector},
+    metrics::{ClientMetrics, DispatcherMetrics, LeaderMetrics, ProcessCollector, register_build_info},
     moderation::Moderator,
     process::{init_logging, one_line, parse_or_explain, stop_requested},
-    serving::{Authorizer, Health, Page, Probe, Routes, Server, ServingOptions, serve},
+    serving::{Authorizer, Health, Probe, Routes, Server, ServingOptions, page, serve},
     wire::{self, WireObject},
 };
 use serde_json::json;
@@ -147,6 +149,7 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
 
     let registry = prometheus::Registry::new();
     registry.register(Box::new(ProcessCollector::new()?))?;
+    register_build_info(&registry)?;
     let connection = client_options(&settings, options);
     let clients = Clients::new(&connection, &ClientMetrics::new(&registry)?).await?;
     let (tx, messages) = mpsc::channel(CHANNEL);
@@ -186,7 +189,8 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
         awaited: AWAITED.to_vec(),
     };
     let server =
-        start_serving(options, &settings, &clients, &health, &leadership, registry, &shared, &shadow, configz).await?;
+        start_serving(options, &settings, &clients, &health, &leadership, registry, &shared, &shadow, &tx, configz)
+            .await?;
     let handle = tokio::runtime::Handle::current();
     let thread = std::thread::Builder::new()
         .name("decide".to_owned())
@@ -359,6 +363,7 @@ async fn start_serving(
     metrics: prometheus::Registry,
     shared: &Arc<Shared>,
     shadow: &Arc<ShadowBook>,
+    tx: &mpsc::Sender<Message>,
     configz: serde_json::Value,
 ) -> anyhow::Result<Option<Server>> {
     if options.secure_port() == 0 {
@@ -380,13 +385,18 @@ async fn start_serving(
         reviews(&options.serving.authorization_kubeconfig).await?,
     );
     let (shadow, shared) = (shadow.clone(), shared.clone());
-    let shadow_page: Page = Arc::new(move || ("application/json", shadow.json()));
-    let stats_page: Page = Arc::new(move || ("text/plain; charset=utf-8", format!("{:#?}\n", shared.stats())));
+    let shadow_page = page(move || ("application/json", shadow.json()));
+    let stats_page = page(move || ("text/plain; charset=utf-8", format!("{:#?}\n", shared.stats())));
+    let resources_page = resources::page(tx.clone());
     let routes = Routes {
         health,
         metrics,
         configz: json!({"componentconfig": configz}),
-        pages: BTreeMap::from([("/debug/shadow", shadow_page), ("/debug/engine", stats_page)]),
+        pages: BTreeMap::from([
+            ("/debug/shadow", shadow_page),
+            ("/debug/engine", stats_page),
+            ("/metrics/resources", resources_page),
+        ]),
         authorizer: Some(Arc::new(authorizer)),
     };
     let serving = ServingOptions {

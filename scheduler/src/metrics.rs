@@ -12,6 +12,8 @@ use prometheus::{
     exponential_buckets,
 };
 
+use crate::spans::{EventTimes, HintTimes};
+
 /// All of them. Cloning shares them.
 #[derive(Debug, Clone)]
 pub(crate) struct SchedulerMetrics {
@@ -28,6 +30,11 @@ pub(crate) struct SchedulerMetrics {
     after_flush: IntCounter,
     preemption_attempts: IntCounter,
     preemption_victims: Histogram,
+    permit_wait: HistogramVec,
+    in_flight: IntGaugeVec,
+    volume_errors: IntCounterVec,
+    events: HistogramVec,
+    hints: HistogramVec,
     foreign: IntCounter,
     panics: IntGauge,
     shadow: IntGaugeVec,
@@ -176,6 +183,53 @@ impl SchedulerMetrics {
                     7,
                 )?)?,
             )?,
+            permit_wait: put(
+                registry,
+                HistogramVec::new(
+                    histogram("permit_wait_duration_seconds", "Duration of waiting on permit.", 0.001, 2.0, 15)?,
+                    &["result"],
+                )?,
+            )?,
+            in_flight: put(
+                registry,
+                IntGaugeVec::new(
+                    opts("inflight_events", "Number of events currently tracked in the scheduling queue."),
+                    &["event"],
+                )?,
+            )?,
+            volume_errors: put(
+                registry,
+                IntCounterVec::new(
+                    opts("volume_scheduling_stage_error_total", "Volume scheduling stage error count"),
+                    &["operation"],
+                )?,
+            )?,
+            events: put(
+                registry,
+                HistogramVec::new(
+                    histogram(
+                        "event_handling_duration_seconds",
+                        "Event handling latency in seconds.",
+                        0.0001,
+                        2.0,
+                        12,
+                    )?,
+                    &["event"],
+                )?,
+            )?,
+            hints: put(
+                registry,
+                HistogramVec::new(
+                    histogram(
+                        "queueing_hint_execution_duration_seconds",
+                        "Duration for running a queueing hint function of a plugin.",
+                        0.00001,
+                        1.5,
+                        20,
+                    )?,
+                    &["plugin", "event", "hint"],
+                )?,
+            )?,
             foreign: put(
                 registry,
                 IntCounter::with_opts(Opts::new(
@@ -198,6 +252,16 @@ impl SchedulerMetrics {
                 )?,
             )?,
         })
+    }
+
+    /// Measures the handling of events.
+    pub(crate) fn event_times(&self) -> EventTimes {
+        EventTimes::new(self.events.clone())
+    }
+
+    /// Measures queueing hints.
+    pub(crate) fn hint_times(&self) -> HintTimes {
+        HintTimes::new(self.hints.clone())
     }
 
     /// Counts what the engine reports.
@@ -224,6 +288,9 @@ impl SchedulerMetrics {
                 self.attempt_duration.with_label_values(&["error", profile]).observe(took.as_secs_f64());
             }
             Report::ForeignBinding { .. } => self.foreign.inc(),
+            Report::PermitWaited { waited, code } => {
+                self.permit_wait.with_label_values(&[code.as_str()]).observe(waited.as_secs_f64());
+            }
             Report::Preempting { victims } => {
                 self.preemption_victims.observe(f64::from(u32::try_from(*victims).unwrap_or(u32::MAX)));
             }
@@ -249,6 +316,13 @@ impl SchedulerMetrics {
         set(&self.cache_size, "assumed_pods", stats.assumed_pods);
         for (queue, event, n) in &stats.incoming {
             let counter = self.incoming.with_label_values(&[queue, event.as_str()]);
+            counter.inc_by(n.saturating_sub(counter.get()));
+        }
+        for (event, n) in &stats.in_flight {
+            set(&self.in_flight, event, *n);
+        }
+        for (operation, n) in stats.volume_errors.iter().filter(|(_, n)| *n > 0) {
+            let counter = self.volume_errors.with_label_values(&[*operation]);
             counter.inc_by(n.saturating_sub(counter.get()));
         }
         self.unschedulable.reset();

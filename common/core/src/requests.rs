@@ -44,6 +44,30 @@ pub fn effective_non_zero_requests(pod: &Pod) -> Resources {
     aggregate(&pod.spec, Status::of(pod), |list| assumed.fill(list))
 }
 
+/// Limits of a pod (`resourcehelper.PodLimits`): summed as requests are; pod-level limits replace the sum, and overhead
+/// comes on top of what is limited at all.
+#[must_use]
+pub fn pod_limits(spec: &PodSpec) -> Resources {
+    let of = |c: &Container| Resources::from(&c.limits);
+    let mut limits = sum(spec, of, of);
+    if let Some(level) = &spec.pod_limits {
+        replace_supported(&mut limits, level, level);
+    }
+    let over = &spec.overhead;
+    let top = |limit: &mut i64, over: Option<i64>| {
+        if *limit != 0 {
+            *limit = limit.saturating_add(over.unwrap_or(0));
+        }
+    };
+    top(&mut limits.milli_cpu, over.milli_cpu);
+    top(&mut limits.memory, over.memory);
+    top(&mut limits.ephemeral_storage, over.ephemeral_storage);
+    for (name, limit) in &mut limits.scalars {
+        top(limit, over.get(name));
+    }
+    limits
+}
+
 /// Which resources count with a default in containers that do not request them.
 #[derive(Clone, Copy)]
 struct Assumed {
@@ -116,6 +140,25 @@ fn aggregate(spec: &PodSpec, status: Option<Status<'_>>, of: impl Fn(&ResourceLi
         Some(effective) => of(&effective),
         None => of(&c.requests),
     };
+    // What runs once and is over is never resized: its status does not count.
+    let mut running = sum(spec, lasting, |c| of(&c.requests));
+    if let Some(level) = &spec.pod_requests {
+        let effective = status.and_then(|s| {
+            let (actuated, allocated) = s.resize.pod.as_ref()?;
+            Some(s.effective(level, actuated, allocated))
+        });
+        replace_supported(&mut running, level, effective.as_ref().unwrap_or(level));
+    }
+    running.add_list(&spec.overhead);
+    running
+}
+
+/// What containers need together: `lasting` of those that go on, and `passing` of init containers while they run.
+fn sum(
+    spec: &PodSpec,
+    lasting: impl Fn(&Container) -> Resources,
+    passing: impl Fn(&Container) -> Resources,
+) -> Resources {
     let mut running = Resources::default();
     for c in &spec.containers {
         running.add(&lasting(c));
@@ -127,22 +170,13 @@ fn aggregate(spec: &PodSpec, status: Option<Status<'_>>, of: impl Fn(&ResourceLi
             sidecars.add(&lasting(c));
             peak.max(&sidecars);
         } else {
-            // What runs once and is over is never resized: its status does not count.
             let mut during = sidecars.clone();
-            during.add(&of(&c.requests));
+            during.add(&passing(c));
             peak.max(&during);
         }
     }
     running.add(&sidecars);
     running.max(&peak);
-    if let Some(level) = &spec.pod_requests {
-        let effective = status.and_then(|s| {
-            let (actuated, allocated) = s.resize.pod.as_ref()?;
-            Some(s.effective(level, actuated, allocated))
-        });
-        replace_supported(&mut running, level, effective.as_ref().unwrap_or(level));
-    }
-    running.add_list(&spec.overhead);
     running
 }
 
@@ -223,6 +257,25 @@ mod tests {
         let r = pod_non_zero_requests(&p.spec);
         assert_eq!((r.milli_cpu, r.memory), (DEFAULT_MILLI_CPU, DEFAULT_MEMORY));
         assert_eq!(pod_requests(&p.spec), Resources::default());
+    }
+
+    #[test]
+    fn limits() {
+        let c = |name: &str, memory: &str| container(name).limits("1", memory);
+        let mut spec = pod("p")
+            .container(c("a", "1Gi"))
+            .container(container("none"))
+            .init(c("once", "4Gi"))
+            .init(c("sidecar", "1Gi").restartable())
+            .build()
+            .spec;
+        let spec = std::sync::Arc::make_mut(&mut spec);
+        spec.overhead.memory = Some(1 << 20);
+        spec.overhead.ephemeral_storage = Some(7);
+        let limits = pod_limits(spec);
+        assert_eq!((limits.milli_cpu, limits.memory, limits.ephemeral_storage), (2000, (4 << 30) + (1 << 20), 0));
+        spec.pod_limits = Some(Box::new(ResourceList { milli_cpu: Some(500), ..ResourceList::default() }));
+        assert_eq!(pod_limits(spec).milli_cpu, 500);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use headroom_runtime::{
     events::Flavour,
     informer::{self, InformerConfig, InformerHealth},
     lease::{self, LeaderConfig, LeaderGate, Leadership, leader_event},
-    metrics::{ClientMetrics, DispatcherMetrics, LeaderMetrics, ProcessCollector, Registry},
+    metrics::{ClientMetrics, DispatcherMetrics, LeaderMetrics, ProcessCollector, Registry, register_build_info},
     process::{init_logging, one_line, parse_or_explain, stop_requested},
     serving::{Authorizer, Health, Probe, Routes, Server, ServingOptions, serve},
     wire,
@@ -77,6 +77,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let leader = options.leader_config()?;
     let registry = Registry::new();
     registry.register(Box::new(ProcessCollector::new()?))?;
+    register_build_info(&registry)?;
     let clients = Clients::new(&client_options(&options), &ClientMetrics::new(&registry)?).await?;
 
     let (tx, mut inputs) = mpsc::channel(CHANNEL);

@@ -36,6 +36,39 @@ pub(crate) fn registered<C: Collector + Clone + 'static>(
     Ok(collector)
 }
 
+/// The release of Kubernetes whose behaviour this one has.
+const KUBERNETES: [&str; 3] = ["1", "36", "v1.36.4"];
+
+/// `kubernetes_build_info`: `git_version` is the release of Kubernetes that is followed and, behind a plus sign, our own.
+/// What Go and Git say of a build of Kubernetes is left empty.
+///
+/// # Errors
+/// When it is registered already.
+pub fn register_build_info(registry: &Registry) -> Result<(), prometheus::Error> {
+    let opts = Opts::new(
+        "kubernetes_build_info",
+        "A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build date, \
+         Go version, and compiler from which Kubernetes was built, and platform on which it is running.",
+    );
+    let labels = [
+        "major",
+        "minor",
+        "git_version",
+        "git_commit",
+        "git_tree_state",
+        "build_date",
+        "go_version",
+        "compiler",
+        "platform",
+    ];
+    let [major, minor, version] = KUBERNETES;
+    let version = format!("{version}+headroom.{}", env!("CARGO_PKG_VERSION"));
+    let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
+    let info = registered(registry, IntGaugeVec::new(opts, &labels)?)?;
+    info.with_label_values(&[major, minor, &version, "", "", "", "", "rustc", &platform]).set(1);
+    Ok(())
+}
+
 /// `leader_election_master_status{name}`: 1 while we lead.
 #[derive(Debug, Clone)]
 pub struct LeaderMetrics {

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 pub use self::{
     auth::Authorizer,
     health::{Check, Health, Probe},
-    routes::{Page, Routes},
+    routes::{Page, Routes, page},
 };
 
 /// Connections at a time; more wait to be accepted.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use prometheus::Registry;
@@ -17,7 +18,13 @@ use crate::metrics::{TEXT_FORMAT, encode};
 const NO_PAGE: &str = "404 page not found";
 
 /// Makes the body of a page, on demand: content type and text.
-pub type Page = Arc<dyn Fn() -> (&'static str, String) + Send + Sync>;
+pub type Page = Arc<dyn Fn() -> BoxFuture<'static, (&'static str, String)> + Send + Sync>;
+
+/// A page that is made at once.
+#[must_use]
+pub fn page(make: impl Fn() -> (&'static str, String) + Send + Sync + 'static) -> Page {
+    Arc::new(move || std::future::ready(make()).boxed())
+}
 
 /// Everything that is served.
 #[derive(Clone)]
@@ -80,21 +87,21 @@ impl Routes {
             None => Verdict::Forbidden,
         };
         match verdict {
-            Verdict::Allowed => self.page(path),
+            Verdict::Allowed => self.page(path).await,
             Verdict::Unauthenticated => text(StatusCode::UNAUTHORIZED, "Unauthorized"),
             Verdict::Forbidden => text(StatusCode::FORBIDDEN, "Forbidden"),
             Verdict::Unavailable => text(StatusCode::SERVICE_UNAVAILABLE, "the API server does not answer"),
         }
     }
 
-    fn page(&self, path: &str) -> Response<Full<Bytes>> {
+    async fn page(&self, path: &str) -> Response<Full<Bytes>> {
         match path {
             "/metrics" => metrics(&self.metrics),
             "/metrics/slis" => self.health.slis().map_or_else(|| text(StatusCode::NOT_FOUND, NO_PAGE), metrics),
             "/configz" => response(StatusCode::OK, "application/json", self.configz.to_string()),
             _ => match self.pages.get(path) {
                 Some(page) => {
-                    let (kind, body) = page();
+                    let (kind, body) = page().await;
                     response(StatusCode::OK, kind, body)
                 }
                 None => text(StatusCode::NOT_FOUND, NO_PAGE),

@@ -37,7 +37,7 @@ fn routes(authorizer: Option<Arc<Authorizer>>) -> Routes {
     let counter = prometheus::IntCounter::new("demo_total", "A counter.").unwrap();
     counter.inc();
     registry.register(Box::new(counter)).unwrap();
-    let page: Page = Arc::new(|| ("application/json", "{}".to_owned()));
+    let page = page(|| ("application/json", "{}".to_owned()));
     Routes {
         health: Health::default(),
         metrics: registry,

@@ -3,11 +3,12 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use headroom_core::Str;
 
 use super::{
     Cache,
+    label_groups::LabelGroups,
     pod_counts::{PodCounts, PodQuery},
     topology::{Domains, Inclusion},
 };
@@ -25,6 +26,8 @@ const MAX_COUNT_BYTES: usize = 8 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Lazy {
     domains: RefCell<HashMap<Str, Arc<Domains>>>,
+    /// The keys of all labels of nodes, and the state of the nodes that they are of.
+    keys: RefCell<(u64, HashSet<Str>)>,
     inclusions: RefCell<Vec<Arc<Inclusion>>>,
     counts: RefCell<Counts>,
 }
@@ -57,6 +60,10 @@ impl Lazy {
             return known.clone();
         }
         if all.len() >= MAX_KEYS {
+            // A pod may name thousands of keys that no node has: they cost nothing, and push out nothing.
+            if !self.is_on_nodes(key, cache) {
+                return Arc::new(Domains::new(key.clone()));
+            }
             all.clear();
         }
         let mut fresh = Domains::new(key.clone());
@@ -64,6 +71,15 @@ impl Lazy {
         let fresh = Arc::new(fresh);
         all.insert(key.clone(), fresh.clone());
         fresh
+    }
+
+    fn is_on_nodes(&self, key: &Str, cache: &Cache) -> bool {
+        let mut keys = self.keys.borrow_mut();
+        if keys.0 != cache.node_epoch {
+            let labels = cache.nodes().flat_map(|(_, row)| row.node.meta.labels.iter());
+            *keys = (cache.node_epoch, labels.map(|(key, _)| key.clone()).collect());
+        }
+        keys.1.contains(key)
     }
 
     fn inclusion(&self, pod: &PodInfo, cache: &Cache) -> Arc<Inclusion> {
@@ -121,6 +137,12 @@ impl View<'_> {
     #[must_use]
     pub fn inclusion(&self, pod: &PodInfo) -> Arc<Inclusion> {
         self.cache.lazy.inclusion(pod, self.cache)
+    }
+
+    /// The pods of all nodes by namespace and labels.
+    #[must_use]
+    pub fn label_groups(&self) -> LabelGroups<'_> {
+        LabelGroups::of(self.nodes())
     }
 
     /// How many pods of every node the query selects.

@@ -8,6 +8,7 @@ mod affinity;
 mod assume;
 mod budgets;
 mod images;
+mod label_groups;
 mod lazy;
 mod memory;
 mod node_info;
@@ -29,6 +30,7 @@ pub use self::{
     affinity::AffinityGroup,
     assume::{Assumable, AssumeCache},
     images::ImageIndex,
+    label_groups::LabelGroups,
     memory::{MemoryIndex, NodeMemoryInfo},
     node_info::NodeInfo,
     pod_counts::{NamespaceSet, PodCounts, PodMatch, PodQuery},

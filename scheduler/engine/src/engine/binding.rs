@@ -18,6 +18,7 @@ use crate::{
     framework::{
         Actions, BindCx, Change, ClusterEvent, EventResource, PluginId, PodInfo, Point, PreFlight, Status, Step,
     },
+    plugins::volume_binding,
     queue::Among,
 };
 
@@ -36,10 +37,13 @@ pub(super) struct Attempt {
     pub(super) started: Now,
 }
 
+/// A plugin that holds a pod: who, until when, how long in all.
+pub(super) type Wait = (PluginId, Mono, Duration);
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Held by plugins: who, until when, how long in all.
-    Permit(Vec<(PluginId, Mono, Duration)>),
+    /// Held by plugins.
+    Permit(Vec<Wait>),
     /// The PreBind plugin at this place works.
     PreBind(usize),
     /// The Bind plugin at this place works.
@@ -112,7 +116,7 @@ impl Engine {
         info: PodInfo,
         node: Str,
         attempt: Attempt,
-        waits: Vec<(PluginId, Mono, Duration)>,
+        waits: Vec<Wait>,
         now: Now,
         out: &mut Vec<Intent>,
     ) {
@@ -231,6 +235,9 @@ impl Engine {
                     self.bindings.insert(uid.clone(), binding);
                 }
                 Step::Done(status) => {
+                    if point == Point::PreBind && name == volume_binding::NAME {
+                        self.counters.volume_errors[1] += 1;
+                    }
                     // Rejections count as errors from here on: the pod backs off and is tried again.
                     let message = format!("running {} plugin {name:?}: {}", point.as_str(), status.message());
                     // The pod has changed under us, or we no longer lead: the watch will tell, and what we would write
@@ -322,6 +329,7 @@ impl Engine {
     pub(super) fn fail_binding(&mut self, binding: Binding, fault: Fault, now: Now, out: &mut Vec<Intent>) {
         let uid = binding.info.uid().clone();
         self.bindings.remove(&uid);
+        self.permit_dropped(&binding.stage, now);
         self.take_back(&binding.info, binding.attempt.profile, &binding.node, now);
         self.counters.binding_failures += 1;
         let profile = self.profiles.all.get(binding.attempt.profile).map(|p| p.name.clone()).unwrap_or_default();
@@ -367,6 +375,7 @@ impl Engine {
         if let Some(binding) = self.take_binding(uid)
             && !matches!(binding.stage, Stage::Bound { .. })
         {
+            self.permit_dropped(&binding.stage, now);
             self.take_back(&binding.info, binding.attempt.profile, &binding.node, now);
         }
     }

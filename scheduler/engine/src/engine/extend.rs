@@ -9,7 +9,8 @@ use headroom_core::{
 
 use super::{Engine, Owner};
 use crate::{
-    cycle::{self, Extended, Extenders, Verdict},
+    config::Extender,
+    cycle::{self, Extended, Extenders},
     extender::{Answers, ExtenderAnswer, ExtenderCall, ExtenderRequest, NAME, is_interested},
     framework::{PodInfo, Probe, Question, View},
 };
@@ -70,46 +71,33 @@ impl Engine {
         self.extending.as_ref()?.asked.as_ref().map(|a| a.until)
     }
 
-    /// Whether any extender has a say in where the pod goes.
-    fn has_extenders(&self, info: &PodInfo) -> bool {
-        self.extenders.iter().any(|e| {
-            [&e.filter_verb, &e.prioritize_verb, &e.preempt_verb].iter().any(|v| !v.is_empty())
-                && is_interested(e, info)
-        })
+    /// What was answered so far in the cycle of this pod; nothing when its cycle begins.
+    pub(super) fn take_answers(&mut self, uid: &Str) -> Answers {
+        self.extending.take().filter(|e| e.uid == *uid).map(|e| e.answers).unwrap_or_default()
     }
 
-    /// Decides a pod that extenders have a say in, and hands out what they have answered so far. `None` when none has a
-    /// say; `Some(None)` when one has been asked.
-    #[expect(clippy::option_option, reason = "not concerned, asked, or decided")]
+    /// Decides a pod that extenders filter or score. `None` when none does; those that only have a word in preemption are
+    /// asked by [`crate::framework::PostFilterCx::consult`].
     pub(super) fn decide_extended(
-        &mut self,
+        &self,
         info: &PodInfo,
         at: usize,
         since: Option<headroom_core::Timestamp>,
+        answers: &Answers,
         now: Now,
         probe: &mut dyn Probe,
-    ) -> Option<Option<(Verdict, Answers)>> {
-        if self.extenders.is_empty() || !self.has_extenders(info) {
-            // A pod may change while its extender is asked.
-            self.extending = None;
+    ) -> Option<Extended> {
+        let has_say =
+            |e: &Extender| (!e.filter_verb.is_empty() || !e.prioritize_verb.is_empty()) && is_interested(e, info);
+        if !self.extenders.iter().any(has_say) {
             return None;
         }
-        let answers = match self.extending.take() {
-            Some(extending) if extending.uid == *info.uid() => extending.answers,
-            _ => Answers::default(),
-        };
         let ties = self.tie_breaker(info.uid());
         let view = View { unschedulable_since: since, ..View::new(&self.cache, now) };
         let profile = self.profiles.all.get(at)?;
         let plugin = self.profiles.names.find(NAME)?;
-        let extenders = Extenders { all: &self.extenders, answers: &answers, plugin };
-        match cycle::decide_extended(profile, info, &view, &self.nominated, ties, extenders, probe) {
-            Extended::Verdict(verdict) => Some(Some((verdict, answers))),
-            Extended::Ask(extender, request) => {
-                self.question(info, Question { extender, request }, answers, now);
-                Some(None)
-            }
-        }
+        let extenders = Extenders { all: &self.extenders, answers, plugin };
+        Some(cycle::decide_extended(profile, info, &view, &self.nominated, ties, extenders, probe))
     }
 
     /// Asks an extender; the queue is held until it has answered, and the cycle is run again then.

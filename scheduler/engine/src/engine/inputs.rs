@@ -21,8 +21,19 @@ use crate::{
 /// Most pods kept in quarantine; beyond it the oldest knowledge is forgotten.
 pub(super) const MAX_QUARANTINED: usize = 256;
 
+/// Most kinds of events of one input that are told: more than an object's change can have.
+const MAX_HAPPENED: usize = 16;
+
 impl Engine {
-    pub(super) fn happened(&mut self, resource: EventResource, action: Actions, change: &Change, now: Now) {
+    /// Remembers the kind of an event until the next input.
+    fn note(&mut self, event: ClusterEvent) {
+        if self.happened.len() < MAX_HAPPENED && !self.happened.contains(&event) {
+            self.happened.push(event);
+        }
+    }
+
+    pub(super) fn happened_to(&mut self, resource: EventResource, action: Actions, change: &Change, now: Now) {
+        self.note(ClusterEvent::new(resource, action));
         let (queue, cx) = queue_and_cx!(self, now);
         queue.on_event(ClusterEvent::new(resource, action), change, Among::All, &cx);
     }
@@ -71,7 +82,7 @@ impl Engine {
         };
         let what = Change::Pod { old: was, new: Some(info) };
         for action in actions {
-            self.happened(EventResource::AssignedPod, action, &what, now);
+            self.happened_to(EventResource::AssignedPod, action, &what, now);
         }
     }
 
@@ -102,6 +113,10 @@ impl Engine {
         if !assumed {
             self.nominated.update(before.as_ref(), &info);
         }
+        self.note(ClusterEvent::new(
+            EventResource::UnscheduledPod,
+            if before.is_some() { Actions::UPDATE_OTHER } else { Actions::ADD },
+        ));
         let leaves = info.pod.meta.is_terminating() && !before.as_ref().is_some_and(|b| b.pod.meta.is_terminating());
         let (queue, cx) = queue_and_cx!(self, now);
         match &before {
@@ -133,9 +148,14 @@ impl Engine {
         self.drop_binding(uid, now, out);
         if let Some((cached, _)) = self.cache.remove_pod(uid) {
             let change = Change::Pod { old: Some(cached.info), new: None };
-            self.happened(EventResource::AssignedPod, Actions::DELETE, &change, now);
-        } else if nominated && let Some(waiting) = waiting {
-            self.nomination_ended(waiting.info, now);
+            self.happened_to(EventResource::AssignedPod, Actions::DELETE, &change, now);
+            return;
+        }
+        if let Some(waiting) = waiting {
+            self.note(ClusterEvent::new(EventResource::UnscheduledPod, Actions::DELETE));
+            if nominated {
+                self.nomination_ended(waiting.info, now);
+            }
         }
     }
 
@@ -144,14 +164,14 @@ impl Engine {
         let actions = old.as_ref().map_or_else(|| vec![Actions::ADD], |old| node_update_actions(old, &node));
         let change = Change::Node { old, new: Some(node) };
         for action in actions {
-            self.happened(EventResource::Node, action, &change, now);
+            self.happened_to(EventResource::Node, action, &change, now);
         }
     }
 
     pub(super) fn node_deleted(&mut self, name: &str, now: Now) {
         if let Some(old) = self.cache.remove_node(name) {
             let change = Change::Node { old: Some(old), new: None };
-            self.happened(EventResource::Node, Actions::DELETE, &change, now);
+            self.happened_to(EventResource::Node, Actions::DELETE, &change, now);
         }
     }
 
@@ -159,13 +179,13 @@ impl Engine {
         let old = self.cache.set_namespace(namespace.clone());
         if old.is_none_or(|old| old.meta.labels != namespace.meta.labels) {
             let change = Change::Namespace { new: Some(namespace) };
-            self.happened(EventResource::Namespace, Actions::UPDATE_OTHER, &change, now);
+            self.happened_to(EventResource::Namespace, Actions::UPDATE_OTHER, &change, now);
         }
     }
 
     pub(super) fn namespace_deleted(&mut self, name: &str, now: Now) {
         if self.cache.remove_namespace(name).is_some() {
-            self.happened(EventResource::Namespace, Actions::DELETE, &Change::Namespace { new: None }, now);
+            self.happened_to(EventResource::Namespace, Actions::DELETE, &Change::Namespace { new: None }, now);
         }
     }
 
@@ -197,7 +217,7 @@ impl Engine {
         now: Now,
         out: &mut Vec<Intent>,
     ) {
-        self.happened(resource, action, &change, now);
+        self.happened_to(resource, action, &change, now);
         if let Change::Storage { old, new } = &change {
             for uid in [old, new].into_iter().flatten().filter_map(StorageObject::claim_uid) {
                 self.wake_claim_waiters(uid, now, out);
@@ -209,11 +229,11 @@ impl Engine {
     pub(super) fn memory_news(&mut self, now: Now) {
         let (nodes, all) = self.cache.take_memory_news();
         if all {
-            self.happened(EventResource::NodeHeadroom, Actions::UPDATE_OTHER, &Change::None, now);
+            self.happened_to(EventResource::NodeHeadroom, Actions::UPDATE_OTHER, &Change::None, now);
             return;
         }
         for node in nodes {
-            self.happened(EventResource::NodeHeadroom, Actions::UPDATE_OTHER, &Change::NodeHeadroom { node }, now);
+            self.happened_to(EventResource::NodeHeadroom, Actions::UPDATE_OTHER, &Change::NodeHeadroom { node }, now);
         }
     }
 

@@ -47,7 +47,7 @@ use crate::{
     config::{ConfigError, Configuration, Extender},
     cycle::{Classes, Nominated, TieBreaker},
     extender::{ExtenderAnswer, ExtenderCall},
-    framework::{Probe, Profiles, Registry},
+    framework::{ClusterEvent, HintProbe, Probe, Profiles, Registry},
     queue::Queue,
 };
 
@@ -176,6 +176,8 @@ pub struct Engine {
     /// The pod that is being decided.
     current: Option<Str>,
     reports: Vec<Report>,
+    /// What the last input meant to the queue.
+    happened: Vec<ClusterEvent>,
     counters: stats::Counters,
     /// Whether pods form classes. Off in tests that want the plain path.
     classes_enabled: bool,
@@ -217,6 +219,7 @@ impl Engine {
             quarantined: HashSet::new(),
             current: None,
             reports: Vec::new(),
+            happened: Vec::new(),
             counters: stats::Counters::default(),
             classes_enabled: true,
             leading: true,
@@ -262,6 +265,7 @@ impl Engine {
     /// Something happened. Intents that follow are added to `out`.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Intent>) {
         self.set_time(now);
+        self.happened.clear();
         match input {
             Input::PodApplied(pod) => self.pod_applied(pod, now, out),
             Input::PodDeleted { key: _, uid } => self.pod_gone(&uid, now, out),
@@ -283,6 +287,17 @@ impl Engine {
             Input::Tick => self.tick(now, out),
         }
         self.memory_news(now);
+    }
+
+    /// The kinds of events that the last [`Engine::handle`] meant to the queue, a few at most.
+    #[must_use]
+    pub fn happened(&self) -> &[ClusterEvent] {
+        &self.happened
+    }
+
+    /// Has the queueing hints measured.
+    pub fn set_hint_probe(&mut self, probe: Box<dyn HintProbe>) {
+        self.queue.set_hint_probe(probe);
     }
 
     /// When [`Input::Tick`] is wanted next; absent when nothing happens by itself.

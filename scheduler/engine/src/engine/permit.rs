@@ -2,8 +2,13 @@
 
 use headroom_core::{Now, Str, intent::Intent};
 
-use super::{Engine, binding::Stage, failure::Fault, schedule::rejected_at};
-use crate::framework::{Actions, Change, EventResource, PluginId, PodInfo, Rejection, Status};
+use super::{
+    Engine, Report,
+    binding::{Stage, Wait},
+    failure::Fault,
+    schedule::rejected_at,
+};
+use crate::framework::{Actions, Change, Code, EventResource, PluginId, PodInfo, Rejection, Status};
 
 impl Engine {
     /// A Permit plugin lets a waiting pod go (`WaitingPod.Allow`). False when it does not hold it.
@@ -11,15 +16,18 @@ impl Engine {
         let Some(mut binding) = self.take_binding(uid) else { return false };
         let mut allowed = false;
         let mut go = false;
+        let mut first = None;
         if let Stage::Permit(waits) = &mut binding.stage {
             let before = waits.len();
+            first = waits.first().copied();
             waits.retain(|(id, _, _)| self.profiles.names.name(*id) != plugin);
             allowed = waits.len() < before;
             go = waits.is_empty();
-            let first = waits.iter().map(|(_, at, _)| *at).min();
-            self.set_deadline(uid, &mut binding, first);
+            let next = waits.iter().map(|(_, at, _)| *at).min();
+            self.set_deadline(uid, &mut binding, next);
         }
         if go {
+            self.permit_ended(first, Code::Success, now);
             binding.stage = Stage::PreBind(0);
         }
         self.bindings.insert(uid.clone(), binding);
@@ -28,6 +36,21 @@ impl Engine {
             self.advance(uid, None, now, out);
         }
         allowed
+    }
+
+    /// Tells how long Permit held a pod, by any of those who did.
+    fn permit_ended(&mut self, wait: Option<Wait>, code: Code, now: Now) {
+        if let Some((_, end, waited)) = wait {
+            let waited = waited.saturating_sub(end.since(now.mono));
+            self.report(Report::PermitWaited { waited, code });
+        }
+    }
+
+    /// The binding comes to nothing: if Permit held the pod, that is over.
+    pub(super) fn permit_dropped(&mut self, stage: &Stage, now: Now) {
+        if let Stage::Permit(waits) = stage {
+            self.permit_ended(waits.first().copied(), Code::Unschedulable, now);
+        }
     }
 
     /// A Permit plugin rejects a waiting pod (`WaitingPod.Reject`). False when it does not hold it.
@@ -79,7 +102,7 @@ impl Engine {
             None => {
                 self.cache.forget(uid);
                 let change = Change::Pod { old: Some(info.clone()), new: None };
-                self.happened(EventResource::AssignedPod, Actions::DELETE, &change, now);
+                self.happened_to(EventResource::AssignedPod, Actions::DELETE, &change, now);
             }
         }
     }

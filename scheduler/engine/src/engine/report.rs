@@ -1,6 +1,10 @@
 //! What the engine tells the shell besides intents: for logs, metrics and the shadow report.
 
+use std::time::Duration;
+
 use headroom_core::{Now, Str, Timestamp, object::ObjectKey};
+
+use crate::framework::Code;
 
 /// What [`super::Engine::schedule_one`] came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +149,13 @@ pub enum Report {
         ours: Option<Str>,
         /// When we saw it.
         at: Timestamp,
+    },
+    /// Permit no longer holds a pod (`permit_wait_duration_seconds`).
+    PermitWaited {
+        /// How long it did.
+        waited: Duration,
+        /// `Success`, or `Unschedulable`.
+        code: Code,
     },
     /// Room is made for a pod (`preemption_victims`).
     Preempting {

@@ -8,11 +8,11 @@ use headroom_core::{
 
 use super::{Decision, DecisionResult, Engine, Mode, binding::Attempt, failure::Fault, queue_and_cx};
 use crate::{
-    cycle::{self, AfterFilter, Choice, Extenders, Failure, PostFiltered, Verdict},
+    cycle::{self, AfterFilter, Choice, Extended, Extenders, Failure, PostFiltered, Verdict},
     extender::{self, Answers},
     fit_error::{FitError, NO_NODES},
-    framework::{Code, Permit, PluginSet, PodInfo, Point, Probe, Rejection, ReserveCx, Status, View},
-    plugins::default_preemption,
+    framework::{Code, Permit, PluginSet, PodInfo, Point, Probe, Question, Rejection, ReserveCx, Status, View},
+    plugins::{default_preemption, volume_binding},
 };
 
 /// Longest time that Permit may hold a pod.
@@ -99,13 +99,14 @@ impl Engine {
             queue.remove(&uid, &cx);
             return decision(self, DecisionResult::Skipped);
         }
-        let (verdict, class, answers) = match self.decide_extended(&info, profile, since, now, probe) {
-            Some(None) => return None,
-            Some(Some((verdict, answers))) => (verdict, false, answers),
-            None => {
-                let (verdict, class) = self.decide(&info, profile, since, now, probe);
-                (verdict, class, Answers::default())
+        let answers = self.take_answers(&uid);
+        let (verdict, class) = match self.decide_extended(&info, profile, since, &answers, now, probe) {
+            Some(Extended::Ask(extender, request)) => {
+                self.question(&info, Question { extender, request }, answers, now);
+                return None;
             }
+            Some(Extended::Verdict(verdict)) => (verdict, false),
+            None => self.decide(&info, profile, since, now, probe),
         };
         if self.mode == Mode::Shadow {
             let result = self.shadow_decided(&info, &verdict, now);
@@ -224,6 +225,9 @@ impl Engine {
                 let mut cx = ReserveCx { now, cache: &mut self.cache };
                 let status = profile.plugins[i].reserve(&mut cx, info, &node);
                 if !status.is_success() {
+                    if profile.plugins[i].name() == volume_binding::NAME {
+                        self.counters.volume_errors[0] += 1;
+                    }
                     refused = Some(Rejection {
                         plugin: profile.ids[i],
                         status: describe(status, "Reserve", profile.plugins[i].name()),

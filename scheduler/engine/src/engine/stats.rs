@@ -2,8 +2,13 @@
 
 use std::fmt::Write as _;
 
+use headroom_core::Str;
+
 use super::{Engine, ShadowOutcome};
-use crate::queue::{PendingPods, Place};
+use crate::{
+    framework::PodInfo,
+    queue::{PendingPods, Place},
+};
 
 /// Most reports kept until they are taken.
 pub const MAX_REPORTS: usize = 65_536;
@@ -20,6 +25,8 @@ pub(super) struct Counters {
     pub(super) shadow: [u64; 4],
     pub(super) panics: u64,
     pub(super) preemption_attempts: u64,
+    /// Of VolumeBinding, at Reserve and at PreBind.
+    pub(super) volume_errors: [u64; 2],
 }
 
 /// A snapshot of the engine's numbers.
@@ -39,6 +46,8 @@ pub struct EngineStats {
     pub intents: usize,
     /// Events kept for pods in flight.
     pub in_flight_events: usize,
+    /// The same by kind, and the pods in flight as `PodPopped` (`inflight_events`).
+    pub in_flight: Vec<(String, usize)>,
     /// Classes of equal pods kept.
     pub classes: usize,
     /// Bytes of their columns, about.
@@ -63,6 +72,8 @@ pub struct EngineStats {
     pub shadow_not_compared: u64,
     /// Pods for which preemption was tried (`preemption_attempts_total`).
     pub preemption_attempts: u64,
+    /// Errors of VolumeBinding by stage (`scheduling_stage_error_total`).
+    pub volume_errors: [(&'static str, u64); 2],
     /// Preemptions that are being carried out.
     pub preemptions: usize,
     /// Pods that made the engine panic.
@@ -106,6 +117,8 @@ impl Engine {
             }
         }
         unschedulable.sort();
+        let mut in_flight: Vec<_> = self.queue.in_flight_counts().collect();
+        in_flight.sort();
         let shadow = |o: ShadowOutcome| c.shadow[o as usize];
         EngineStats {
             pending: self.queue.pending(),
@@ -115,6 +128,7 @@ impl Engine {
             bindings: self.bindings.len(),
             intents: self.owners.len(),
             in_flight_events: self.queue.in_flight_events(),
+            in_flight,
             classes: self.classes.len(),
             class_bytes: self.classes.bytes(),
             bound: c.bound,
@@ -127,12 +141,22 @@ impl Engine {
             shadow_would_wait: shadow(ShadowOutcome::WouldWait),
             shadow_not_compared: shadow(ShadowOutcome::NotCompared),
             preemption_attempts: c.preemption_attempts,
+            volume_errors: [("assume", c.volume_errors[0]), ("bind", c.volume_errors[1])],
             preemptions: self.preemptions.len(),
             panics: c.panics,
             quarantined: self.quarantined.len(),
             incoming,
             unschedulable,
         }
+    }
+
+    /// Every pod that is on a node, assumed or waits, with its node, which is empty when it waits (`/metrics/resources`).
+    #[must_use]
+    pub fn known_pods(&self) -> Vec<(PodInfo, Str)> {
+        let node = |slot| self.cache.any_row(slot).map(|row| row.name.clone()).unwrap_or_default();
+        let placed = self.cache.pods().map(|p| (p.info.clone(), node(p.slot)));
+        let waiting = self.queue.iter().filter(|e| self.cache.pod(e.info.uid()).is_none());
+        placed.chain(waiting.map(|e| (e.info.clone(), Str::default()))).collect()
     }
 
     /// Cache and queue in words, for people.

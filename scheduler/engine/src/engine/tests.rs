@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod binding;
+mod measured;
 mod properties;
 mod volumes;
 

@@ -4,6 +4,8 @@ use serde_json::json;
 use super::*;
 use crate::{Configuration, DecisionResult, Input, Mode, Registry, simulator::Simulator};
 
+mod preempt;
+
 const CONFIG: &str = "
 apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration

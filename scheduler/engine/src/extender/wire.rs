@@ -81,7 +81,7 @@ struct Preempt {
 #[serde(default)]
 struct Victims {
     pods: Option<Vec<Value>>,
-    numpdbviolations: i64,
+    numpdbviolations: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -167,7 +167,7 @@ fn named((node, value): (String, Value)) -> Result<NamedVictims, String> {
         _ => Err(format!("a victim on node {node:?} has no UID")),
     };
     let pods = victims.pods.unwrap_or_default().into_iter().map(uid).collect::<Result<_, String>>()?;
-    let violations = usize::try_from(victims.numpdbviolations).unwrap_or(0);
+    let violations = usize::try_from(victims.numpdbviolations.unwrap_or(0)).unwrap_or(0);
     Ok(NamedVictims { node: node.as_str().into(), pods, violations })
 }
 

@@ -197,7 +197,7 @@ impl Interest {
 }
 
 /// A plugin's opinion on an event (`QueueingHint`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hint {
     /// Worth another attempt.
     Queue,

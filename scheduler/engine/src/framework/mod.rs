@@ -24,7 +24,7 @@ pub use self::{
     post_filter::{
         Candidate, Consultation, DryRun, DryRunError, NodeRejection, PostFilter, PostFilterCx, Preemption, Question,
     },
-    probe::{NoProbe, Probe},
+    probe::{HintProbe, NoProbe, Probe},
     profile::{CycleState, Narrowed, PreFiltered, Profile, Profiles, Rejection},
     registry::{ArgsError, Factory, Registry},
     status::{Code, Reason, Status},

@@ -1,6 +1,12 @@
 //! Measuring without a clock: the engine says when a span begins and ends, the shell looks at its watch (DESIGN.md 13).
 
-use super::{plugin::Point, status::Code};
+use std::fmt;
+
+use super::{
+    events::{ClusterEvent, Hint},
+    plugin::Point,
+    status::Code,
+};
 
 /// Receives the spans of a scheduling cycle. Write-only: nothing can be read back from it.
 pub trait Probe {
@@ -16,6 +22,14 @@ pub trait Probe {
     fn enter_plugin(&mut self, _point: Point, _plugin: &'static str) {}
     /// It ended.
     fn exit_plugin(&mut self, _point: Point, _plugin: &'static str, _code: Code) {}
+}
+
+/// Receives how long queueing hints take: a hint begins, and it ended. Write-only as [`Probe`].
+pub trait HintProbe: fmt::Debug + Send {
+    /// A plugin is asked.
+    fn enter(&mut self);
+    /// It answered.
+    fn exit(&mut self, plugin: &'static str, event: ClusterEvent, hint: Hint);
 }
 
 /// Measures nothing.

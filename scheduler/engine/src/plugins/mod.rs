@@ -43,7 +43,7 @@ pub(crate) fn register(r: &mut Registry) {
     r.with_args("NodeResourcesFit", 1, node_resources_fit::NodeResourcesFit::from_args);
     r.plain("VolumeRestrictions", 0, || volume_restrictions::VolumeRestrictions);
     r.plain("NodeVolumeLimits", 0, || node_volume_limits::NodeVolumeLimits);
-    r.with_args("VolumeBinding", 0, volume_binding::VolumeBinding::from_args);
+    r.with_args(volume_binding::NAME, 0, volume_binding::VolumeBinding::from_args);
     r.plain("VolumeZone", 0, || volume_zone::VolumeZone);
     r.with_args("PodTopologySpread", 2, pod_topology_spread::PodTopologySpread::from_args);
     r.with_args("InterPodAffinity", 2, inter_pod_affinity::InterPodAffinity::from_args);

@@ -17,6 +17,8 @@ pub(super) struct InFlight {
     events: VecDeque<(ClusterEvent, Change)>,
     /// Number of the first event kept.
     first: u64,
+    /// How many of each kind are kept; kinds stay, as upstream's gauge does.
+    counts: HashMap<ClusterEvent, usize>,
 }
 
 /// The events of a pod.
@@ -32,6 +34,25 @@ impl InFlight {
         self.events.len()
     }
 
+    /// How many pods are in flight.
+    pub(super) fn pods(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// How many events of each kind are kept.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (ClusterEvent, usize)> {
+        self.counts.iter().map(|(event, count)| (*event, *count))
+    }
+
+    fn drop_first(&mut self) -> bool {
+        let Some((event, _)) = self.events.pop_front() else { return false };
+        self.first += 1;
+        if let Some(count) = self.counts.get_mut(&event) {
+            *count = count.saturating_sub(1);
+        }
+        true
+    }
+
     pub(super) fn popped(&mut self, uid: &Str) {
         self.pods.insert(uid.clone(), self.first + self.events.len() as u64);
     }
@@ -42,9 +63,9 @@ impl InFlight {
             return;
         }
         if self.events.len() >= MAX_IN_FLIGHT_EVENTS {
-            self.events.pop_front();
-            self.first += 1;
+            self.drop_first();
         }
+        *self.counts.entry(event).or_default() += 1;
         self.events.push_back((event, change.clone()));
     }
 
@@ -62,9 +83,7 @@ impl InFlight {
             return;
         }
         let needed = self.pods.values().copied().min().unwrap_or(u64::MAX);
-        while self.first < needed && self.events.pop_front().is_some() {
-            self.first += 1;
-        }
+        while self.first < needed && self.drop_first() {}
     }
 }
 
@@ -91,7 +110,9 @@ mod tests {
         assert_eq!((count(&f, "a"), count(&f, "b")), (Some(2), Some(1)));
         f.done("a");
         assert_eq!((f.events(), count(&f, "b")), (1, Some(1)));
+        assert_eq!((f.pods(), f.counts().collect::<Vec<_>>()), (1, vec![(ClusterEvent::WILDCARD, 1)]));
         f.done("b");
+        assert_eq!(f.counts().collect::<Vec<_>>(), [(ClusterEvent::WILDCARD, 0)]);
         assert_eq!((f.events(), f.pods.len()), (0, 0));
     }
 

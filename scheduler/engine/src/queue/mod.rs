@@ -10,7 +10,7 @@ mod moves;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
 use hashbrown::HashMap;
 use headroom_core::{Mono, Now, Str};
@@ -27,8 +27,8 @@ pub use self::{
 use crate::{
     cache::Cache,
     framework::{
-        Actions, Change, ClusterEvent, EventResource, Interest, PluginId, PodInfo, Point, Profiles, QueueItem, View,
-        events::pod_update_actions,
+        Actions, Change, ClusterEvent, EventResource, HintProbe, Interest, PluginId, PodInfo, Point, Profiles,
+        QueueItem, View, events::pod_update_actions,
     },
 };
 
@@ -125,6 +125,8 @@ pub struct Queue {
     interests: Vec<Vec<(PluginId, Vec<Interest>)>>,
     sequence: u64,
     incoming: HashMap<(Place, Cause), u64>,
+    /// Hints are asked while the queue is only read.
+    hint_probe: RefCell<Option<Box<dyn HintProbe>>>,
 }
 
 fn active_less(entries: &[Option<QueuedPod>], profiles: &Profiles, a: u32, b: u32) -> bool {
@@ -174,12 +176,18 @@ impl Queue {
             interests: profiles.all.iter().map(moves::interests).collect(),
             sequence: 0,
             incoming: HashMap::new(),
+            hint_probe: RefCell::default(),
         }
     }
 
     /// Sets how long a pod may stay unschedulable without any event.
     pub const fn set_max_unschedulable(&mut self, duration: Duration) {
         self.max_unschedulable = duration;
+    }
+
+    /// Has the queueing hints measured.
+    pub fn set_hint_probe(&mut self, probe: Box<dyn HintProbe>) {
+        *self.hint_probe.get_mut() = Some(probe);
     }
 
     /// The pod with this UID.
@@ -392,7 +400,13 @@ impl Queue {
         }
     }
 
-    /// How many events are kept for pods in flight.
+    /// Events kept for pods in flight by kind, and these pods themselves as `PodPopped` (`inflight_events`).
+    pub fn in_flight_counts(&self) -> impl Iterator<Item = (String, usize)> {
+        let pods = ("PodPopped".to_owned(), self.in_flight.pods());
+        self.in_flight.counts().map(|(event, count)| (event.label(), count)).chain([pods])
+    }
+
+    /// Events kept for pods in flight.
     #[must_use]
     pub fn in_flight_events(&self) -> usize {
         self.in_flight.events()

@@ -149,10 +149,19 @@ impl Queue {
             if !rejectors.has(*id) {
                 continue;
             }
-            let queues = wanted
-                .iter()
-                .filter(|i| i.matches(event))
-                .any(|i| !i.hinted || profile.plugins[at].hint(change, &entry.info, &view) == Hint::Queue);
+            let plugin = &profile.plugins[at];
+            let ask = |interest: &Interest| {
+                let mut probe = self.hint_probe.borrow_mut();
+                if let Some(probe) = &mut *probe {
+                    probe.enter();
+                }
+                let hint = if interest.hinted { plugin.hint(change, &entry.info, &view) } else { Hint::Queue };
+                if let Some(probe) = &mut *probe {
+                    probe.exit(plugin.name(), *event, hint);
+                }
+                hint
+            };
+            let queues = wanted.iter().filter(|i| i.matches(event)).any(|i| ask(i) == Hint::Queue);
             if !queues {
                 continue;
             }

@@ -8,7 +8,7 @@ use std::{
 use headroom_core::testing::{node, pod};
 
 use super::*;
-use crate::framework::{BindCx, PreFlight, ReserveCx, Status, Step};
+use crate::framework::{BindCx, Code, PreFlight, ReserveCx, Status, Step};
 
 type Calls = Arc<Mutex<Vec<String>>>;
 
@@ -134,17 +134,20 @@ fn permit_of_several() {
     s.pending.extend(out);
     s.run();
     assert_eq!(s.binds.len(), 1);
+    let waited = |seconds, code| crate::Report::PermitWaited { waited: Duration::from_secs(seconds), code };
+    assert!(s.reports.contains(&waited(0, Code::Success)), "{:?}", s.reports);
     assert_eq!(taken(&calls).last().map(String::as_str), Some("B post-bind"));
     // The shortest time ends it; no time is longer than a quarter of an hour.
     for (a, b, after, who) in [(60, 30, 31, "30s at plugin B"), (9999, 9999, 901, "15m0s at plugin A")] {
         let (mut s, _) = decided(wait(a), wait(b));
-        s.advance(after - 2);
+        s.advance(u32::try_from(after).unwrap() - 2);
         s.deliver();
         assert!(s.events.is_empty());
         s.advance(2);
         s.deliver();
         let text = format!("0/1 nodes are available: 1 rejected due to timeout after waiting {who}.");
         assert_eq!(s.events[0].note, text);
+        assert!(s.reports.contains(&waited(after - 1, Code::Unschedulable)), "{:?}", s.reports);
     }
     let (mut s, _) = decided(wait(60), Script::default());
     let mut out = Vec::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headroom_core::Str;
 
-use super::terms::{Tables, Tally, affinity, invalid, means, meant, namespace_labels};
+use super::terms::{Counter, Tables, Tally, affinity, counted, invalid, means, meant, namespace_labels};
 use crate::{
     cache::{NodeInfo, PodMatch, PodQuery},
     framework::{PodInfo, PreFilter, Status, View},
@@ -66,13 +66,6 @@ fn existing(pod: &PodInfo, view: &View<'_>) -> Tables {
     tally.into_tables()
 }
 
-/// Pods by slot that a query selects.
-pub(super) fn counted(query: &PodQuery, view: &View<'_>) -> Vec<(u32, i64)> {
-    let counts = view.counts(query);
-    let placed = counts.all().iter().enumerate().filter(|(_, count)| **count != 0);
-    placed.map(|(slot, count)| (slot as u32, i64::from(*count))).collect()
-}
-
 pub(super) fn pre_filter(pod: &PodInfo, view: &View<'_>) -> PreFilter<FilterState> {
     if let Some(error) = invalid(pod) {
         return PreFilter::Reject(Status::unresolvable(format!("parsing pod: {error}")));
@@ -86,12 +79,14 @@ pub(super) fn pre_filter(pod: &PodInfo, view: &View<'_>) -> PreFilter<FilterStat
     if let Some(query) = &own.all {
         let counts = counted(query, view);
         for key in &own.keys {
+            // Nodes without the label are turned down.
+            affinity.table(key, view);
             affinity.add(key, view, counts.iter().copied());
         }
     }
+    let counter = Counter::new(own.anti.len(), view);
     for (of, key) in &own.anti {
-        let query = PodQuery { all: Box::new([of.clone()]), live_only: false };
-        anti.add(key, view, counted(&query, view).into_iter());
+        anti.add(key, view, counter.count(of.clone()).into_iter());
     }
     PreFilter::Continue(FilterState {
         own: Arc::new(own),

@@ -3,20 +3,18 @@
 
 use headroom_core::object::{Node, PodAffinityTerm};
 
-use super::terms::{affinity, invalid, means, meant, namespace_labels};
-use crate::{
-    cache::PodQuery,
-    framework::{Change, Hint, PodInfo, View},
-};
+use super::terms::{affinity, invalid, means, namespace_labels, selects};
+use crate::framework::{Change, Hint, PodInfo, View};
 
 fn is_placed(pod: &PodInfo) -> bool {
     let set = |name: &Option<headroom_core::Str>| name.as_ref().is_some_and(|n| !n.is_empty());
     set(&pod.pod.node_name) || set(&pod.pod.status.nominated_node_name)
 }
 
-fn query(terms: &[PodAffinityTerm], pod: &PodInfo, view: &View<'_>) -> PodQuery {
-    let all = terms.iter().map(|t| meant(t, &pod.pod.meta.key.namespace, view)).collect();
-    PodQuery { all, live_only: false }
+/// Whether all of the terms mean this pod; without any term none is meant. A pod may have thousands of terms, and every
+/// event comes by here: most often the first one says no.
+fn all_mean(terms: &[PodAffinityTerm], other: &PodInfo, pod: &PodInfo, view: &View<'_>) -> bool {
+    !terms.is_empty() && terms.iter().all(|t| selects(t, &pod.pod.meta.key.namespace, other, view))
 }
 
 fn after_pod_change(old: Option<&PodInfo>, new: Option<&PodInfo>, pod: &PodInfo, view: &View<'_>) -> bool {
@@ -33,18 +31,16 @@ fn after_pod_change(old: Option<&PodInfo>, new: Option<&PodInfo>, pod: &PodInfo,
         return true;
     }
     let own = affinity(pod);
-    let wanted = query(own.map_or(&[], |a| &a.pod_required), pod, view);
-    let hated = query(own.map_or(&[], |a| &a.pod_anti_required), pod, view);
+    let wanted = |other: &PodInfo| all_mean(own.map_or(&[], |a| &a.pod_required), other, pod, view);
+    let hated = |other: &PodInfo| all_mean(own.map_or(&[], |a| &a.pod_anti_required), other, pod, view);
     match (old, new) {
-        (Some(old), Some(new)) => {
-            (!wanted.matches(old) && wanted.matches(new)) || (hated.matches(old) && !hated.matches(new))
-        }
-        (None, Some(new)) => wanted.matches(new),
+        (Some(old), Some(new)) => (!wanted(old) && wanted(new)) || (hated(old) && !hated(new)),
+        (None, Some(new)) => wanted(new),
         (Some(old), None) => {
             let theirs = affinity(old).map_or(&[][..], |a| &a.pod_anti_required);
             let labels = namespace_labels(pod, view);
             let hates = |t: &PodAffinityTerm| means(t, &old.pod.meta.key.namespace, pod, labels);
-            hated.matches(old) || (!theirs.is_empty() && theirs.iter().all(hates))
+            hated(old) || (!theirs.is_empty() && theirs.iter().all(hates))
         }
         (None, None) => true,
     }

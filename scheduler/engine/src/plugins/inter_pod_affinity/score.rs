@@ -6,11 +6,10 @@ use headroom_core::object::{Affinity, WeightedPodAffinityTerm};
 
 use super::{
     args::Args,
-    filter::counted,
-    terms::{Tally, affinity, means, meant, namespace_labels},
+    terms::{Counter, Tally, affinity, means, meant, namespace_labels},
 };
 use crate::{
-    cache::{Domains, PodQuery},
+    cache::Domains,
     framework::{PodInfo, PreScore, View},
 };
 
@@ -36,11 +35,12 @@ pub(super) fn pre_score(args: Args, pod: &PodInfo, view: &View<'_>) -> PreScore<
     let mut tally = Tally::default();
     let mut any = false;
     if let Some(a) = affinity(pod) {
+        let counter = Counter::new(a.pod_preferred.len() + a.pod_anti_preferred.len(), view);
         for (terms, sign) in [(&a.pod_preferred, 1), (&a.pod_anti_preferred, -1)] {
             for WeightedPodAffinityTerm { weight, term } in terms {
-                let query = PodQuery { all: Box::new([meant(term, namespace, view)]), live_only: false };
                 let weight = sign * i64::from(*weight);
-                let amounts = counted(&query, view).into_iter().map(|(slot, n)| (slot, n.saturating_mul(weight)));
+                let amounts = counter.count(meant(term, namespace, view));
+                let amounts = amounts.into_iter().map(|(slot, n)| (slot, n.saturating_mul(weight)));
                 any |= tally.add(&term.topology_key, view, amounts);
             }
         }

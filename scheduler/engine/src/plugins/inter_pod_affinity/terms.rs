@@ -10,7 +10,7 @@ use headroom_core::{
 };
 
 use crate::{
-    cache::{Domains, NamespaceSet, PodMatch},
+    cache::{Domains, LabelGroups, NamespaceSet, PodMatch, PodQuery},
     framework::{PodInfo, View},
     plugins::domain_counts::DomainCounts,
 };
@@ -37,6 +37,52 @@ pub(super) fn meant(term: &PodAffinityTerm, own_namespace: &Str, view: &View<'_>
         None => NamespaceSet::of(names().collect()),
     };
     PodMatch { namespaces, selector: term.selector.clone() }
+}
+
+/// Whether a term of the pending pod means this pod: as [`meant`], for a single pod.
+pub(super) fn selects(term: &PodAffinityTerm, own_namespace: &Str, other: &PodInfo, view: &View<'_>) -> bool {
+    let meta = &other.pod.meta;
+    let namespace = &meta.key.namespace;
+    let listed = match &term.namespace_selector {
+        None if term.namespaces.is_empty() => own_namespace == namespace,
+        None => term.namespaces.contains(namespace),
+        Some(selector) => {
+            selector.is_empty()
+                || term.namespaces.contains(namespace)
+                || view.cache.namespace(namespace).is_some_and(|n| selector.matches(&n.meta.labels))
+        }
+    };
+    listed && term.selector.as_ref().is_some_and(|s| s.matches(&meta.labels))
+}
+
+/// From so many terms on a pod's counts are not kept: it would push out those of all others.
+const MANY_TERMS: usize = 64;
+
+/// Counts the pods that the terms of one pod mean.
+pub(super) struct Counter<'a> {
+    view: &'a View<'a>,
+    groups: Option<LabelGroups<'a>>,
+}
+
+impl<'a> Counter<'a> {
+    pub(super) fn new(terms: usize, view: &'a View<'a>) -> Self {
+        Self { view, groups: (terms >= MANY_TERMS).then(|| view.label_groups()) }
+    }
+
+    /// Pods by slot; a slot may come more than once.
+    pub(super) fn count(&self, of: PodMatch) -> Vec<(u32, i64)> {
+        match &self.groups {
+            Some(groups) => groups.counts(&of).map(|(slot, count)| (slot, i64::from(count))).collect(),
+            None => counted(&PodQuery { all: Box::new([of]), live_only: false }, self.view),
+        }
+    }
+}
+
+/// Pods by slot that a query selects.
+pub(super) fn counted(query: &PodQuery, view: &View<'_>) -> Vec<(u32, i64)> {
+    let counts = view.counts(query);
+    let placed = counts.all().iter().enumerate().filter(|(_, count)| **count != 0);
+    placed.map(|(slot, count)| (slot as u32, i64::from(*count))).collect()
 }
 
 /// Whether a term of a pod on a node means a pod of this namespace, whose labels are `namespace_labels`
@@ -98,14 +144,26 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// The table of a key, even when nothing is counted in it.
+    pub(super) fn table(&mut self, key: &Str, view: &View<'_>) -> usize {
+        if let Some(at) = self.places.get(key) {
+            return *at;
+        }
+        let domains = view.domains(key);
+        let counts = vec![0; domains.len()];
+        self.tables.push((domains, counts));
+        self.places.insert(key.clone(), self.tables.len() - 1);
+        self.tables.len() - 1
+    }
+
     /// Adds to the domains of the nodes in these slots. True when any node has the label.
     pub(super) fn add(&mut self, key: &Str, view: &View<'_>, amounts: impl Iterator<Item = (u32, i64)>) -> bool {
-        let at = *self.places.entry(key.clone()).or_insert_with(|| {
-            let domains = view.domains(key);
-            let counts = vec![0; domains.len()];
-            self.tables.push((domains, counts));
-            self.tables.len() - 1
-        });
+        let mut amounts = amounts.peekable();
+        // Every node is compared with every table: those in which nothing can stand are left out.
+        if amounts.peek().is_none() || (!self.places.contains_key(key) && view.domains(key).is_empty()) {
+            return false;
+        }
+        let at = self.table(key, view);
         let (domains, counts) = &mut self.tables[at];
         let mut any = false;
         for (slot, amount) in amounts {

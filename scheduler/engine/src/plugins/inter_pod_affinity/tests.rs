@@ -329,6 +329,43 @@ fn preferences() {
     }
 }
 
+/// More terms than are counted one by one, none of which means anybody or names a label of a node.
+fn with_idle_terms(p: PodBuilder, add: fn(PodBuilder, PodAffinityTerm) -> PodBuilder) -> PodBuilder {
+    (0..200).fold(p, |p, i| add(p, term(&format!("app=idle{i}"), &format!("key{}", i % 100))))
+}
+
+#[test]
+fn many_terms_are_counted_as_few_are() {
+    let nodes = [labelled("n1", "zone=a,node=n1"), labelled("n2", "zone=a,node=n2"), labelled("n3", "zone=b,node=n3")];
+    let placed = |text| tagged(pod("x"), text);
+    let pods = [
+        ("n1", placed("app=db")),
+        ("n1", placed("app=web")),
+        ("n2", placed("app=db")),
+        ("n3", placed("app=web")),
+        ("n3", placed("app=web")),
+    ];
+    for text in ["app=db", "app=web", "app in (db|web)", "app notin (db)", "app=nobody"] {
+        for key in ["zone", "node"] {
+            let hates = || pod("p").anti_affine(term(text, key));
+            let few = verdicts(hates(), &nodes, &pods);
+            let many = verdicts(with_idle_terms(hates(), PodBuilder::anti_affine), &nodes, &pods);
+            assert_eq!(few, many, "{text} per {key}");
+            let likes = || pod("p").prefers(7, term(text, key)).avoids(3, term("app=db", "node"));
+            let many = with_idle_terms(likes(), |p, t| p.prefers(1, t));
+            assert_eq!(scores(json!({}), likes(), &nodes, &pods), scores(json!({}), many, &nodes, &pods), "{text}");
+        }
+    }
+    // The node under a dry run takes the place of the one in the cache.
+    let cache = cluster(&nodes, &pods);
+    let mut emptied = cache.node("n1").unwrap().clone();
+    emptied.pods.clear();
+    let view = View { overlay: Some((emptied.slot, &emptied)), ..view(&cache) };
+    let info =
+        PodInfo::new(with_idle_terms(pod("p").anti_affine(term("app=web", "zone")), PodBuilder::anti_affine).arc());
+    assert_eq!(reasons(&filtered(&plugin(), &info, &view).unwrap()), [OK, OK, REASON_ANTI_AFFINITY]);
+}
+
 #[test]
 fn hints_after_pods() {
     let cache = cluster(&[], &[]);

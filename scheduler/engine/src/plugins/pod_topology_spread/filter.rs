@@ -26,6 +26,8 @@ struct Table {
     present: Arc<[bool]>,
     /// How many have.
     size: i64,
+    /// 1 when the pod counts for its own constraint.
+    itself: i64,
     /// The smallest count of these as PreFilter found it, how many domains have it, and the next larger count.
     min: i64,
     at_min: usize,
@@ -33,7 +35,7 @@ struct Table {
 }
 
 impl Table {
-    fn new(domains: Arc<Domains>, counts: Vec<i64>, present: Vec<bool>) -> Self {
+    fn new(domains: Arc<Domains>, counts: Vec<i64>, present: Vec<bool>, itself: bool) -> Self {
         let (mut min, mut at_min, mut second) = (NO_MINIMUM, 0, NO_MINIMUM);
         let mut size = 0;
         for (count, _) in counts.iter().zip(&present).filter(|(_, present)| **present) {
@@ -46,7 +48,8 @@ impl Table {
                 second = *count;
             }
         }
-        Self { domains, counts: DomainCounts::new(counts), present: present.into(), size, min, at_min, second }
+        let (counts, present) = (DomainCounts::new(counts), present.into());
+        Self { domains, counts, present, size, itself: i64::from(itself), min, at_min, second }
     }
 
     /// The smallest count of all domains.
@@ -89,10 +92,13 @@ pub(super) fn counted(all: &[Constraint], pod: &PodInfo, view: &View<'_>) -> Vec
 pub(super) fn count(all: Vec<Constraint>, pod: &PodInfo, view: &View<'_>) -> FilterState {
     let inclusion = inclusion(&all, pod, view);
     let domains: Vec<Arc<Domains>> = all.iter().map(|c| view.domains(&c.key)).collect();
-    let counts = counted(&all, pod, view);
+    // Only nodes with all keys count: thousands of keys that no node has are no work.
+    let nowhere = domains.iter().any(|d| d.is_empty());
+    let counts = if nowhere { vec![None; all.len()] } else { counted(&all, pod, view) };
+    let slots = if nowhere { 0 } else { view.cache.slots() as u32 };
     let mut sums: Vec<(Vec<i64>, Vec<bool>)> =
         domains.iter().map(|d| (vec![0; d.len()], vec![false; d.len()])).collect();
-    for slot in 0..view.cache.slots() as u32 {
+    for slot in 0..slots {
         if domains.iter().any(|d| d.of(slot) == 0) {
             continue;
         }
@@ -106,7 +112,9 @@ pub(super) fn count(all: Vec<Constraint>, pod: &PodInfo, view: &View<'_>) -> Fil
             sums[domain] += counts[i].as_ref().map_or(0, |counts| i64::from(counts.of(slot)));
         }
     }
-    let tables = domains.into_iter().zip(sums).map(|(d, (sums, present))| Table::new(d, sums, present)).collect();
+    let labels = &pod.pod.meta.labels;
+    let tables = all.iter().zip(domains).zip(sums);
+    let tables = tables.map(|((c, d), (sums, present))| Table::new(d, sums, present, c.matches(labels))).collect();
     FilterState { constraints: all.into(), tables, inclusion }
 }
 
@@ -124,14 +132,13 @@ pub(super) fn update(state: &mut FilterState, pod: &PodInfo, other: &PodInfo, no
     }
 }
 
-pub(super) fn filter(state: &FilterState, pod: &PodInfo, node: &NodeInfo) -> Status {
+pub(super) fn filter(state: &FilterState, node: &NodeInfo) -> Status {
     for (c, table) in state.constraints.iter().zip(&state.tables) {
         let domain = table.domains.of(node.slot);
         if domain == 0 {
             return Status::unresolvable(REASON_MISSING_LABEL);
         }
-        let itself = i64::from(c.matches(&pod.pod.meta.labels));
-        if table.counts.get(domain) + itself - table.global_minimum(c.min_domains) > c.max_skew {
+        if table.counts.get(domain) + table.itself - table.global_minimum(c.min_domains) > c.max_skew {
             return Status::unschedulable(REASON);
         }
     }

@@ -88,8 +88,8 @@ impl Plugin for PodTopologySpread {
         filter::update(state, pod, removed, node, -1);
     }
 
-    fn filter(&self, state: &FilterState, pod: &PodInfo, node: &NodeInfo) -> Status {
-        filter::filter(state, pod, node)
+    fn filter(&self, state: &FilterState, _: &PodInfo, node: &NodeInfo) -> Status {
+        filter::filter(state, node)
     }
 
     fn pre_score(&self, pod: &PodInfo, feasible: &[&NodeInfo], view: &View<'_>) -> PreScore<ScoreState> {

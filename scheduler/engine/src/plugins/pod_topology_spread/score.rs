@@ -54,10 +54,15 @@ pub(super) fn count(
     view: &View<'_>,
 ) -> ScoreState {
     let domains: Vec<Arc<Domains>> = all.iter().map(|c| view.domains(&c.key)).collect();
-    let ignored = |slot: u32| require_all && domains.iter().any(|d| d.of(slot) == 0);
+    // By slot, whether the node lacks a key; without any that has all of them there is nothing to count.
+    let nowhere = require_all && domains.iter().any(|d| d.is_empty());
+    let lacks = |slot: u32| nowhere || domains.iter().any(|d| d.of(slot) == 0);
+    let slots = if require_all { view.cache.slots() as u32 } else { 0 };
+    let ignored: Vec<bool> = (0..slots).map(lacks).collect();
+    let ignored = |slot: u32| ignored.get(slot as usize).copied().unwrap_or(false);
     let scored: Vec<u32> = feasible.iter().map(|n| n.slot).filter(|slot| !ignored(*slot)).collect();
     let inclusion = inclusion(all, pod, view);
-    let counts = counted(all, pod, view);
+    let counts = if nowhere { vec![None; all.len()] } else { counted(all, pod, view) };
     let parts = all.iter().zip(domains.iter().zip(counts)).map(|(c, (d, counts))| {
         let (pods, size) = if c.key == HOSTNAME {
             (Pods::Node(counts), scored.len())

@@ -34,6 +34,9 @@ use crate::{
 /// The reason when claims are not bound that nobody waits for.
 pub const REASON_IMMEDIATE: &str = "pod has unbound immediate PersistentVolumeClaims";
 
+/// Its name.
+pub const NAME: &str = "VolumeBinding";
+
 /// The plugin.
 #[derive(Debug)]
 pub struct VolumeBinding {
@@ -101,7 +104,7 @@ impl Plugin for VolumeBinding {
     type Bounds = ();
 
     fn name(&self) -> &'static str {
-        "VolumeBinding"
+        NAME
     }
 
     fn points(&self) -> Points {
