@@ -59,18 +59,10 @@ fn existing(pod: &PodInfo, view: &View<'_>) -> Tables {
     for group in view.cache.affinity_groups() {
         let terms = group.affinity().map_or(&[][..], |a| &a.pod_anti_required);
         for term in terms.iter().filter(|t| means(t, group.namespace(), pod, labels)) {
-            let counts = group.counts(view.overlay).map(|(slot, count)| (slot, i64::from(count)));
-            tally.add(&term.topology_key, view, counts);
+            tally.add(&term.topology_key, view, |domains| group.sums(domains, view.overlay));
         }
     }
     tally.into_tables()
-}
-
-/// Pods by slot that a query selects.
-pub(super) fn counted(query: &PodQuery, view: &View<'_>) -> Vec<(u32, i64)> {
-    let counts = view.counts(query);
-    let placed = counts.all().iter().enumerate().filter(|(_, count)| **count != 0);
-    placed.map(|(slot, count)| (slot as u32, i64::from(*count))).collect()
 }
 
 pub(super) fn pre_filter(pod: &PodInfo, view: &View<'_>) -> PreFilter<FilterState> {
@@ -84,14 +76,14 @@ pub(super) fn pre_filter(pod: &PodInfo, view: &View<'_>) -> PreFilter<FilterStat
     }
     let (mut affinity, mut anti) = (Tally::default(), Tally::default());
     if let Some(query) = &own.all {
-        let counts = counted(query, view);
         for key in &own.keys {
-            affinity.add(key, view, counts.iter().copied());
+            // Several terms may have one key: then it counts once for each.
+            affinity.add(key, view, |domains| view.sums(query, domains));
         }
     }
     for (of, key) in &own.anti {
         let query = PodQuery { all: Box::new([of.clone()]), live_only: false };
-        anti.add(key, view, counted(&query, view).into_iter());
+        anti.add(key, view, |domains| view.sums(&query, domains));
     }
     PreFilter::Continue(FilterState {
         own: Arc::new(own),
@@ -153,4 +145,12 @@ pub(super) fn filter(state: &FilterState, node: &NodeInfo) -> Status {
         return Status::unschedulable(REASON_EXISTING);
     }
     Status::SUCCESS
+}
+
+/// The same for all nodes: closes the slots of those that are rejected.
+pub(super) fn filter_rows(state: &FilterState, open: &mut [bool]) {
+    let first = state.own.itself && state.affinity.is_zero();
+    state.affinity.close(open, |domain, count| domain != 0 && (count > 0 || first));
+    state.anti.close(open, |domain, count| domain == 0 || count <= 0);
+    state.existing.close(open, |domain, count| domain == 0 || count <= 0);
 }

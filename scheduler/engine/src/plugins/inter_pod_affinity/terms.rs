@@ -10,9 +10,9 @@ use headroom_core::{
 };
 
 use crate::{
-    cache::{Domains, NamespaceSet, PodMatch},
+    cache::{DomainSums, Domains, NamespaceSet, PodMatch},
     framework::{PodInfo, View},
-    plugins::domain_counts::DomainCounts,
+    plugins::domain_counts::{DomainCounts, close},
 };
 
 /// The pod's affinity, if it has any.
@@ -94,33 +94,66 @@ pub(super) fn invalid(pod: &PodInfo) -> Option<String> {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     places: HashMap<Str, usize>,
-    tables: Vec<(Arc<Domains>, Vec<i64>)>,
+    tables: Vec<(Arc<Domains>, Arc<DomainSums>)>,
 }
 
 impl Tally {
-    /// Adds to the domains of the nodes in these slots. True when any node has the label.
-    pub(super) fn add(&mut self, key: &Str, view: &View<'_>, amounts: impl Iterator<Item = (u32, i64)>) -> bool {
-        let at = *self.places.entry(key.clone()).or_insert_with(|| {
-            let domains = view.domains(key);
-            let counts = vec![0; domains.len()];
-            self.tables.push((domains, counts));
-            self.tables.len() - 1
-        });
-        let (domains, counts) = &mut self.tables[at];
-        let mut any = false;
-        for (slot, amount) in amounts {
-            let domain = domains.of(slot) as usize;
-            if domain != 0 {
-                counts[domain] = counts[domain].saturating_add(amount);
-                any = true;
+    /// Adds sums by domain.
+    pub(super) fn add(&mut self, key: &Str, view: &View<'_>, sums: impl FnOnce(&Arc<Domains>) -> Arc<DomainSums>) {
+        match self.places.get(key) {
+            Some(at) => {
+                let (domains, known) = &mut self.tables[*at];
+                let added = sums(domains);
+                if added.nonzero() > 0 {
+                    Arc::make_mut(known).merge(&added);
+                }
+            }
+            None => {
+                self.places.insert(key.clone(), self.tables.len());
+                let domains = view.domains(key);
+                let sums = sums(&domains);
+                self.tables.push((domains, sums));
             }
         }
-        any
     }
 
     pub(super) fn into_tables(self) -> Tables {
         let tables = self.tables.into_iter().map(|(domains, counts)| (domains, DomainCounts::new(counts)));
         Tables { places: Arc::new(self.places), tables: tables.collect() }
+    }
+}
+
+/// Sums of weights per topology key.
+#[derive(Debug, Default)]
+pub(super) struct Weights {
+    places: HashMap<Str, usize>,
+    tables: Vec<(Arc<Domains>, Vec<i64>)>,
+}
+
+impl Weights {
+    /// Adds this weight for every pod. True when there is any in a domain.
+    pub(super) fn add(
+        &mut self,
+        key: &Str,
+        weight: i64,
+        view: &View<'_>,
+        sums: impl FnOnce(&Arc<Domains>) -> Arc<DomainSums>,
+    ) -> bool {
+        let at = *self.places.entry(key.clone()).or_insert_with(|| {
+            let domains = view.domains(key);
+            let weights = vec![0; domains.len()];
+            self.tables.push((domains, weights));
+            self.tables.len() - 1
+        });
+        let (domains, weights) = &mut self.tables[at];
+        let sums = sums(domains);
+        if sums.nonzero() == 0 {
+            return false;
+        }
+        for (sum, pods) in weights.iter_mut().zip(sums.all()).skip(1) {
+            *sum = sum.saturating_add(pods.saturating_mul(weight));
+        }
+        true
     }
 
     pub(super) fn into_sums(self) -> Vec<(Arc<Domains>, Vec<i64>)> {
@@ -148,6 +181,14 @@ impl Tables {
         })
     }
 
+    /// Closes the slots of nodes of which a count is not good; domain and count are given.
+    pub(super) fn close(&self, open: &mut [bool], good: impl Fn(u32, i64) -> bool) {
+        for (domains, counts) in &self.tables {
+            let good: Vec<bool> = (0..domains.len() as u32).map(|d| good(d, counts.get(d))).collect();
+            close(open, domains, &good);
+        }
+    }
+
     /// Whether any count of the node's domains is above zero.
     pub(super) fn any(&self, slot: u32) -> bool {
         self.counts(slot).flatten().any(|count| count > 0)
@@ -156,7 +197,7 @@ impl Tables {
     pub(super) fn add(&mut self, key: &Str, view: &View<'_>, slot: u32, by: i64) {
         let at = self.places.get(key).copied().unwrap_or_else(|| {
             let domains = view.domains(key);
-            let counts = DomainCounts::new(vec![0; domains.len()]);
+            let counts = DomainCounts::new(Arc::new(DomainSums::new(vec![0; domains.len()])));
             self.tables.push((domains, counts));
             Arc::make_mut(&mut self.places).insert(key.clone(), self.tables.len() - 1);
             self.tables.len() - 1
