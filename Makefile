@@ -26,7 +26,7 @@ HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-core differential-record clean-cache
+.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-core differential-record clean-cache
 
 help: ## List the targets
 	@printf 'Headroom: a scheduler and controller manager for small Kubernetes clusters\n\n'
@@ -75,6 +75,9 @@ dist: ## Build the processes as they are shipped (LTO, stripped; takes minutes)
 
 bench: build dist control-plane ## Measure ours beside stock on the same API server (writes docs/benchmarks/)
 	@HEADROOM_SCHEDULER_BIN=$(DIST)/headroom-scheduler HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench $(BENCH_FLAGS)
+
+bench-perf: BENCH_FLAGS ?= --workload 500Nodes
+bench-perf: bench ## The same with scheduler_perf's workloads (docs/benchmarks/scheduler-perf.md)
 
 bench-core: ## Time the engine's decisions in process
 	$(CARGO) bench -p headroom-engine

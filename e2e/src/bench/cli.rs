@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
 
 use super::bare::{self, BareArguments};
-use super::{BenchError, Contestant, Plan, Report, Workload, report};
+use super::{BenchError, Case, Contestant, Plan, Report, Workload, report};
 
 /// Where the results go, seen from the top of the checkout.
 const OUTPUT: &str = "docs/benchmarks";
@@ -18,7 +19,8 @@ const WRONG: u8 = 2;
 /// Measures headroom-scheduler beside kube-scheduler and a bare loop of binding POSTs.
 ///
 /// Every run has a fresh etcd and kube-apiserver with the nodes and all pods created before the contestant starts. The
-/// table goes to standard output, latest.json and README.md to docs/benchmarks.
+/// table goes to standard output, latest.json and README.md to docs/benchmarks; the workloads of scheduler_perf have
+/// scheduler-perf.json and scheduler-perf.md there, in which what is not measured anew stays.
 #[derive(Debug, Parser)]
 #[command(name = "bench", after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
@@ -27,9 +29,12 @@ pub struct Arguments {
     /// Who takes part, comma-separated
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Contestant::ALL)]
     only: Vec<Contestant>,
-    /// NODESxPODS, comma-separated
-    #[arg(long, value_delimiter = ',', default_values_t = [Workload::SMALL, Workload::BIG])]
-    workload: Vec<Workload>,
+    /// NODESxPODS, or workloads of scheduler_perf: NAME, NAME/SIZE or SIZE; comma-separated [default: 100x5000,1000x10000]
+    #[arg(long, value_delimiter = ',', value_name = "WORKLOAD")]
+    workload: Vec<Selected>,
+    /// Show the workloads of scheduler_perf, and measure nothing
+    #[arg(long)]
+    list: bool,
     /// Runs of everything; medians are reported
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: u32,
@@ -61,23 +66,64 @@ const EXAMPLES: &str = "Examples:
   bench                                        the whole measurement
   bench --only stock,bare --workload 100x5000  two contestants, one workload
   bench --repeat 5                             medians of five runs
+  bench --list                                 the workloads of scheduler_perf
+  bench --workload 500Nodes                    all of them in this size
   bench --quick                                see that it works
 
 Exit status: 0 when every pod was bound exactly once, 2 when not, 1 when a run failed.";
 
+/// What one word of `--workload` means.
+#[derive(Debug, Clone)]
+enum Selected {
+    Burst(Workload),
+    Cases(Vec<Case>),
+}
+
+impl FromStr for Selected {
+    type Err = BenchError;
+
+    fn from_str(text: &str) -> Result<Self, BenchError> {
+        if text.starts_with(|c: char| c.is_ascii_digit()) && text.contains('x') {
+            return text.parse().map(Self::Burst);
+        }
+        Case::find(text).map(Self::Cases)
+    }
+}
+
 impl Arguments {
+    /// Bursts by size, and workloads of scheduler_perf, each once.
+    fn selected(&self) -> (Vec<Workload>, Vec<Case>) {
+        if self.quick {
+            return (vec![Workload::QUICK], Vec::new());
+        }
+        if self.workload.is_empty() {
+            return (vec![Workload::SMALL, Workload::BIG], Vec::new());
+        }
+        let (mut workloads, mut cases) = (Vec::new(), Vec::new());
+        for selected in &self.workload {
+            match selected {
+                Selected::Burst(workload) => workloads.push(*workload),
+                Selected::Cases(some) => cases.extend(some.iter().copied()),
+            }
+        }
+        workloads.sort_unstable();
+        workloads.dedup();
+        let cases = Case::all().filter(|case| cases.contains(case)).collect();
+        (workloads, cases)
+    }
+
     fn plan(&self, command: String) -> Plan {
         let mut contestants = self.only.clone();
         contestants.sort_unstable();
         contestants.dedup();
-        let mut workloads = if self.quick { vec![Workload::QUICK] } else { self.workload.clone() };
-        workloads.sort_unstable();
-        workloads.dedup();
+        let (workloads, cases) = self.selected();
         Plan {
             contestants,
-            workloads,
             repeat: self.repeat,
-            idle: !self.no_idle,
+            // Idle processes belong to the page of the bursts.
+            idle: !self.no_idle && !workloads.is_empty(),
+            workloads,
+            cases,
             quick: self.quick,
             in_flight: usize::from(self.in_flight),
             command,
@@ -122,6 +168,14 @@ async fn execute(arguments: &Arguments) -> Result<bool, BenchError> {
         bare::run(bare).await?;
         return Ok(true);
     }
+    if arguments.list {
+        let mut out = std::io::stdout();
+        for case in Case::all() {
+            let (nodes, placed, pods) = case.counts();
+            let _ = writeln!(out, "{case}  {nodes} nodes, {placed} pods on them, {pods} pods measured");
+        }
+        return Ok(true);
+    }
     // Told before minutes are spent.
     let output = arguments.output()?;
     let plan = arguments.plan(command_line(std::env::args().skip(1)));
@@ -129,7 +183,7 @@ async fn execute(arguments: &Arguments) -> Result<bool, BenchError> {
     let _ = write!(std::io::stdout(), "{}", report::table(&report));
     if let Some(dir) = output {
         report::write(&report, &dir)?;
-        super::progress(&format!("latest.json and README.md are in {}", dir.display()));
+        super::progress(&format!("the results are in {}", dir.display()));
     }
     Ok(report.is_right())
 }
@@ -175,9 +229,23 @@ mod tests {
     }
 
     #[test]
+    fn workloads_of_scheduler_perf_go_by_name() {
+        let plan = |line: &str| parse(line).unwrap().plan(String::new());
+        let both = plan("bench --workload SchedulingBasic/500Nodes,100x5000,SchedulingBasic/500Nodes");
+        assert_eq!((both.workloads.len(), both.cases.len(), both.idle), (1, 1, true));
+        let named = plan("bench --workload 500Nodes");
+        assert!(named.cases.len() > 10 && named.workloads.is_empty() && !named.idle);
+    }
+
+    #[test]
     fn wrong_flags_are_refused() {
-        for line in ["bench --only k3s", "bench --workload 10x9999", "bench --repeat 0", "bench --quick --workload 1x2"]
-        {
+        for line in [
+            "bench --only k3s",
+            "bench --workload 10x9999",
+            "bench --workload Nothing",
+            "bench --repeat 0",
+            "bench --quick --workload 1x2",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -18,7 +18,9 @@ use super::workload::Workload;
 const HEADROOM_FLAGS: [&str; 2] = ["--mode=primary", "--leader-elect=false"];
 
 /// Who is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Contestant {
     /// A loop of binding POSTs: the limit of the API server.

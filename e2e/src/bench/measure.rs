@@ -3,19 +3,20 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::control_plane::ControlPlane;
 use crate::process::Process;
 
+use super::churn::Churning;
 use super::contestant::Program;
 use super::drain::{drained, settled};
 use super::observe::{Observer, Seen};
-use super::requests::Requests;
+use super::requests::{Attempts, Requests};
+use super::scenario::Scenario;
 use super::setup::{Prepared, prepare};
-use super::wire::Wire;
-use super::workload::{NAMESPACE, NODE_MEMORY_MIB, NODE_MILLICPU, NODE_PODS, POD_MEMORY_MIB, Workload};
+use super::verify::{Verified, verify};
+use super::workload::Workload;
 use super::{BenchError, progress};
 
 /// No binding for so long ends a run with an error.
@@ -23,9 +24,6 @@ const STALL: Duration = Duration::from_secs(60);
 
 /// Longest run that is counted by seconds.
 const MAX_SECONDS: usize = 100_000;
-
-/// How many irregularities are told in words.
-const MAX_PROBLEMS: usize = 10;
 
 /// What a burst showed.
 #[derive(Debug, Clone, Serialize)]
@@ -50,6 +48,8 @@ pub struct Burst {
     pub drained_after_seconds: f64,
     /// Events that were created.
     pub events: u64,
+    /// Attempts to schedule a pod, as the scheduler counts them; the bare loop counts none.
+    pub attempts: Option<Attempts>,
     /// Bindings that the API server refused.
     pub bindings_refused: u64,
     /// How often the API server closed the bench's own watch, which then began again: it does so when a watcher's
@@ -80,9 +80,10 @@ pub struct Idle {
 }
 
 /// Measures one contestant on one workload.
-pub(crate) async fn burst(label: &str, program: &Program, workload: Workload) -> Result<Burst, BenchError> {
+pub(crate) async fn burst(label: &str, program: &Program, scenario: &Scenario) -> Result<Burst, BenchError> {
+    let workload = scenario.size;
     progress(&format!("{label}: starting a control plane with {} nodes and {} pods", workload.nodes, workload.pods));
-    let Prepared { cluster, wire, since, pod_bytes } = prepare(program.contestant, workload, false).await?;
+    let Prepared { cluster, wire, since, pod_bytes } = prepare(program.contestant, scenario, false).await?;
     settled(|| server_cpu(&cluster)).await;
     let before = Requests::read(&wire).await?;
     let server_before = server_cpu(&cluster);
@@ -90,10 +91,13 @@ pub(crate) async fn burst(label: &str, program: &Program, workload: Workload) ->
 
     let start = SystemTime::now();
     let process = program.start(&cluster, workload)?;
+    let churn = scenario.churn.map(|churn| Churning::start(&wire, churn));
     all_bound(label, &cluster, &process, &mut observer, workload).await?;
+    let churned = churn.is_none_or(|churn| churn.is_running());
     let (drain, quiet) = drained(&process, &wire).await?;
     let cpu = process.cpu()?;
     let memory = process.memory()?;
+    let attempts = attempts(program, &cluster, &process).await?;
     let server = server_cpu(&cluster).saturating_sub(server_before);
     // The contestant is ended before the API server is asked for big answers.
     process.kill9();
@@ -102,8 +106,11 @@ pub(crate) async fn burst(label: &str, program: &Program, workload: Workload) ->
     drop(observer);
 
     let pods = f64::from(workload.pods);
-    let (mut problems, scheduled) = verify(&wire, workload, &seen).await?;
-    let bindings = after.bindings.saturating_sub(before.bindings);
+    let Verified { mut problems, scheduled, others_bound } = verify(&wire, scenario, &seen).await?;
+    let bindings = after.bindings.saturating_sub(before.bindings).saturating_sub(others_bound);
+    if !churned {
+        problems.push("the churn ended before the last pod was bound".to_owned());
+    }
     if bindings != u64::from(workload.pods) {
         problems.push(format!("{bindings} bindings were made for {} pods", workload.pods));
     }
@@ -126,6 +133,7 @@ pub(crate) async fn burst(label: &str, program: &Program, workload: Workload) ->
         peak_rss_bytes: memory.peak_rss,
         drained_after_seconds: drain.as_secs_f64(),
         events: after.events.saturating_sub(before.events),
+        attempts,
         bindings_refused: after.bindings_refused.saturating_sub(before.bindings_refused),
         watch_restarts: seen.restarts,
         watch_lag_seconds: times.lag.as_secs_f64(),
@@ -165,7 +173,7 @@ impl IdleTimes {
 pub(crate) async fn idle(label: &str, program: &Program, times: IdleTimes) -> Result<Idle, BenchError> {
     let workload = Workload::IDLE;
     progress(&format!("{label}: starting a control plane with {} nodes and {} pods", workload.nodes, workload.pods));
-    let Prepared { cluster, wire, since, .. } = prepare(program.contestant, workload, true).await?;
+    let Prepared { cluster, wire, since, .. } = prepare(program.contestant, &Scenario::burst(workload), true).await?;
     let mut observer = Observer::start(&wire, &since).await?;
     let process = program.start(&cluster, workload)?;
     all_bound(label, &cluster, &process, &mut observer, workload).await?;
@@ -238,100 +246,22 @@ async fn all_bound(
     Ok(())
 }
 
+/// What the scheduler says of its attempts.
+async fn attempts(
+    program: &Program,
+    cluster: &ControlPlane,
+    process: &Process,
+) -> Result<Option<Attempts>, BenchError> {
+    if !program.contestant.idles() {
+        return Ok(None);
+    }
+    Ok(Some(Attempts::parse(&cluster.get_from(process, "/metrics").await?)))
+}
+
 /// CPU time of API server and etcd so far.
 fn server_cpu(cluster: &ControlPlane) -> Duration {
     let server = cluster.with_api_server(|server| server.cpu().unwrap_or_default()).unwrap_or_default();
     server.saturating_add(cluster.etcd().cpu().unwrap_or_default())
-}
-
-#[derive(Deserialize)]
-struct PodList {
-    items: Vec<Item>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    metadata: ItemMetadata,
-    spec: ItemSpec,
-    status: ItemStatus,
-}
-
-impl Item {
-    /// The Unix second in which the API server bound it.
-    fn scheduled(&self) -> Option<u64> {
-        let condition = self.status.conditions.iter().find(|c| c.kind == "PodScheduled" && c.status == "True")?;
-        u64::try_from(condition.since.as_ref()?.0.as_second()).ok()
-    }
-}
-
-#[derive(Deserialize)]
-struct ItemMetadata {
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct ItemSpec {
-    #[serde(rename = "nodeName", default)]
-    node: String,
-}
-
-#[derive(Deserialize)]
-struct ItemStatus {
-    #[serde(default)]
-    conditions: Vec<ItemCondition>,
-}
-
-#[derive(Deserialize)]
-struct ItemCondition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-    #[serde(rename = "lastTransitionTime")]
-    since: Option<Time>,
-}
-
-/// Compares what the API server holds in the end with what the watch saw and with what the nodes can hold. Returns the
-/// problems, and the second (Unix time) in which each pod was bound by the API server's clock.
-async fn verify(
-    wire: &Wire,
-    workload: Workload,
-    seen: &Seen,
-) -> Result<(Vec<String>, HashMap<String, u64>), BenchError> {
-    let list: PodList = wire.get(&format!("/api/v1/namespaces/{NAMESPACE}/pods")).await?;
-    let scheduled =
-        list.items.iter().filter_map(|item| Some((item.metadata.name.clone(), item.scheduled()?))).collect();
-    let bound = list.items.into_iter().map(|item| (item.metadata.name, item.spec.node)).collect();
-    Ok((check(workload, seen, &bound), scheduled))
-}
-
-fn check(workload: Workload, seen: &Seen, bound: &HashMap<String, String>) -> Vec<String> {
-    let mut problems = seen.problems.clone();
-    let mut used: HashMap<&str, (u64, u64, u64)> = HashMap::new();
-    for index in 0..workload.pods {
-        let name = Workload::pod_name(index);
-        match bound.get(&name).map(String::as_str) {
-            None => problems.push(format!("{name} is gone")),
-            Some("") => problems.push(format!("{name} is not bound")),
-            Some(node) => {
-                if seen.bound.get(&name).map(|(node, _)| node.as_str()) != Some(node) {
-                    problems.push(format!("{name} is on {node}, which the watch did not show"));
-                }
-                let sum = used.entry(node).or_default();
-                *sum = (sum.0 + Workload::pod_millicpu(index), sum.1 + POD_MEMORY_MIB, sum.2 + 1);
-            }
-        }
-    }
-    for (node, (cpu, memory, pods)) in used {
-        if cpu > NODE_MILLICPU || memory > NODE_MEMORY_MIB || pods > NODE_PODS {
-            problems.push(format!("{node} holds too much: {pods} pods, {cpu}m CPU, {memory} MiB"));
-        }
-    }
-    let more = problems.len().saturating_sub(MAX_PROBLEMS);
-    problems.truncate(MAX_PROBLEMS);
-    if more > 0 {
-        problems.push(format!("and {more} more"));
-    }
-    problems
 }
 
 /// When the first and the last pod were bound.
@@ -388,11 +318,6 @@ pub(crate) fn mebibytes(bytes: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn seen(bound: &HashMap<String, String>) -> Seen {
-        let bound = bound.iter().map(|(pod, node)| (pod.clone(), (node.clone(), UNIX_EPOCH))).collect();
-        Seen { bound, ..Seen::default() }
-    }
-
     #[test]
     fn bindings_are_counted_by_second() {
         assert_eq!(per_second([101, 100, 103, 100].into_iter()), [2, 1, 0, 1]);
@@ -409,27 +334,5 @@ mod tests {
         let want = Times { first: Some(at(100_200)), last: Some(at(105_000)), lag: Duration::from_millis(4500) };
         assert_eq!(Times::of(&seen, &scheduled), want);
         assert_eq!(Times::of(&Seen::default(), &scheduled), Times::default());
-    }
-
-    #[test]
-    fn an_end_state_is_checked_pod_by_pod_and_node_by_node() {
-        let workload = Workload { nodes: 2, pods: 100 };
-        let good: HashMap<String, String> =
-            (0..100).map(|i| (Workload::pod_name(i), Workload::node_name(i % 2))).collect();
-        let watched = seen(&good);
-        assert!(check(workload, &watched, &good).is_empty());
-
-        let mut bad = good.clone();
-        bad.insert(Workload::pod_name(0), String::new());
-        bad.insert(Workload::pod_name(1), Workload::node_name(0));
-        bad.remove(&Workload::pod_name(2));
-        let got = check(workload, &watched, &bad);
-        assert_eq!(got.len(), 3, "{got:?}");
-
-        let crowded: HashMap<String, String> =
-            (0..100).map(|i| (Workload::pod_name(i), Workload::node_name(0))).collect();
-        assert!(check(workload, &seen(&crowded), &crowded)[0].contains("holds too much: 100 pods"));
-        let nothing = check(workload, &Seen::default(), &HashMap::new());
-        assert_eq!(nothing.last().map(String::as_str), Some("and 90 more"));
     }
 }

@@ -4,6 +4,7 @@
 //! What is measured and how is told on the page that it writes (`docs/benchmarks/README.md`).
 
 mod bare;
+mod churn;
 mod cli;
 mod contestant;
 mod drain;
@@ -11,9 +12,12 @@ mod error;
 mod machine;
 mod measure;
 mod observe;
+mod perf;
 mod report;
 mod requests;
+mod scenario;
 mod setup;
+mod verify;
 mod wire;
 mod workload;
 
@@ -23,11 +27,14 @@ pub use cli::{Arguments, main};
 pub use contestant::Contestant;
 pub use error::BenchError;
 pub use measure::{Burst, Idle};
+pub use perf::Case;
 pub use report::Report;
+pub use requests::Attempts;
 pub use workload::Workload;
 
 use contestant::Program;
 use measure::IdleTimes;
+use scenario::Scenario;
 
 /// What is to be measured.
 #[derive(Debug, Clone)]
@@ -36,6 +43,8 @@ pub struct Plan {
     pub contestants: Vec<Contestant>,
     /// The bursts.
     pub workloads: Vec<Workload>,
+    /// Workloads of scheduler_perf; the bare loop has no part in them.
+    pub cases: Vec<Case>,
     /// How often everything is repeated; medians are reported.
     pub repeat: u32,
     /// Whether idle processes are measured too.
@@ -64,8 +73,15 @@ pub async fn run(plan: &Plan) -> Result<Report, BenchError> {
         for &workload in &plan.workloads {
             for program in &programs {
                 let label = format!("{workload} {} {round}/{}", program.contestant, plan.repeat);
-                let burst = measure::burst(&label, program, workload).await?;
+                let burst = measure::burst(&label, program, &Scenario::burst(workload)).await?;
                 report.add_burst(workload, program.contestant, burst);
+            }
+        }
+        for case in &plan.cases {
+            for program in programs.iter().filter(|program| program.contestant != Contestant::Bare) {
+                let label = format!("{case} {} {round}/{}", program.contestant, plan.repeat);
+                let burst = measure::burst(&label, program, &case.scenario()).await?;
+                report.add_case(*case, program.contestant, burst);
             }
         }
         if plan.idle {

@@ -30,8 +30,7 @@ impl Requests {
             else {
                 continue;
             };
-            // Counters are printed as floats; they stay far below 2^53.
-            let count = value.split_whitespace().next().and_then(|v| v.parse::<f64>().ok()).unwrap_or(0.0) as u64;
+            let count = number(value);
             let (resource, verb) = (label(labels, "resource"), label(labels, "verb"));
             let made = label(labels, "code") == "201";
             let field = match (resource, label(labels, "subresource"), verb, made) {
@@ -45,6 +44,51 @@ impl Requests {
         }
         sum
     }
+}
+
+/// Attempts to schedule a pod by their results, from a scheduler's counter `scheduler_schedule_attempts_total`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Attempts {
+    /// That found a node.
+    pub scheduled: u64,
+    /// That found none.
+    pub unschedulable: u64,
+    /// That failed.
+    pub errors: u64,
+}
+
+impl Attempts {
+    /// Reads a scheduler's metrics.
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut sum = Self::default();
+        for line in text.lines() {
+            let Some((labels, value)) =
+                line.strip_prefix("scheduler_schedule_attempts_total{").and_then(|rest| rest.rsplit_once("} "))
+            else {
+                continue;
+            };
+            let count = number(value);
+            let field = match label(labels, "result") {
+                "scheduled" => &mut sum.scheduled,
+                "unschedulable" => &mut sum.unschedulable,
+                "error" => &mut sum.errors,
+                _ => continue,
+            };
+            *field = field.saturating_add(count);
+        }
+        sum
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> u64 {
+        self.scheduled.saturating_add(self.unschedulable).saturating_add(self.errors)
+    }
+}
+
+/// A counter's value: printed as a float, far below 2^53.
+fn number(value: &str) -> u64 {
+    value.split_whitespace().next().and_then(|v| v.parse::<f64>().ok()).unwrap_or(0.0) as u64
 }
 
 /// The value of a label; the values that matter here hold neither quotes nor commas.
@@ -72,5 +116,15 @@ other{code="201"} 5
 "#;
         let want = Requests { bindings: 499, bindings_refused: 3, events: 1201, event_updates: 7 };
         assert_eq!(Requests::parse(text), want);
+    }
+
+    #[test]
+    fn attempts_are_read_by_result() {
+        let text = r#"scheduler_schedule_attempts_total{profile="default-scheduler",result="scheduled"} 500
+scheduler_schedule_attempts_total{profile="other",result="scheduled"} 1
+scheduler_schedule_attempts_total{profile="default-scheduler",result="unschedulable"} 7
+"#;
+        let got = Attempts::parse(text);
+        assert_eq!((got, got.all()), (Attempts { scheduled: 501, unschedulable: 7, errors: 0 }, 508));
     }
 }

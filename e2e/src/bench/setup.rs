@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::control_plane::{ControlPlane, Identity, RbacSet};
 use crate::wait::eventually;
 
+use super::scenario::{CHURN, PLACED, Scenario};
 use super::wire::{MERGE_PATCH, Wire, each};
 use super::workload::{NAMESPACE, Workload};
 use super::{BenchError, Contestant};
@@ -37,21 +38,36 @@ pub(crate) struct Prepared {
 }
 
 /// Starts a control plane and creates nodes, then pods.
-pub(crate) async fn prepare(contestant: Contestant, workload: Workload, audit: bool) -> Result<Prepared, BenchError> {
+pub(crate) async fn prepare(contestant: Contestant, scenario: &Scenario, audit: bool) -> Result<Prepared, BenchError> {
+    let workload = scenario.size;
     let cluster =
         ControlPlane::builder().name(format!("bench-{contestant}")).audit(audit).no_request_limits().start().await?;
     cluster.apply_yaml("crds.yaml", CRDS).await?;
     cluster.apply_rbac(RbacSet::Primary).await?;
-    cluster.create_namespace(NAMESPACE).await?;
+    for namespace in [NAMESPACE, PLACED, CHURN] {
+        cluster.create_namespace(namespace).await?;
+    }
     let wire = Wire::connect(&cluster.kubeconfig(&Identity::Admin)?).await?;
 
     let connection = &wire;
+    for (path, object) in &scenario.objects {
+        connection.post(path, object.to_string()).await?;
+    }
     each(workload.nodes, IN_FLIGHT, |index| async move {
-        connection.post("/api/v1/nodes", Workload::node(index).to_string()).await?;
+        connection.post("/api/v1/nodes", scenario.node(index).to_string()).await?;
         // Admission gives every new node the taint `not-ready`, which a controller takes away in a cluster.
         let path = format!("/api/v1/nodes/{}", Workload::node_name(index));
         let patch = Bytes::from_static(br#"{"spec":{"taints":null}}"#);
         connection.send(Method::PATCH, &path, MERGE_PATCH, patch).await.map(|_| ())
+    })
+    .await?;
+    let placed = format!("/api/v1/namespaces/{PLACED}/pods");
+    let path = placed.as_str();
+    each(scenario.placed_count(), IN_FLIGHT, |index| async move {
+        match scenario.placed_pod(index) {
+            Some(pod) => connection.post(path, pod.to_string()).await,
+            None => Ok(()),
+        }
     })
     .await?;
     let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods");
@@ -59,7 +75,7 @@ pub(crate) async fn prepare(contestant: Contestant, workload: Workload, audit: b
     each(
         workload.pods,
         IN_FLIGHT,
-        |index| async move { connection.post(path, Workload::pod(index).to_string()).await },
+        |index| async move { connection.post(path, scenario.measured(index).to_string()).await },
     )
     .await?;
 

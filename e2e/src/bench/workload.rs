@@ -63,7 +63,7 @@ impl Workload {
     }
 
     /// A Ready node. Admission adds the taint `not-ready`, which has to be taken away afterwards.
-    pub(crate) fn node(index: u32) -> Value {
+    pub(crate) fn node(index: u32, zone: &str) -> Value {
         let name = Self::node_name(index);
         let amounts = json!({
             "cpu": format!("{NODE_MILLICPU}m"),
@@ -81,7 +81,7 @@ impl Workload {
                 "kubernetes.io/arch": "amd64",
                 "kubernetes.io/os": "linux",
                 "topology.kubernetes.io/region": "region-1",
-                "topology.kubernetes.io/zone": format!("zone-{}", index % 3),
+                "topology.kubernetes.io/zone": zone,
             }},
             "status": {
                 "capacity": amounts,

@@ -69,6 +69,42 @@ impl FitError {
     }
 }
 
+/// A [`FitError`] in the making. Neighbouring nodes mostly say the same, which is only counted.
+#[derive(Debug)]
+pub(crate) struct FitErrors {
+    error: FitError,
+    last: Option<Rejection>,
+    nodes: usize,
+}
+
+impl FitErrors {
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self { error: FitError::new(nodes), last: None, nodes: 0 }
+    }
+
+    /// A node was rejected.
+    pub(crate) fn add(&mut self, rejection: &Rejection) {
+        if self.last.as_ref() != Some(rejection) {
+            self.flush();
+            self.last = Some(rejection.clone());
+        }
+        self.nodes += 1;
+    }
+
+    fn flush(&mut self) {
+        let (Some(last), more) = (self.last.take(), std::mem::take(&mut self.nodes).saturating_sub(1)) else { return };
+        self.error.add(&last);
+        for reason in last.status.reasons() {
+            self.error.count(reason.clone(), more);
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> FitError {
+        self.flush();
+        self.error
+    }
+}
+
 impl fmt::Display for FitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "0/{} nodes are available:", self.nodes)?;
@@ -113,6 +149,22 @@ mod tests {
         e.post_filter_message = "preemption: no candidate node for preemption".into();
         assert!(e.to_string().ends_with("unschedulable. preemption: no candidate node for preemption"));
         assert!(e.rejectors.has(plugin));
+    }
+
+    #[test]
+    fn counting_runs_comes_to_the_same() {
+        let mut names = PluginNames::default();
+        let (a, b) = (names.id("A").unwrap(), names.id("B").unwrap());
+        let cpu = Rejection { plugin: a, status: Status::unschedulable("Insufficient cpu") };
+        let both = Rejection { plugin: a, status: cpu.status.clone().and("Insufficient memory") };
+        let taint = Rejection { plugin: b, status: Status::new(Code::Pending, "node(s) had taints") };
+        let (mut one, mut runs) = (FitError::new(6), FitErrors::new(6));
+        for rejection in [&cpu, &cpu, &both, &both, &taint, &cpu] {
+            one.add(rejection);
+            runs.add(rejection);
+        }
+        assert_eq!(runs.finish(), one);
+        assert_eq!(FitErrors::new(6).finish(), FitError::new(6));
     }
 
     #[test]

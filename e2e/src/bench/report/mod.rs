@@ -1,6 +1,7 @@
 //! The result: collected, condensed to medians and ratios, and printed as table, JSON and page.
 
 mod page;
+mod perf;
 mod stats;
 mod table;
 #[cfg(test)]
@@ -15,7 +16,7 @@ use crate::control_plane::assets::{Assets, Component};
 
 use super::contestant::Program;
 use super::machine::{self, Machine};
-use super::{BenchError, Burst, Contestant, Idle, Plan, Workload};
+use super::{BenchError, Burst, Case, Contestant, Idle, Plan, Workload};
 
 pub(crate) use table::table;
 
@@ -37,6 +38,9 @@ pub struct Report {
     contestants: Vec<About>,
     bursts: Vec<BurstResult>,
     idle: Vec<IdleResult>,
+    /// Written to files of their own.
+    #[serde(skip)]
+    cases: Vec<CaseResult>,
 }
 
 /// Versions of what took part, as the programs name them.
@@ -62,6 +66,14 @@ struct BurstResult {
     pods: u32,
     contestant: Contestant,
     median: BurstMedian,
+    runs: Vec<Burst>,
+}
+
+/// One contestant on one workload of scheduler_perf.
+#[derive(Debug, Clone)]
+struct CaseResult {
+    case: Case,
+    contestant: Contestant,
     runs: Vec<Burst>,
 }
 
@@ -103,6 +115,7 @@ impl Report {
                 .collect(),
             bursts: Vec::new(),
             idle: Vec::new(),
+            cases: Vec::new(),
         }
     }
 
@@ -116,6 +129,15 @@ impl Report {
         } else {
             let runs = vec![burst];
             self.bursts.push(BurstResult { nodes, pods, contestant, median: BurstMedian::of(&runs), runs });
+        }
+    }
+
+    /// Adds a run of a workload of scheduler_perf.
+    pub(crate) fn add_case(&mut self, case: Case, contestant: Contestant, burst: Burst) {
+        let same = |r: &&mut CaseResult| (r.case, r.contestant) == (case, contestant);
+        match self.cases.iter_mut().find(same) {
+            Some(result) => result.runs.push(burst),
+            None => self.cases.push(CaseResult { case, contestant, runs: vec![burst] }),
         }
     }
 
@@ -133,7 +155,8 @@ impl Report {
     /// Whether every pod of every run was bound exactly once.
     #[must_use]
     pub fn is_right(&self) -> bool {
-        self.bursts.iter().flat_map(|result| &result.runs).all(|run| run.bound_exactly_once)
+        let bursts = self.bursts.iter().flat_map(|result| &result.runs);
+        bursts.chain(self.cases.iter().flat_map(|result| &result.runs)).all(|run| run.bound_exactly_once)
     }
 
     /// The workloads, in order.
@@ -160,12 +183,23 @@ impl Report {
     }
 }
 
-/// Writes `latest.json` and `README.md`.
+/// Writes `latest.json` and `README.md`, and those of scheduler_perf's workloads, each if something was measured.
 pub(crate) fn write(report: &Report, dir: &Path) -> Result<(), BenchError> {
     std::fs::create_dir_all(dir).map_err(BenchError::file("create", dir))?;
-    let mut json = serde_json::to_string_pretty(report).map_err(|source| BenchError::Encode { source })?;
-    json.push('\n');
-    for (name, text) in [("latest.json", json), ("README.md", page::page(report))] {
+    if !report.cases.is_empty() {
+        perf::write(report, dir)?;
+    }
+    if report.bursts.is_empty() && report.idle.is_empty() {
+        return Ok(());
+    }
+    write_both(dir, ("latest.json", report), ("README.md", page::page(report)))
+}
+
+/// The figures as JSON and the page.
+fn write_both(dir: &Path, json: (&str, &impl Serialize), page: (&str, String)) -> Result<(), BenchError> {
+    let mut text = serde_json::to_string_pretty(json.1).map_err(|source| BenchError::Encode { source })?;
+    text.push('\n');
+    for (name, text) in [(json.0, text), page] {
         let path = dir.join(name);
         std::fs::write(&path, text).map_err(BenchError::file("write", &path))?;
     }

@@ -1,11 +1,11 @@
 //! Medians of several runs, and ratios.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Burst, Idle};
 
 /// Medians of a contestant's runs; each figure by itself. Units as in [`Burst`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct BurstMedian {
     pub(super) pods_per_second: f64,
     pub(super) cpu_micros_per_pod: f64,
@@ -16,6 +16,9 @@ pub(super) struct BurstMedian {
     pub(super) last_bind_seconds: f64,
     pub(super) drained_after_seconds: f64,
     pub(super) events: f64,
+    /// Attempts to schedule a pod; 0 where none are counted.
+    #[serde(default)]
+    pub(super) attempts: f64,
 }
 
 impl BurstMedian {
@@ -31,6 +34,7 @@ impl BurstMedian {
             last_bind_seconds: of(|run| run.last_bind_seconds),
             drained_after_seconds: of(|run| run.drained_after_seconds),
             events: of(|run| run.events as f64),
+            attempts: of(|run| run.attempts.map_or(0.0, |attempts| attempts.all() as f64)),
         }
     }
 }

@@ -13,6 +13,7 @@ fn burst(pods_per_second: f64) -> Burst {
         peak_rss_bytes: 3333 << 20,
         drained_after_seconds: 1.0,
         events: 150_000,
+        attempts: None,
         bindings_refused: 0,
         watch_restarts: 0,
         watch_lag_seconds: 0.0,
@@ -26,6 +27,7 @@ fn report() -> Report {
     let plan = Plan {
         contestants: Contestant::ALL.to_vec(),
         workloads: vec![Workload::SMALL, Workload::BIG],
+        cases: Vec::new(),
         repeat: 3,
         idle: true,
         quick: true,
@@ -109,4 +111,39 @@ fn medians_and_ratios() {
     assert_eq!(ratio(3.0, 2.0), "1.50x");
     assert_eq!(ratio(1.0, 30.0), "0.033x");
     assert_eq!(ratio(1.0, 0.0), "-");
+}
+
+#[test]
+fn results_of_scheduler_perf_stay_until_they_are_measured_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let cases = Case::find("SchedulingBasic").unwrap();
+    let with = |case: Case, rates: [f64; 2]| {
+        let mut report = Report::new(
+            &Plan {
+                contestants: Contestant::ALL.to_vec(),
+                workloads: Vec::new(),
+                cases: vec![case],
+                repeat: 1,
+                idle: false,
+                quick: false,
+                in_flight: 1,
+                command: String::new(),
+            },
+            &[],
+        );
+        report.add_case(case, Contestant::Stock, burst(rates[0]));
+        report.add_case(case, Contestant::Headroom, burst(rates[1]));
+        report
+    };
+    for report in [with(cases[1], [100.0, 300.0]), with(cases[0], [11.0, 12.0]), with(cases[1], [100.0, 400.0])] {
+        write(&report, dir.path()).unwrap();
+        for line in table(&report).lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+    assert!(!dir.path().join("README.md").exists());
+    let page = std::fs::read_to_string(dir.path().join("scheduler-perf.md")).unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| Scheduling")).collect();
+    assert_eq!(rows.len(), 4, "{page}");
+    assert!(rows[0].contains("500Nodes") && page.contains("4.00x") && !page.contains("3.00x"), "{page}");
 }

@@ -9,7 +9,7 @@ use headroom_core::Str;
 use super::{
     Cache,
     label_groups::LabelGroups,
-    pod_counts::{PodCounts, PodQuery},
+    pod_counts::{DomainSums, PodCounts, PodQuery},
     topology::{Domains, Inclusion},
 };
 use crate::framework::{PodInfo, View};
@@ -126,6 +126,31 @@ impl Lazy {
     }
 }
 
+impl Lazy {
+    /// The first count that is not what counting anew comes to, once it was brought up to date.
+    pub(super) fn difference(&self, cache: &Cache) -> Option<String> {
+        self.counts.borrow().all.iter().find_map(|(query, (counts, _))| {
+            let mut known = PodCounts::clone(counts);
+            known.refresh(query, cache);
+            known.wrong(query, cache)
+        })
+    }
+
+    fn sums(&self, query: &PodQuery, domains: &Arc<Domains>, cache: &Cache) -> Arc<DomainSums> {
+        // Brought up to date, and used last: not forgotten.
+        if let Some(sums) = self.counts(query, cache).sums(domains) {
+            return sums.clone();
+        }
+        let mut this = self.counts.borrow_mut();
+        let this = &mut *this;
+        let Some((counts, _)) = this.all.get_mut(query) else { return Arc::default() };
+        let before = counts.bytes();
+        let sums = Arc::make_mut(counts).sum_up(domains);
+        this.bytes = this.bytes + counts.bytes() - before;
+        sums
+    }
+}
+
 impl View<'_> {
     /// The domains of a topology key.
     #[must_use]
@@ -153,5 +178,16 @@ impl View<'_> {
             Arc::make_mut(&mut counts).set(slot, query.count(row));
         }
         counts
+    }
+
+    /// The same, summed up by domain.
+    #[must_use]
+    pub fn sums(&self, query: &PodQuery, domains: &Arc<Domains>) -> Arc<DomainSums> {
+        let mut sums = self.cache.lazy.sums(query, domains, self.cache);
+        if let Some((slot, row)) = self.overlay {
+            let known = self.cache.row(slot).map_or(0, |row| query.count(row));
+            Arc::make_mut(&mut sums).add(domains.of(slot), i64::from(query.count(row)) - i64::from(known));
+        }
+        sums
     }
 }

@@ -7,6 +7,7 @@
 mod affinity;
 mod assume;
 mod budgets;
+mod changes;
 mod images;
 mod label_groups;
 mod lazy;
@@ -33,13 +34,13 @@ pub use self::{
     label_groups::LabelGroups,
     memory::{MemoryIndex, NodeMemoryInfo},
     node_info::NodeInfo,
-    pod_counts::{NamespaceSet, PodCounts, PodMatch, PodQuery},
+    pod_counts::{DomainSums, NamespaceSet, PodCounts, PodMatch, PodQuery},
     ports::{UsedPorts, ports_conflict},
     storage::{Storage, StorageObject},
     topology::{Domains, Inclusion},
     workloads::Workloads,
 };
-use self::{affinity::AffinityIndex, lazy::Lazy};
+use self::{affinity::AffinityIndex, changes::Changes, lazy::Lazy};
 use crate::framework::{PodInfo, SpecCache};
 
 /// Place of a node in the cache. Stays the same as long as the node exists or pods name it; is then used again.
@@ -86,6 +87,7 @@ pub struct Cache {
     /// By slot: hashes of the names, for breaking ties.
     hashes: Vec<u64>,
     last_generation: u64,
+    changes: Changes,
     free: Vec<Slot>,
     by_name: HashMap<Str, Slot>,
     nodes: usize,
@@ -124,6 +126,7 @@ impl Cache {
         if self.rows.get(at).is_some_and(|row| row.exists) {
             self.last_generation += 1;
             self.generations[at] = self.last_generation;
+            self.changes.push(slot);
         }
     }
 
@@ -196,6 +199,7 @@ impl Cache {
         self.node_versions[slot as usize] = self.node_epoch;
         self.rebuild_memory(slot);
         self.generations[slot as usize] = 0;
+        self.changes.push(slot);
         self.nodes -= 1;
         self.release_if_unused(slot);
         Some(old)
@@ -385,6 +389,17 @@ impl Cache {
         &self.generations
     }
 
+    /// How many changes of generations there were.
+    pub(crate) const fn change_count(&self) -> u64 {
+        self.changes.count()
+    }
+
+    /// The slots whose generation changed since there were so many changes, some of them repeatedly; absent when that is
+    /// not known any more. New slots are not among them before their node exists.
+    pub(crate) fn changed_since(&self, count: u64) -> Option<impl Iterator<Item = Slot> + use<'_>> {
+        self.changes.since(count)
+    }
+
     /// Hashes of the nodes' names, by slot.
     pub(crate) fn name_hashes(&self) -> &[u64] {
         &self.hashes
@@ -435,6 +450,7 @@ impl Cache {
             now: self.now,
             // So that nobody takes a new generation for an old one.
             last_generation: self.last_generation,
+            changes: Changes::after(self.changes.count() + 1),
             node_epoch: self.node_epoch,
             ..Self::default()
         };
@@ -472,7 +488,11 @@ impl Cache {
                 other.assumed
             ));
         }
-        let index = self.affinity.difference(&self.rows).or_else(|| self.images.difference(&self.rows));
+        let index = self
+            .affinity
+            .difference(&self.rows)
+            .or_else(|| self.images.difference(&self.rows))
+            .or_else(|| self.lazy.difference(self));
         if index.is_some() {
             return index;
         }

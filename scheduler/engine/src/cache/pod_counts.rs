@@ -7,7 +7,7 @@ use headroom_core::{
     selector::{LabelSelector, Labels},
 };
 
-use super::{Cache, NodeInfo, Slot};
+use super::{Cache, Domains, NodeInfo, Slot};
 use crate::framework::PodInfo;
 
 /// A set of namespaces.
@@ -86,6 +86,71 @@ impl PodQuery {
     }
 }
 
+/// Sums by number of a domain ([`Domains`]); nodes without the label are at 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DomainSums {
+    of: Vec<i64>,
+    /// How many sums of domains are not 0; that at 0 does not count.
+    nonzero: usize,
+}
+
+impl DomainSums {
+    /// Of these sums.
+    #[must_use]
+    pub fn new(of: Vec<i64>) -> Self {
+        let nonzero = of.iter().skip(1).filter(|n| **n != 0).count();
+        Self { of, nonzero }
+    }
+
+    /// Adds up amounts by slot.
+    #[must_use]
+    pub fn adding(domains: &Domains, amounts: impl Iterator<Item = (Slot, i64)>) -> Self {
+        let mut of = vec![0; domains.len()];
+        for (slot, amount) in amounts {
+            of[domains.of(slot) as usize] += amount;
+        }
+        Self::new(of)
+    }
+
+    /// The sum of a domain.
+    #[must_use]
+    pub fn of(&self, domain: u32) -> i64 {
+        self.of.get(domain as usize).copied().unwrap_or(0)
+    }
+
+    /// By number of the domain.
+    #[must_use]
+    pub fn all(&self) -> &[i64] {
+        &self.of
+    }
+
+    /// How many domains have a sum that is not 0.
+    #[must_use]
+    pub const fn nonzero(&self) -> usize {
+        self.nonzero
+    }
+
+    /// Adds the sums of all domains.
+    pub fn merge(&mut self, others: &Self) {
+        for (sum, other) in self.of.iter_mut().zip(&others.of).skip(1) {
+            let before = std::mem::replace(sum, sum.saturating_add(*other));
+            self.nonzero = self.nonzero + usize::from(*sum != 0) - usize::from(before != 0);
+        }
+    }
+
+    /// Adds to a domain.
+    pub fn add(&mut self, domain: u32, by: i64) {
+        let Some(sum) = self.of.get_mut(domain as usize) else { return };
+        let before = std::mem::replace(sum, sum.saturating_add(by));
+        if domain != 0 {
+            self.nonzero = self.nonzero + usize::from(*sum != 0) - usize::from(before != 0);
+        }
+    }
+}
+
+/// Most topology keys by which one query is summed up.
+const MAX_SUMS: usize = 4;
+
 /// Counts by slot.
 #[derive(Debug, Clone, Default)]
 pub struct PodCounts {
@@ -93,10 +158,10 @@ pub struct PodCounts {
     seen: Vec<u64>,
     /// The state of the cache that they are of.
     at: (u64, u64),
+    changes: u64,
+    /// Sums by domain, brought up to date with the counts as long as the domains stay the same.
+    sums: Vec<(Arc<Domains>, Arc<DomainSums>)>,
 }
-
-/// Rows whose generations are compared at once.
-const STRETCH: usize = 64;
 
 impl PodCounts {
     /// How many in this slot.
@@ -112,12 +177,17 @@ impl PodCounts {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.of.len() * (size_of::<u32>() + size_of::<u64>())
+        let sums: usize = self.sums.iter().map(|(_, sums)| size_of_val(sums.all())).sum();
+        self.of.len() * (size_of::<u32>() + size_of::<u64>()) + sums
     }
 
     pub(super) fn set(&mut self, slot: Slot, count: u32) {
-        if let Some(cell) = self.of.get_mut(slot as usize) {
-            *cell = count;
+        let Some(cell) = self.of.get_mut(slot as usize) else { return };
+        let before = std::mem::replace(cell, count);
+        for (domains, sums) in &mut self.sums {
+            if before != count {
+                Arc::make_mut(sums).add(domains.of(slot), i64::from(count) - i64::from(before));
+            }
         }
     }
 
@@ -126,23 +196,70 @@ impl PodCounts {
         self.at == cache.state()
     }
 
+    /// Sums by domain; absent when they have to be made.
+    pub(super) fn sums(&self, domains: &Arc<Domains>) -> Option<&Arc<DomainSums>> {
+        self.sums.iter().find(|(d, _)| Arc::ptr_eq(d, domains)).map(|(_, sums)| sums)
+    }
+
+    /// Makes sums by domain.
+    pub(super) fn sum_up(&mut self, domains: &Arc<Domains>) -> Arc<DomainSums> {
+        self.sums.retain(|(d, _)| d.key() != domains.key());
+        if self.sums.len() >= MAX_SUMS {
+            self.sums.remove(0);
+        }
+        let placed = self.of.iter().enumerate().filter(|(_, count)| **count != 0);
+        let sums = DomainSums::adding(domains, placed.map(|(slot, count)| (slot as Slot, i64::from(*count))));
+        let sums = Arc::new(sums);
+        self.sums.push((domains.clone(), sums.clone()));
+        sums
+    }
+
     pub(super) fn refresh(&mut self, query: &PodQuery, cache: &Cache) {
         self.at = cache.state();
+        // Nodes may be in other domains now.
+        self.sums.retain(|(domains, _)| domains.is_current(cache));
         let generations = cache.generations();
         self.of.resize(generations.len(), 0);
         self.seen.resize(generations.len(), 0);
-        for (stretch, theirs) in generations.chunks(STRETCH).enumerate() {
-            let start = stretch * STRETCH;
-            if self.seen[start..start + theirs.len()] == *theirs {
-                continue;
-            }
-            for (offset, generation) in theirs.iter().enumerate() {
-                let slot = start + offset;
-                if self.seen[slot] != *generation {
-                    self.seen[slot] = *generation;
-                    self.of[slot] = cache.row(slot as Slot).map_or(0, |row| query.count(row));
-                }
-            }
+        let since = std::mem::replace(&mut self.changes, cache.change_count());
+        match cache.changed_since(since) {
+            Some(slots) => slots.for_each(|slot| self.recount(slot as usize, query, cache)),
+            None => (0..generations.len()).for_each(|slot| self.recount(slot, query, cache)),
         }
+    }
+
+    /// What is not as counting anew comes to, in words.
+    pub(super) fn wrong(&self, query: &PodQuery, cache: &Cache) -> Option<String> {
+        let mut fresh = Self::default();
+        fresh.refresh(query, cache);
+        if fresh.of != self.of {
+            return Some(format!("{query:?} counts {:?}, not {:?}", self.of, fresh.of));
+        }
+        self.sums.iter().find_map(|(domains, sums)| {
+            let right = fresh.sum_up(domains);
+            (right != *sums).then(|| format!("{query:?} sums up to {sums:?}, not {right:?}"))
+        })
+    }
+
+    fn recount(&mut self, slot: usize, query: &PodQuery, cache: &Cache) {
+        let generation = cache.generations()[slot];
+        if std::mem::replace(&mut self.seen[slot], generation) != generation {
+            self.set(slot as Slot, cache.row(slot as Slot).map_or(0, |row| query.count(row)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_follow_what_is_added() {
+        let mut sums = DomainSums::new(vec![5, 0, 2]);
+        assert_eq!((sums.nonzero(), sums.of(0), sums.of(9)), (1, 5, 0));
+        for (domain, by) in [(1, 3), (2, -2), (0, 1), (9, 1)] {
+            sums.add(domain, by);
+        }
+        assert_eq!(sums, DomainSums::new(vec![6, 3, 0]));
     }
 }

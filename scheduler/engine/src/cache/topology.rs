@@ -22,6 +22,8 @@ const SMALLEST_SWEEP: usize = 64;
 pub struct Domains {
     key: Str,
     of: Vec<u32>,
+    /// How many nodes are in each domain; those without the label are at 0.
+    sizes: Vec<u32>,
     ids: HashMap<Str, u32>,
     seen: Vec<u64>,
     epoch: u64,
@@ -42,6 +44,24 @@ impl Domains {
     #[must_use]
     pub fn of(&self, slot: Slot) -> u32 {
         self.of.get(slot as usize).copied().unwrap_or(0)
+    }
+
+    /// By slot.
+    #[must_use]
+    pub fn all(&self) -> &[u32] {
+        &self.of
+    }
+
+    /// How many nodes are in each domain, by number; at 0 those without the label.
+    #[must_use]
+    pub fn sizes(&self) -> &[u32] {
+        &self.sizes
+    }
+
+    /// Whether no node lacks the label; false as well for keys that were not looked at, since no node has them.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.sizes.first().is_some_and(|missing| *missing == 0)
     }
 
     /// One more than the largest number of a domain: the length of a table by domain.
@@ -93,6 +113,11 @@ impl Domains {
                     }
                 },
             };
+        }
+        self.sizes.clear();
+        self.sizes.resize(self.len(), 0);
+        for (domain, row) in self.of.iter().zip(&cache.rows) {
+            self.sizes[*domain as usize] += u32::from(row.exists);
         }
         self.epoch = cache.node_epoch;
     }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     cache::Slot,
-    fit_error::FitError,
+    fit_error::FitErrors,
     framework::{
         Code, Column, CycleState, Narrowed, NoProbe, Normalized, Places, PodInfo, Point, PreFiltered, Probe, Profile,
         Rejection, Signature, SpecInfo, TieKey, View,
@@ -31,8 +31,6 @@ mod whole;
 const MAX_CLASSES: usize = 256;
 /// Most bytes of columns kept, about. The class used last stays in any case.
 const MAX_CLASS_BYTES: usize = 8 << 20;
-/// Rows whose generations are compared at once.
-const STRETCH: usize = 64;
 /// Generation of a row that holds for one decision only: no node has it.
 const PASSING: u64 = u64::MAX;
 /// When more than this part of the rows has changed, everything is normalised anew.
@@ -51,6 +49,10 @@ struct Class {
     narrowed: Option<Narrowed>,
     /// By slot, the generation that the row was made from; 0 = no node.
     generations: Vec<u64>,
+    /// How many changes of generations they follow.
+    seen: u64,
+    /// Slots whose rows held for one decision only.
+    passing: Vec<Slot>,
     /// Whether no plugin of the class turns the node down.
     feasible: Vec<bool>,
     feasible_count: usize,
@@ -76,6 +78,16 @@ pub(crate) struct Classes {
     all: Vec<Class>,
     clock: u64,
     scratch: Signature,
+    work: Work,
+}
+
+/// What one decision works with, kept for the next one.
+#[derive(Debug, Default)]
+struct Work {
+    open: Vec<bool>,
+    totals: Vec<i64>,
+    /// Columns of the plugins that have no part in classes, by profile and place.
+    columns: Vec<(usize, usize, Column)>,
 }
 
 impl Classes {
@@ -118,7 +130,7 @@ impl Classes {
         }
         let index = self.find_or_make(at, profile, pod, view, cluster, probe)?;
         let class = &mut self.all[index];
-        match class.decide(profile, pod, view, nominated, &mut whole, ties, probe) {
+        match class.decide(profile, pod, view, nominated, &mut whole, ties, &mut self.work, probe) {
             Some(verdict) => Some(verdict),
             None => {
                 // A plugin failed: the plain path says how.
@@ -172,6 +184,9 @@ impl Classes {
             state,
             narrowed,
             generations: Vec::new(),
+            // More than there will be: nothing was looked at yet.
+            seen: u64::MAX,
+            passing: Vec::new(),
             feasible: Vec::new(),
             feasible_count: 0,
             open: Vec::new(),
@@ -225,21 +240,29 @@ impl Class {
         if self.generations.len() != generations.len() {
             self.resize(generations.len());
         }
-        // Most nodes have not changed: whole stretches are compared at once.
-        for (stretch, theirs) in generations.chunks(STRETCH).enumerate() {
-            let start = stretch * STRETCH;
-            if self.generations[start..start + theirs.len()] == *theirs {
-                continue;
+        let renew = |this: &mut Self, slot: usize| match generations[slot] {
+            generation if this.generations[slot] == generation => Some(()),
+            generation => this.refill(slot, generation, profile, pod, view, None),
+        };
+        let since = std::mem::replace(&mut self.seen, view.cache.change_count());
+        // Most nodes have not changed.
+        match view.cache.changed_since(since) {
+            Some(slots) => {
+                for slot in std::mem::take(&mut self.passing).into_iter().chain(slots) {
+                    renew(self, slot as usize)?;
+                }
             }
-            for (offset, generation) in theirs.iter().enumerate() {
-                if self.generations[start + offset] != *generation {
-                    self.refill(start + offset, *generation, profile, pod, view, None)?;
+            None => {
+                self.passing.clear();
+                for slot in 0..generations.len() {
+                    renew(self, slot)?;
                 }
             }
         }
         // Verdicts of nodes to which somebody is nominated hold for this pod only.
         for node in nominated.nodes_before(pod) {
             if let Some(slot) = view.cache.slot(node) {
+                self.passing.push(slot);
                 self.refill(slot as usize, PASSING, profile, pod, view, Some(nominated))?;
             }
         }
@@ -336,24 +359,34 @@ impl Class {
         nominated: &Nominated,
         whole: &mut CycleState,
         ties: TieBreaker,
+        work: &mut Work,
         probe: &mut dyn Probe,
     ) -> Option<Verdict> {
         probe.enter(Point::Filter);
-        let opened =
-            self.refresh(profile, pod, view, nominated).and_then(|()| self.open_rows(profile, pod, view, whole));
+        let opened = self
+            .refresh(profile, pod, view, nominated)
+            .and_then(|()| self.open_rows(profile, pod, view, whole, &mut work.open));
         let code = if self.open_count == 0 { Code::Unschedulable } else { Code::Success };
         probe.exit(Point::Filter, if opened.is_some() { code } else { Code::Error });
         opened?;
         let mut after = None;
         let result = match self.open_count {
             0 => {
-                let rejections = self.all_rejections(profile, pod, view, whole)?;
+                let mut error = FitErrors::new(view.cache.node_count());
+                let mut rejected = Vec::with_capacity(view.cache.node_count());
+                self.each_rejection(profile, pod, view, whole, |slot, rejection| {
+                    error.add(rejection);
+                    rejected.push((slot, rejection.status.code()));
+                })?;
                 if !profile.at(Point::PostFilter).is_empty() {
-                    let rejected = rejections.iter().map(|(slot, r)| (*slot, r.status.code())).collect();
                     let state = self.state.with(whole);
                     after = Some(Box::new(AfterFilter { rejected, state, stopped_at: None }));
                 }
-                Err(Failure::Fit(Box::new(self.fit_error(view.cache.node_count(), &rejections))))
+                let mut error = error.finish();
+                if let Some(narrowed) = &self.narrowed {
+                    error.rejectors = error.rejectors.union(narrowed.plugins);
+                }
+                Err(Failure::Fit(Box::new(error)))
             }
             1 => {
                 let slot = self.open.iter().position(|f| *f)? as Slot;
@@ -361,10 +394,10 @@ impl Class {
             }
             _ => {
                 probe.enter(Point::Score);
-                let done = self.total(profile).and_then(|()| self.whole_totals(profile, pod, view, whole));
+                let done = self.total(profile).and_then(|()| self.whole_totals(profile, pod, view, whole, work));
                 probe.exit(Point::Score, if done.is_some() { Code::Success } else { Code::Error });
-                let totals = done?;
-                Ok(self.choose(totals.as_deref().unwrap_or(&self.totals), view.cache.name_hashes(), ties)?)
+                let totals = if done? { &work.totals } else { &self.totals };
+                Ok(self.choose(totals, view.cache.name_hashes(), ties)?)
             }
         };
         Some(Verdict { result, after })
@@ -390,16 +423,5 @@ impl Class {
             }
         }
         Some(Choice { slot: winner? as Slot, total: Some(best), feasible: self.open_count, ties: count })
-    }
-
-    fn fit_error(&self, nodes: usize, rejections: &[(Slot, Rejection)]) -> FitError {
-        let mut error = FitError::new(nodes);
-        for (_, rejection) in rejections {
-            error.add(rejection);
-        }
-        if let Some(narrowed) = &self.narrowed {
-            error.rejectors = error.rejectors.union(narrowed.plugins);
-        }
-        error
     }
 }

@@ -18,7 +18,7 @@ use super::{
     post_filter::{PostFilter, PostFilterCx},
     status::Status,
 };
-use crate::cache::NodeInfo;
+use crate::cache::{NodeInfo, Slot};
 
 /// A state of a cycle, its type erased.
 pub(crate) trait AnyState: Any + Debug + Send {
@@ -65,6 +65,8 @@ trait AnyColumn: Any + Debug + Send {
 struct TypedColumn<R, B> {
     raw: Vec<R>,
     bounds: B,
+    /// A raw score that made the bounds was replaced.
+    lost: bool,
 }
 
 impl<R: Default + Copy + Debug + Send + 'static, B: Debug + Send + 'static> AnyColumn for TypedColumn<R, B> {
@@ -151,12 +153,16 @@ pub trait DynPlugin: Send {
     fn remove_pod(&self, state: &mut State, pod: &PodInfo, removed: &PodInfo, node: &NodeInfo, view: &View<'_>);
     /// See [`Plugin::filter`].
     fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Status;
+    /// See [`Plugin::filter_rows`].
+    fn filter_rows(&self, state: &State, pod: &PodInfo, open: &mut [bool]) -> bool;
     /// See [`Plugin::post_filter`].
     fn post_filter(&self, pod: &PodInfo, cx: &PostFilterCx<'_>) -> PostFilter;
     /// See [`Plugin::preempting`].
     fn preempting(&mut self, pod: &Str, running: bool);
     /// See [`Plugin::pre_score`].
     fn pre_score(&self, pod: &PodInfo, feasible: &[&NodeInfo], view: &View<'_>) -> PreScore<State>;
+    /// See [`Plugin::pre_score_rows`].
+    fn pre_score_rows(&self, pod: &PodInfo, open: &[bool], view: &View<'_>) -> Option<PreScore<State>>;
     /// An empty column.
     fn new_column(&self) -> Column;
     /// Puts the raw score of a node into a row.
@@ -171,12 +177,18 @@ pub trait DynPlugin: Send {
         pod: &PodInfo,
         node: &NodeInfo,
     ) -> Result<(), Status>;
-    /// Puts the raw scores of nodes into the rows of their slots.
+    /// Puts the raw scores of all open slots into their rows.
     ///
     /// # Errors
     /// The plugin's status.
-    fn score_slots(&self, state: &State, column: &mut Column, pod: &PodInfo, nodes: &[&NodeInfo])
-    -> Result<(), Status>;
+    fn score_open(
+        &self,
+        state: &State,
+        column: &mut Column,
+        pod: &PodInfo,
+        open: &[bool],
+        view: &View<'_>,
+    ) -> Result<(), Status>;
     /// Normalises: rows for which `feasible` holds count. `changed` are the rows filled since the last call; with
     /// `fresh` every row is.
     ///
@@ -207,6 +219,14 @@ pub trait DynPlugin: Send {
     fn post_bind(&mut self, pod: &PodInfo, node: &Str);
 }
 
+fn erase<S: AnyState>(answer: PreScore<S>) -> PreScore<State> {
+    match answer {
+        PreScore::Continue(s) => PreScore::Continue(State::new(s)),
+        PreScore::Skip => PreScore::Skip,
+        PreScore::Fail(status) => PreScore::Fail(status),
+    }
+}
+
 /// The adapter.
 #[derive(Debug)]
 pub struct Erased<P>(pub P);
@@ -215,6 +235,43 @@ impl<P: Plugin> Erased<P> {
     /// A boxed, erased plugin.
     pub fn boxed(plugin: P) -> Box<dyn DynPlugin> {
         Box::new(Self(plugin))
+    }
+}
+
+impl<P: Plugin> Erased<P> {
+    /// The bounds of the raw scores of feasible rows. They are looked for anew only when one that made them is gone.
+    fn bounds(
+        &self,
+        typed: &TypedColumn<P::Raw, P::Bounds>,
+        feasible: &[bool],
+        changed: &[u32],
+        fresh: bool,
+    ) -> P::Bounds {
+        if size_of::<P::Bounds>() == 0 {
+            return P::Bounds::default();
+        }
+        if !fresh && !typed.lost {
+            let mut bounds = typed.bounds;
+            let mut lost = false;
+            for row in changed {
+                let row = *row as usize;
+                match (typed.raw.get(row), feasible.get(row)) {
+                    (Some(raw), Some(true)) => self.0.bound(&mut bounds, raw),
+                    (Some(raw), _) => lost |= !self.0.inside(&typed.bounds, raw),
+                    _ => {}
+                }
+            }
+            if !lost {
+                return bounds;
+            }
+        }
+        let mut bounds = P::Bounds::default();
+        for (raw, feasible) in typed.raw.iter().zip(feasible) {
+            if *feasible {
+                self.0.bound(&mut bounds, raw);
+            }
+        }
+        bounds
     }
 }
 
@@ -284,6 +341,10 @@ impl<P: Plugin> DynPlugin for Erased<P> {
         }
     }
 
+    fn filter_rows(&self, state: &State, pod: &PodInfo, open: &mut [bool]) -> bool {
+        state.get().is_some_and(|state| self.0.filter_rows(state, pod, open))
+    }
+
     fn post_filter(&self, pod: &PodInfo, cx: &PostFilterCx<'_>) -> PostFilter {
         self.0.post_filter(pod, cx)
     }
@@ -293,15 +354,15 @@ impl<P: Plugin> DynPlugin for Erased<P> {
     }
 
     fn pre_score(&self, pod: &PodInfo, feasible: &[&NodeInfo], view: &View<'_>) -> PreScore<State> {
-        match self.0.pre_score(pod, feasible, view) {
-            PreScore::Continue(s) => PreScore::Continue(State::new(s)),
-            PreScore::Skip => PreScore::Skip,
-            PreScore::Fail(status) => PreScore::Fail(status),
-        }
+        erase(self.0.pre_score(pod, feasible, view))
+    }
+
+    fn pre_score_rows(&self, pod: &PodInfo, open: &[bool], view: &View<'_>) -> Option<PreScore<State>> {
+        self.0.pre_score_rows(pod, open, view).map(erase)
     }
 
     fn new_column(&self) -> Column {
-        let typed = TypedColumn::<P::Raw, P::Bounds> { raw: Vec::new(), bounds: P::Bounds::default() };
+        let typed = TypedColumn::<P::Raw, P::Bounds> { raw: Vec::new(), bounds: P::Bounds::default(), lost: false };
         Column { typed: Box::new(typed), normalized: Vec::new() }
     }
 
@@ -314,26 +375,31 @@ impl<P: Plugin> DynPlugin for Erased<P> {
         node: &NodeInfo,
     ) -> Result<(), Status> {
         let typed = (&mut *column.typed as &mut dyn Any).downcast_mut::<TypedColumn<P::Raw, P::Bounds>>();
-        let (Some(state), Some(cell)) = (state.get(), typed.and_then(|t| t.raw.get_mut(row))) else {
-            return Err(wrong_state(self.0.name()));
-        };
-        *cell = self.0.score(state, pod, node)?;
+        let (Some(state), Some(typed)) = (state.get(), typed) else { return Err(wrong_state(self.0.name())) };
+        let Some(cell) = typed.raw.get_mut(row) else { return Err(wrong_state(self.0.name())) };
+        let raw = self.0.score(state, pod, node)?;
+        typed.lost |= *cell != raw && !self.0.inside(&typed.bounds, cell);
+        *cell = raw;
         Ok(())
     }
 
-    fn score_slots(
+    fn score_open(
         &self,
         state: &State,
         column: &mut Column,
         pod: &PodInfo,
-        nodes: &[&NodeInfo],
+        open: &[bool],
+        view: &View<'_>,
     ) -> Result<(), Status> {
         let typed = (&mut *column.typed as &mut dyn Any).downcast_mut::<TypedColumn<P::Raw, P::Bounds>>();
         let (Some(state), Some(typed)) = (state.get(), typed) else { return Err(wrong_state(self.0.name())) };
-        for node in nodes {
-            let raw = self.0.score(state, pod, node)?;
-            if let Some(cell) = typed.raw.get_mut(node.slot as usize) {
-                *cell = raw;
+        if self.0.score_rows(state, pod, open, &mut typed.raw) {
+            return Ok(());
+        }
+        let cells = typed.raw.iter_mut().enumerate().zip(open).filter(|(_, open)| **open);
+        for ((slot, cell), _) in cells {
+            if let Some(node) = view.row(slot as Slot) {
+                *cell = self.0.score(state, pod, node)?;
             }
         }
         Ok(())
@@ -348,16 +414,12 @@ impl<P: Plugin> DynPlugin for Erased<P> {
     ) -> Result<Normalized, Status> {
         let typed = (&mut *column.typed as &mut dyn Any).downcast_mut::<TypedColumn<P::Raw, P::Bounds>>();
         let Some(typed) = typed else { return Err(wrong_state(self.0.name())) };
-        let mut bounds = P::Bounds::default();
-        if size_of::<P::Bounds>() != 0 {
-            for (raw, feasible) in typed.raw.iter().zip(feasible) {
-                if *feasible {
-                    self.0.bound(&mut bounds, raw);
-                }
-            }
-        }
+        let bounds = self.bounds(typed, feasible, changed, fresh);
         let all = fresh || bounds != typed.bounds;
-        typed.bounds = bounds;
+        (typed.bounds, typed.lost) = (bounds, false);
+        if all && self.0.normalize_rows(&typed.raw, &bounds, feasible, &mut column.normalized) {
+            return Ok(Normalized::All);
+        }
         let mut put = |row: usize| {
             let (Some(raw), Some(cell)) = (typed.raw.get(row), column.normalized.get_mut(row)) else { return Ok(()) };
             let score = self.0.normalize(raw, &bounds);

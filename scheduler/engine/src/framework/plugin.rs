@@ -386,6 +386,11 @@ pub trait Plugin: Send + 'static {
     fn filter(&self, _state: &Self::Filter, _pod: &PodInfo, _node: &NodeInfo) -> Status {
         Status::SUCCESS
     }
+    /// Filter for all nodes at once, for plugins that read more than the node: closes the slots of the nodes that it rejects.
+    /// False, and nothing done, when there is no quicker way than to ask for every node.
+    fn filter_rows(&self, _state: &Self::Filter, _pod: &PodInfo, _open: &mut [bool]) -> bool {
+        false
+    }
     /// PostFilter: no node is feasible. It changes nothing: what it wants done is in its answer.
     fn post_filter(&self, _pod: &PodInfo, _cx: &PostFilterCx<'_>) -> PostFilter {
         PostFilter::failed(Status::with_reasons(Code::Unschedulable, Vec::new()))
@@ -395,6 +400,10 @@ pub trait Plugin: Send + 'static {
     /// PreScore. `feasible` is empty for plugins that read the node alone.
     fn pre_score(&self, _pod: &PodInfo, _feasible: &[&NodeInfo], _view: &View<'_>) -> PreScore<Self::Score> {
         PreScore::Continue(Self::Score::default())
+    }
+    /// The same, the feasible nodes given as open slots. Absent: PreScore is to be asked.
+    fn pre_score_rows(&self, _pod: &PodInfo, _open: &[bool], _view: &View<'_>) -> Option<PreScore<Self::Score>> {
+        None
     }
     /// The state for Score of a plugin without PreScore.
     fn score_state(&self, _pod: &PodInfo, _view: &View<'_>) -> Self::Score {
@@ -412,11 +421,31 @@ pub trait Plugin: Send + 'static {
     fn score(&self, _state: &Self::Score, _pod: &PodInfo, _node: &NodeInfo) -> Result<Self::Raw, Status> {
         Ok(Self::Raw::default())
     }
+    /// Score for all open slots at once, for plugins that read more than the node. False when there is no quicker way than
+    /// to ask for every node.
+    fn score_rows(&self, _state: &Self::Score, _pod: &PodInfo, _open: &[bool], _raw: &mut [Self::Raw]) -> bool {
+        false
+    }
+    /// Whether the bounds would be the same without this raw score. Said too seldom it costs time, said wrongly it makes the
+    /// kept bounds wrong.
+    fn inside(&self, _bounds: &Self::Bounds, _raw: &Self::Raw) -> bool {
+        false
+    }
     /// Takes a raw score into account.
     fn bound(&self, _bounds: &mut Self::Bounds, _raw: &Self::Raw) {}
     /// NormalizeScore: 0 to [`MAX_NODE_SCORE`].
     fn normalize(&self, _raw: &Self::Raw, _bounds: &Self::Bounds) -> i64 {
         0
+    }
+    /// NormalizeScore for all open slots at once. False when there is no quicker way than to ask for every node.
+    fn normalize_rows(
+        &self,
+        _raw: &[Self::Raw],
+        _bounds: &Self::Bounds,
+        _open: &[bool],
+        _normalized: &mut [u8],
+    ) -> bool {
+        false
     }
     /// Which of two nodes with equal totals is better: the larger key, compared from the left. Only plugins that read
     /// the node alone are asked.

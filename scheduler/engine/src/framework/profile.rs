@@ -11,7 +11,10 @@ use super::{
     probe::Probe,
     status::{Code, Status},
 };
-use crate::{cache::NodeInfo, cycle::Nominated};
+use crate::{
+    cache::{NodeInfo, Slot},
+    cycle::Nominated,
+};
 
 /// Why a node is not feasible, and who says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -435,6 +438,55 @@ impl Profile {
         Ok(())
     }
 
+    /// Runs PreScore of some plugins that read more than the node; the open slots are the feasible nodes.
+    ///
+    /// # Errors
+    /// The plugin's status.
+    pub(crate) fn pre_score_open(
+        &self,
+        places: Places,
+        state: &mut CycleState,
+        pod: &PodInfo,
+        open: &[bool],
+        view: &View<'_>,
+    ) -> Result<(), Status> {
+        for i in self.at(Point::Score).iter().filter(|i| places.has(**i)) {
+            if !self.plugins[*i].points().has(Point::PreScore) {
+                state.score[*i] = Some(self.plugins[*i].score_state(pod, view));
+            }
+        }
+        let mut nodes: Option<Vec<&NodeInfo>> = None;
+        for i in self.at(Point::PreScore).iter().filter(|i| places.has(**i)) {
+            let plugin = &self.plugins[*i];
+            let answer = plugin.pre_score_rows(pod, open, view).unwrap_or_else(|| {
+                let nodes = nodes.get_or_insert_with(|| {
+                    let slots = open.iter().enumerate().filter(|(_, open)| **open);
+                    slots.filter_map(|(slot, _)| view.row(slot as Slot)).collect()
+                });
+                plugin.pre_score(pod, nodes, view)
+            });
+            match answer {
+                PreScore::Continue(s) => state.score[*i] = Some(s),
+                PreScore::Skip => {}
+                PreScore::Fail(status) => return Err(status),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs Filter on all nodes, by slot: closes those that are rejected. Absent when a plugin has to be asked node by node;
+    /// some slots may be closed then.
+    pub(crate) fn filter_rows(&self, state: &CycleState, pod: &PodInfo, open: &mut [bool]) -> Option<()> {
+        for i in self.at(Point::Filter) {
+            if let Some(own) = state.filter.get(*i).and_then(Option::as_ref)
+                && !self.plugins[*i].filter_rows(own, pod, open)
+            {
+                return None;
+            }
+        }
+        Some(())
+    }
+
     /// The score plugins that were not skipped, by their place in the profile.
     pub(crate) fn scoring<'a>(&'a self, state: &'a CycleState) -> impl Iterator<Item = usize> + 'a {
         self.at(Point::Score).iter().copied().filter(|i| state.score[*i].is_some())
@@ -463,20 +515,21 @@ impl Profile {
         })
     }
 
-    /// Runs Score of one plugin on nodes; their slots are the rows.
+    /// Runs Score of one plugin on all open slots.
     ///
     /// # Errors
     /// The plugin's status.
-    pub(crate) fn score_slots(
+    pub(crate) fn score_open(
         &self,
         plugin: usize,
         state: &CycleState,
         column: &mut Column,
         pod: &PodInfo,
-        nodes: &[&NodeInfo],
+        open: &[bool],
+        view: &View<'_>,
     ) -> Result<(), Status> {
         let Some(own) = &state.score[plugin] else { return Ok(()) };
-        self.plugins[plugin].score_slots(own, column, pod, nodes)
+        self.plugins[plugin].score_open(own, column, pod, open, view)
     }
 
     /// The keys of a node by which ties are broken, of the first plugin that has any and reads the node alone.

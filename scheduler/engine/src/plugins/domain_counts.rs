@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
+use crate::cache::{DomainSums, Domains};
+
 /// Counts by number of a domain (`cache::Domains`); the place of number 0, "no such label", is never counted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct DomainCounts {
-    base: Arc<[i64]>,
+    base: Arc<DomainSums>,
     /// What was added since: a few domains of one node.
     delta: Vec<(u32, i64)>,
     nonzero: usize,
 }
 
 impl DomainCounts {
-    pub(super) fn new(base: Vec<i64>) -> Self {
-        let nonzero = base.iter().skip(1).filter(|n| **n != 0).count();
-        Self { base: base.into(), delta: Vec::new(), nonzero }
+    pub(super) fn new(base: Arc<DomainSums>) -> Self {
+        Self { nonzero: base.nonzero(), base, delta: Vec::new() }
     }
 
     fn added(&self, domain: u32) -> i64 {
@@ -22,7 +23,7 @@ impl DomainCounts {
     }
 
     fn base(&self, domain: u32) -> i64 {
-        self.base.get(domain as usize).copied().unwrap_or(0)
+        self.base.of(domain)
     }
 
     pub(super) fn get(&self, domain: u32) -> i64 {
@@ -55,5 +56,15 @@ impl DomainCounts {
             let base = self.base(*domain);
             (*domain, base, base.saturating_add(*by))
         })
+    }
+}
+
+/// Closes the slots whose domain is not good; `good` says it by number of the domain.
+pub(super) fn close(open: &mut [bool], domains: &Domains, good: &[bool]) {
+    if good.iter().all(|good| *good) {
+        return;
+    }
+    for (slot, open) in open.iter_mut().enumerate() {
+        *open &= good.get(domains.of(slot as u32) as usize).copied().unwrap_or(false);
     }
 }

@@ -18,6 +18,7 @@ pub mod node_unschedulable;
 pub mod node_volume_limits;
 pub mod pod_topology_spread;
 pub mod priority_sort;
+mod rows;
 pub mod scheduling_gates;
 pub mod taint_toleration;
 pub mod unsupported;

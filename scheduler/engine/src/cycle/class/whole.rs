@@ -1,11 +1,14 @@
 //! What plugins say that read more of the cluster than the node: worked out in every cycle, on top of what the class
 //! keeps. Their PreFilter ran before; here are Filter, PreScore and Score.
 
-use super::Class;
+use super::{Class, Work};
 use crate::{
     cache::{NodeInfo, Slot},
     framework::{CycleState, PluginId, PodInfo, Profile, Rejection, View},
 };
+
+/// Rows that are compared at once.
+const STRETCH: usize = 64;
 
 impl Class {
     fn set_open(&mut self, slot: usize, open: bool) {
@@ -32,8 +35,25 @@ impl Class {
         pod: &PodInfo,
         view: &View<'_>,
         whole: &CycleState,
+        open: &mut Vec<bool>,
     ) -> Option<()> {
+        let mut at_once = false;
         if whole.filters() {
+            open.clone_from(&self.feasible);
+            at_once = profile.filter_rows(whole, pod, open).is_some();
+        }
+        if at_once {
+            self.narrowed_by_cluster = true;
+            for (stretch, now) in open.chunks(STRETCH).enumerate() {
+                let start = stretch * STRETCH;
+                // Most rows stay as they are.
+                if self.open[start..start + now.len()] != *now {
+                    for (offset, open) in now.iter().enumerate() {
+                        self.set_open(start + offset, *open);
+                    }
+                }
+            }
+        } else if whole.filters() {
             self.narrowed_by_cluster = true;
             for slot in 0..self.open.len() {
                 let open = match view.cache.row(slot as Slot) {
@@ -66,60 +86,68 @@ impl Class {
         Some(())
     }
 
-    /// Why each node is not feasible. `None` when a plugin failed.
-    pub(super) fn all_rejections(
+    /// Says of each node why it is not feasible. `None` when a plugin failed.
+    pub(super) fn each_rejection(
         &self,
         profile: &Profile,
         pod: &PodInfo,
         view: &View<'_>,
         whole: &CycleState,
-    ) -> Option<Vec<(Slot, Rejection)>> {
-        let mut all = Vec::with_capacity(view.cache.node_count());
-        for (slot, node) in view.cache.nodes() {
-            let mut rejection = None;
-            if whole.filters() && !self.left_out(node) {
-                rejection = profile.filter_until(self.turned_down_by(node), whole, pod, node).ok()?;
+        mut say: impl FnMut(Slot, &Rejection),
+    ) -> Option<()> {
+        let filters = whole.filters();
+        for (slot, own) in self.rejections.iter().enumerate() {
+            let slot = slot as Slot;
+            if filters
+                && let Some(node) = view.cache.row(slot)
+                && !self.left_out(node)
+                && let Some(rejection) = profile.filter_until(self.turned_down_by(node), whole, pod, node).ok()?
+            {
+                say(slot, &rejection);
+            } else if let Some(own) = own {
+                say(slot, own);
             }
-            let own = || self.rejections[slot as usize].as_deref().cloned();
-            all.extend(rejection.or_else(own).map(|r| (slot, r)));
         }
-        Some(all)
+        Some(())
     }
 
-    /// The totals with the scores of the plugins that are not of the class; the inner value is absent when they add
-    /// nothing. `None` when one failed.
-    #[expect(clippy::option_option, reason = "failed, nothing to add, or totals")]
+    /// The totals with the scores of the plugins that are not of the class, in `work`; false when they add nothing. `None`
+    /// when one failed.
     pub(super) fn whole_totals(
         &self,
         profile: &Profile,
         pod: &PodInfo,
         view: &View<'_>,
         whole: &mut CycleState,
-    ) -> Option<Option<Vec<i64>>> {
+        work: &mut Work,
+    ) -> Option<bool> {
         let places = profile.may_score(self.cluster, pod, view);
         if places.is_empty() {
-            return Some(None);
+            return Some(false);
         }
-        let open = self.open.iter().enumerate().filter(|(_, open)| **open);
-        let nodes: Vec<&NodeInfo> = open.filter_map(|(slot, _)| view.row(slot as Slot)).collect();
-        profile.pre_score_of(places, whole, pod, &nodes, view).ok()?;
+        profile.pre_score_open(places, whole, pod, &self.open, view).ok()?;
         let scoring: Vec<usize> = profile.scoring(whole).collect();
         if scoring.is_empty() {
-            return Some(None);
+            return Some(false);
         }
-        let mut totals = self.totals.clone();
+        work.totals.clone_from(&self.totals);
         for plugin in scoring {
-            let mut column = profile.new_column(plugin);
-            column.resize(totals.len());
-            profile.score_slots(plugin, whole, &mut column, pod, &nodes).ok()?;
-            profile.plugins[plugin].normalize(&mut column, &self.open, &[], true).ok()?;
+            let known = work.columns.iter().position(|(p, i, _)| (*p, *i) == (self.profile, plugin));
+            let at = known.unwrap_or_else(|| {
+                work.columns.push((self.profile, plugin, profile.new_column(plugin)));
+                work.columns.len() - 1
+            });
+            let column = &mut work.columns[at].2;
+            column.resize(work.totals.len());
+            profile.score_open(plugin, whole, column, pod, &self.open, view).ok()?;
+            profile.plugins[plugin].normalize(column, &self.open, &[], true).ok()?;
             let weight = profile.weights[plugin];
-            for ((total, score), open) in totals.iter_mut().zip(column.normalized()).zip(&self.open) {
+            for ((total, score), open) in work.totals.iter_mut().zip(column.normalized()).zip(&self.open) {
                 if *open {
                     *total = total.saturating_add(i64::from(*score).saturating_mul(weight));
                 }
             }
         }
-        Some(Some(totals))
+        Some(true)
     }
 }

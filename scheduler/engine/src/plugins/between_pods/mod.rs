@@ -63,7 +63,13 @@ pub(super) fn filtered<P: Plugin>(plugin: &P, pod: &PodInfo, view: &View<'_>) ->
 }
 
 pub(super) fn statuses<P: Plugin>(plugin: &P, state: &P::Filter, pod: &PodInfo, view: &View<'_>) -> Vec<Status> {
-    view.nodes().map(|(_, n)| plugin.filter(state, pod, n)).collect()
+    let all: Vec<Status> = view.nodes().map(|(_, n)| plugin.filter(state, pod, n)).collect();
+    let mut open = vec![true; view.cache.slots()];
+    assert!(plugin.filter_rows(state, pod, &mut open), "both can");
+    for ((slot, node), status) in view.nodes().zip(&all) {
+        assert_eq!(open[slot as usize], status.is_success(), "all at once, {}: {status}", node.name);
+    }
+    all
 }
 
 /// Reasons in short: `ok` or the text.
@@ -89,7 +95,30 @@ pub(super) fn scored<P: Plugin>(
     for r in &raw {
         plugin.bound(&mut bounds, r);
     }
-    Some(raw.iter().map(|r| plugin.normalize(r, &bounds)).collect())
+    let all: Vec<i64> = raw.iter().map(|r| plugin.normalize(r, &bounds)).collect();
+    assert_eq!(scored_at_once(plugin, pod, feasible, view, &bounds), Some(all.clone()), "all at once");
+    Some(all)
+}
+
+/// The same by way of rows.
+fn scored_at_once<P: Plugin>(
+    plugin: &P,
+    pod: &PodInfo,
+    feasible: &[&NodeInfo],
+    view: &View<'_>,
+    bounds: &P::Bounds,
+) -> Option<Vec<i64>> {
+    let mut open = vec![false; view.cache.slots()];
+    for node in feasible {
+        open[node.slot as usize] = true;
+    }
+    let Some(PreScore::Continue(state)) = plugin.pre_score_rows(pod, &open, view) else { return None };
+    let (mut raw, mut normalized) = (vec![P::Raw::default(); open.len()], vec![0; open.len()]);
+    assert!(plugin.score_rows(&state, pod, &open, &mut raw), "both can");
+    if !plugin.normalize_rows(&raw, bounds, &open, &mut normalized) {
+        return Some(feasible.iter().map(|n| plugin.normalize(&raw[n.slot as usize], bounds)).collect());
+    }
+    Some(feasible.iter().map(|n| i64::from(normalized[n.slot as usize])).collect())
 }
 
 /// The view of a cache at no time in particular.

@@ -277,6 +277,8 @@ proptest! {
                 _ => None,
             };
             prop_assert_eq!(got, expected, "affinity of {:?}", p.pod);
+            // Normalised row by row and all at once.
+            let _ = scored(&affinity, &p, &feasible, &view);
         }
         prop_assert_eq!(cache.difference(&cache.recomputed()), None);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headroom_core::Str;
 
-use super::terms::{Counter, Tables, Tally, affinity, counted, invalid, means, meant, namespace_labels};
+use super::terms::{Counter, Tables, Tally, affinity, invalid, means, meant, namespace_labels};
 use crate::{
     cache::{NodeInfo, PodMatch, PodQuery},
     framework::{PodInfo, PreFilter, Status, View},
@@ -59,8 +59,7 @@ fn existing(pod: &PodInfo, view: &View<'_>) -> Tables {
     for group in view.cache.affinity_groups() {
         let terms = group.affinity().map_or(&[][..], |a| &a.pod_anti_required);
         for term in terms.iter().filter(|t| means(t, group.namespace(), pod, labels)) {
-            let counts = group.counts(view.overlay).map(|(slot, count)| (slot, i64::from(count)));
-            tally.add(&term.topology_key, view, counts);
+            tally.add(&term.topology_key, view, |domains| group.sums(domains, view.overlay));
         }
     }
     tally.into_tables()
@@ -77,16 +76,14 @@ pub(super) fn pre_filter(pod: &PodInfo, view: &View<'_>) -> PreFilter<FilterStat
     }
     let (mut affinity, mut anti) = (Tally::default(), Tally::default());
     if let Some(query) = &own.all {
-        let counts = counted(query, view);
         for key in &own.keys {
-            // Nodes without the label are turned down.
-            affinity.table(key, view);
-            affinity.add(key, view, counts.iter().copied());
+            // Several terms may have one key: then it counts once for each.
+            affinity.add(key, view, |domains| view.sums(query, domains));
         }
     }
     let counter = Counter::new(own.anti.len(), view);
     for (of, key) in &own.anti {
-        anti.add(key, view, counter.count(of.clone()).into_iter());
+        anti.add_nonzero(key, view, |domains| counter.sums(of, domains));
     }
     PreFilter::Continue(FilterState {
         own: Arc::new(own),
@@ -148,4 +145,12 @@ pub(super) fn filter(state: &FilterState, node: &NodeInfo) -> Status {
         return Status::unschedulable(REASON_EXISTING);
     }
     Status::SUCCESS
+}
+
+/// The same for all nodes: closes the slots of those that are rejected.
+pub(super) fn filter_rows(state: &FilterState, open: &mut [bool]) {
+    let first = state.own.itself && state.affinity.is_zero();
+    state.affinity.close(open, |domain, count| domain != 0 && (count > 0 || first));
+    state.anti.close(open, |domain, count| domain == 0 || count <= 0);
+    state.existing.close(open, |domain, count| domain == 0 || count <= 0);
 }

@@ -88,6 +88,24 @@ impl Plugin for InterPodAffinity {
         filter::filter(state, node)
     }
 
+    fn filter_rows(&self, state: &FilterState, _: &PodInfo, open: &mut [bool]) -> bool {
+        filter::filter_rows(state, open);
+        true
+    }
+
+    fn pre_score_rows(&self, pod: &PodInfo, _: &[bool], view: &View<'_>) -> Option<PreScore<ScoreState>> {
+        Some(score::pre_score(self.args, pod, view))
+    }
+
+    fn score_rows(&self, state: &ScoreState, _: &PodInfo, _: &[bool], raw: &mut [i64]) -> bool {
+        score::score_rows(state, raw);
+        true
+    }
+
+    fn normalize_rows(&self, raw: &[i64], bounds: &Option<(i64, i64)>, open: &[bool], normalized: &mut [u8]) -> bool {
+        score::normalize_rows(raw, bounds.unwrap_or_default(), open, normalized)
+    }
+
     fn pre_score(&self, pod: &PodInfo, _: &[&NodeInfo], view: &View<'_>) -> PreScore<ScoreState> {
         score::pre_score(self.args, pod, view)
     }

@@ -6,11 +6,12 @@ use headroom_core::object::{Affinity, WeightedPodAffinityTerm};
 
 use super::{
     args::Args,
-    terms::{Counter, Tally, affinity, means, meant, namespace_labels},
+    terms::{Counter, Weights, affinity, means, meant, namespace_labels},
 };
 use crate::{
     cache::Domains,
     framework::{PodInfo, PreScore, View},
+    plugins::rows,
 };
 
 /// Sums of weights by topology key and domain.
@@ -32,16 +33,15 @@ pub(super) fn pre_score(args: Args, pod: &PodInfo, view: &View<'_>) -> PreScore<
         return PreScore::Skip;
     }
     let namespace = &pod.pod.meta.key.namespace;
-    let mut tally = Tally::default();
+    let mut tally = Weights::default();
     let mut any = false;
     if let Some(a) = affinity(pod) {
         let counter = Counter::new(a.pod_preferred.len() + a.pod_anti_preferred.len(), view);
         for (terms, sign) in [(&a.pod_preferred, 1), (&a.pod_anti_preferred, -1)] {
             for WeightedPodAffinityTerm { weight, term } in terms {
                 let weight = sign * i64::from(*weight);
-                let amounts = counter.count(meant(term, namespace, view));
-                let amounts = amounts.into_iter().map(|(slot, n)| (slot, n.saturating_mul(weight)));
-                any |= tally.add(&term.topology_key, view, amounts);
+                let of = meant(term, namespace, view);
+                any |= tally.add(&term.topology_key, weight, view, |domains| counter.sums(&of, domains));
             }
         }
     }
@@ -53,8 +53,7 @@ pub(super) fn pre_score(args: Args, pod: &PodInfo, view: &View<'_>) -> PreScore<
         let avoided = a.pod_anti_preferred.iter().map(|t| (&t.term, -i64::from(t.weight)));
         for (term, weight) in required.chain(preferred).chain(avoided) {
             if means(term, group.namespace(), pod, labels) {
-                let amounts = group.counts(view.overlay).map(|(slot, n)| (slot, i64::from(n).saturating_mul(weight)));
-                any |= tally.add(&term.topology_key, view, amounts);
+                any |= tally.add(&term.topology_key, weight, view, |domains| group.sums(domains, view.overlay));
             }
         }
     }
@@ -64,6 +63,21 @@ pub(super) fn pre_score(args: Args, pod: &PodInfo, view: &View<'_>) -> PreScore<
 pub(super) fn score(state: &ScoreState, slot: u32) -> i64 {
     let of = |(domains, sums): &(Arc<Domains>, Vec<i64>)| sums.get(domains.of(slot) as usize).copied().unwrap_or(0);
     state.0.iter().fold(0_i64, |sum, table| sum.saturating_add(of(table)))
+}
+
+/// The scores of all rows.
+pub(super) fn score_rows(state: &ScoreState, raw: &mut [i64]) {
+    raw.fill(0);
+    for (domains, sums) in &state.0 {
+        for (raw, domain) in raw.iter_mut().zip(domains.all()) {
+            *raw = raw.saturating_add(sums.get(*domain as usize).copied().unwrap_or(0));
+        }
+    }
+}
+
+/// See [`normalize`].
+pub(super) fn normalize_rows(raw: &[i64], bounds: (i64, i64), open: &[bool], normalized: &mut [u8]) -> bool {
+    rows::normalize(raw, Some, bounds, open, normalized, |raw| normalize(raw, bounds))
 }
 
 /// 0 for the smallest of all scores, 100 for the largest.

@@ -10,9 +10,9 @@ use headroom_core::{
 };
 
 use crate::{
-    cache::{Domains, LabelGroups, NamespaceSet, PodMatch, PodQuery},
+    cache::{DomainSums, Domains, LabelGroups, NamespaceSet, PodMatch, PodQuery},
     framework::{PodInfo, View},
-    plugins::domain_counts::DomainCounts,
+    plugins::domain_counts::{DomainCounts, close},
 };
 
 /// The pod's affinity, if it has any.
@@ -69,20 +69,16 @@ impl<'a> Counter<'a> {
         Self { view, groups: (terms >= MANY_TERMS).then(|| view.label_groups()) }
     }
 
-    /// Pods by slot; a slot may come more than once.
-    pub(super) fn count(&self, of: PodMatch) -> Vec<(u32, i64)> {
+    /// Pods by domain.
+    pub(super) fn sums(&self, of: &PodMatch, domains: &Arc<Domains>) -> Arc<DomainSums> {
         match &self.groups {
-            Some(groups) => groups.counts(&of).map(|(slot, count)| (slot, i64::from(count))).collect(),
-            None => counted(&PodQuery { all: Box::new([of]), live_only: false }, self.view),
+            Some(groups) => {
+                let amounts = groups.counts(of).map(|(slot, count)| (slot, i64::from(count)));
+                Arc::new(DomainSums::adding(domains, amounts))
+            }
+            None => self.view.sums(&PodQuery { all: Box::new([of.clone()]), live_only: false }, domains),
         }
     }
-}
-
-/// Pods by slot that a query selects.
-pub(super) fn counted(query: &PodQuery, view: &View<'_>) -> Vec<(u32, i64)> {
-    let counts = view.counts(query);
-    let placed = counts.all().iter().enumerate().filter(|(_, count)| **count != 0);
-    placed.map(|(slot, count)| (slot as u32, i64::from(*count))).collect()
 }
 
 /// Whether a term of a pod on a node means a pod of this namespace, whose labels are `namespace_labels`
@@ -140,45 +136,96 @@ pub(super) fn invalid(pod: &PodInfo) -> Option<String> {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     places: HashMap<Str, usize>,
-    tables: Vec<(Arc<Domains>, Vec<i64>)>,
+    tables: Vec<(Arc<Domains>, Arc<DomainSums>)>,
 }
 
 impl Tally {
-    /// The table of a key, even when nothing is counted in it.
-    pub(super) fn table(&mut self, key: &Str, view: &View<'_>) -> usize {
-        if let Some(at) = self.places.get(key) {
-            return *at;
-        }
-        let domains = view.domains(key);
-        let counts = vec![0; domains.len()];
-        self.tables.push((domains, counts));
-        self.places.insert(key.clone(), self.tables.len() - 1);
-        self.tables.len() - 1
-    }
-
-    /// Adds to the domains of the nodes in these slots. True when any node has the label.
-    pub(super) fn add(&mut self, key: &Str, view: &View<'_>, amounts: impl Iterator<Item = (u32, i64)>) -> bool {
-        let mut amounts = amounts.peekable();
-        // Every node is compared with every table: those in which nothing can stand are left out.
-        if amounts.peek().is_none() || (!self.places.contains_key(key) && view.domains(key).is_empty()) {
-            return false;
-        }
-        let at = self.table(key, view);
-        let (domains, counts) = &mut self.tables[at];
-        let mut any = false;
-        for (slot, amount) in amounts {
-            let domain = domains.of(slot) as usize;
-            if domain != 0 {
-                counts[domain] = counts[domain].saturating_add(amount);
-                any = true;
+    /// Adds sums by domain. The key has a table then, even when nothing was counted.
+    pub(super) fn add(&mut self, key: &Str, view: &View<'_>, sums: impl FnOnce(&Arc<Domains>) -> Arc<DomainSums>) {
+        match self.places.get(key) {
+            Some(at) => {
+                let (domains, known) = &mut self.tables[*at];
+                let added = sums(domains);
+                if added.nonzero() > 0 {
+                    Arc::make_mut(known).merge(&added);
+                }
+            }
+            None => {
+                let domains = view.domains(key);
+                let sums = sums(&domains);
+                self.push(key, domains, sums);
             }
         }
-        any
+    }
+
+    /// The same, but every node is compared with every table: those in which nothing stands are left out.
+    pub(super) fn add_nonzero(
+        &mut self,
+        key: &Str,
+        view: &View<'_>,
+        sums: impl FnOnce(&Arc<Domains>) -> Arc<DomainSums>,
+    ) {
+        if self.places.contains_key(key) {
+            return self.add(key, view, sums);
+        }
+        let domains = view.domains(key);
+        if domains.is_empty() {
+            return;
+        }
+        let sums = sums(&domains);
+        if sums.nonzero() > 0 {
+            self.push(key, domains, sums);
+        }
+    }
+
+    fn push(&mut self, key: &Str, domains: Arc<Domains>, sums: Arc<DomainSums>) {
+        self.places.insert(key.clone(), self.tables.len());
+        self.tables.push((domains, sums));
     }
 
     pub(super) fn into_tables(self) -> Tables {
         let tables = self.tables.into_iter().map(|(domains, counts)| (domains, DomainCounts::new(counts)));
         Tables { places: Arc::new(self.places), tables: tables.collect() }
+    }
+}
+
+/// Sums of weights per topology key.
+#[derive(Debug, Default)]
+pub(super) struct Weights {
+    places: HashMap<Str, usize>,
+    tables: Vec<(Arc<Domains>, Vec<i64>)>,
+}
+
+impl Weights {
+    /// Adds this weight for every pod. True when there is any in a domain.
+    pub(super) fn add(
+        &mut self,
+        key: &Str,
+        weight: i64,
+        view: &View<'_>,
+        sums: impl FnOnce(&Arc<Domains>) -> Arc<DomainSums>,
+    ) -> bool {
+        let known = self.places.get(key).copied();
+        let domains = known.map_or_else(|| view.domains(key), |at| self.tables[at].0.clone());
+        // Every node is compared with every table: those in which nothing stands are left out.
+        if domains.is_empty() {
+            return false;
+        }
+        let sums = sums(&domains);
+        if sums.nonzero() == 0 {
+            return false;
+        }
+        let at = known.unwrap_or_else(|| {
+            let weights = vec![0; domains.len()];
+            self.tables.push((domains, weights));
+            self.places.insert(key.clone(), self.tables.len() - 1);
+            self.tables.len() - 1
+        });
+        let (_, weights) = &mut self.tables[at];
+        for (sum, pods) in weights.iter_mut().zip(sums.all()).skip(1) {
+            *sum = sum.saturating_add(pods.saturating_mul(weight));
+        }
+        true
     }
 
     pub(super) fn into_sums(self) -> Vec<(Arc<Domains>, Vec<i64>)> {
@@ -206,6 +253,14 @@ impl Tables {
         })
     }
 
+    /// Closes the slots of nodes of which a count is not good; domain and count are given.
+    pub(super) fn close(&self, open: &mut [bool], good: impl Fn(u32, i64) -> bool) {
+        for (domains, counts) in &self.tables {
+            let good: Vec<bool> = (0..domains.len() as u32).map(|d| good(d, counts.get(d))).collect();
+            close(open, domains, &good);
+        }
+    }
+
     /// Whether any count of the node's domains is above zero.
     pub(super) fn any(&self, slot: u32) -> bool {
         self.counts(slot).flatten().any(|count| count > 0)
@@ -214,7 +269,7 @@ impl Tables {
     pub(super) fn add(&mut self, key: &Str, view: &View<'_>, slot: u32, by: i64) {
         let at = self.places.get(key).copied().unwrap_or_else(|| {
             let domains = view.domains(key);
-            let counts = DomainCounts::new(vec![0; domains.len()]);
+            let counts = DomainCounts::new(Arc::new(DomainSums::new(vec![0; domains.len()])));
             self.tables.push((domains, counts));
             Arc::make_mut(&mut self.places).insert(key.clone(), self.tables.len() - 1);
             self.tables.len() - 1

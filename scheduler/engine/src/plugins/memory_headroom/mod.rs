@@ -243,6 +243,10 @@ impl Plugin for MemoryHeadroom {
             .map(|(verdict, memory)| score::raw(&state.candidate, &memory.state, &verdict, &self.params)))
     }
 
+    fn inside(&self, largest: &Largest, raw: &Option<RawScore>) -> bool {
+        raw.as_ref().is_none_or(|raw| raw.x < largest.0)
+    }
+
     fn bound(&self, bounds: &mut Largest, raw: &Option<RawScore>) {
         if let Some(raw) = raw {
             bounds.0 = bounds.0.max(raw.x);

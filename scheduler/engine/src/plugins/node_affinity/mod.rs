@@ -146,6 +146,11 @@ impl Plugin for NodeAffinity {
         Ok(matching.fold(0, |sum, t| sum + i64::from(t.weight)))
     }
 
+    fn inside(&self, max: &i64, raw: &i64) -> bool {
+        // The largest is 0 without any.
+        *raw <= 0 || raw < max
+    }
+
     fn bound(&self, bounds: &mut i64, raw: &i64) {
         *bounds = (*bounds).max(*raw);
     }

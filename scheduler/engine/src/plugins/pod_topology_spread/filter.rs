@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::constraints::{Constraint, inclusion};
 use crate::{
-    cache::{Domains, Inclusion, NodeInfo, PodCounts},
+    cache::{DomainSums, Domains, Inclusion, NodeInfo, PodCounts},
     framework::{PodInfo, Status, View},
-    plugins::domain_counts::DomainCounts,
+    plugins::domain_counts::{DomainCounts, close},
 };
 
 /// The reason when the skew would be too large.
@@ -22,12 +22,12 @@ const NO_MINIMUM: i64 = i32::MAX as i64;
 struct Table {
     domains: Arc<Domains>,
     counts: DomainCounts,
+    /// 1 when the pod itself is one of those that count.
+    itself: i64,
     /// Whether a domain has a node that counts, by domain.
     present: Arc<[bool]>,
     /// How many have.
     size: i64,
-    /// 1 when the pod counts for its own constraint.
-    itself: i64,
     /// The smallest count of these as PreFilter found it, how many domains have it, and the next larger count.
     min: i64,
     at_min: usize,
@@ -35,10 +35,10 @@ struct Table {
 }
 
 impl Table {
-    fn new(domains: Arc<Domains>, counts: Vec<i64>, present: Vec<bool>, itself: bool) -> Self {
+    fn new(domains: Arc<Domains>, itself: bool, counts: Arc<DomainSums>, present: Arc<[bool]>) -> Self {
         let (mut min, mut at_min, mut second) = (NO_MINIMUM, 0, NO_MINIMUM);
         let mut size = 0;
-        for (count, _) in counts.iter().zip(&present).filter(|(_, present)| **present) {
+        for (count, _) in counts.all().iter().zip(&*present).filter(|(_, present)| **present) {
             size += 1;
             if *count < min {
                 (second, min, at_min) = (min, *count, 1);
@@ -48,8 +48,13 @@ impl Table {
                 second = *count;
             }
         }
-        let (counts, present) = (DomainCounts::new(counts), present.into());
-        Self { domains, counts, present, size, itself: i64::from(itself), min, at_min, second }
+        let counts = DomainCounts::new(counts);
+        Self { domains, counts, itself: i64::from(itself), present, size, min, at_min, second }
+    }
+
+    /// The largest number of pods in a domain to which one more may come; the pod itself counted out.
+    fn room(&self, c: &Constraint) -> i64 {
+        c.max_skew + self.global_minimum(c.min_domains) - self.itself
     }
 
     /// The smallest count of all domains.
@@ -84,7 +89,7 @@ pub struct FilterState {
 }
 
 /// Pods of each constraint by slot; absent where none counts.
-pub(super) fn counted(all: &[Constraint], pod: &PodInfo, view: &View<'_>) -> Vec<Option<Arc<PodCounts>>> {
+fn counted(all: &[Constraint], pod: &PodInfo, view: &View<'_>) -> Vec<Option<Arc<PodCounts>>> {
     let namespace = &pod.pod.meta.key.namespace;
     all.iter().map(|c| c.query(namespace).map(|query| view.counts(&query))).collect()
 }
@@ -92,9 +97,41 @@ pub(super) fn counted(all: &[Constraint], pod: &PodInfo, view: &View<'_>) -> Vec
 pub(super) fn count(all: Vec<Constraint>, pod: &PodInfo, view: &View<'_>) -> FilterState {
     let inclusion = inclusion(&all, pod, view);
     let domains: Vec<Arc<Domains>> = all.iter().map(|c| view.domains(&c.key)).collect();
+    let sums = if inclusion.is_none() && domains.iter().all(|d| d.is_complete()) {
+        every_node(&all, &domains, pod, view)
+    } else {
+        nodes_that_count(&all, &domains, inclusion.as_deref(), pod, view)
+    };
+    let labels = &pod.pod.meta.labels;
+    let tables = domains.into_iter().zip(sums).zip(&all);
+    let tables = tables.map(|((d, (sums, present)), c)| Table::new(d, c.matches(labels), sums, present)).collect();
+    FilterState { constraints: all.into(), tables, inclusion }
+}
+
+/// Sums by domain, and whether a domain has a node that counts.
+type Summed = (Arc<DomainSums>, Arc<[bool]>);
+
+/// Every node counts and has all labels: the sums are at hand.
+fn every_node(all: &[Constraint], domains: &[Arc<Domains>], pod: &PodInfo, view: &View<'_>) -> Vec<Summed> {
+    let namespace = &pod.pod.meta.key.namespace;
+    let summed = all.iter().zip(domains).map(|(c, d)| {
+        let sums = c.query(namespace).map(|query| view.sums(&query, d));
+        let present = d.sizes().iter().enumerate().map(|(domain, size)| domain != 0 && *size > 0).collect();
+        (sums.unwrap_or_else(|| Arc::new(DomainSums::new(vec![0; d.len()]))), present)
+    });
+    summed.collect()
+}
+
+fn nodes_that_count(
+    all: &[Constraint],
+    domains: &[Arc<Domains>],
+    inclusion: Option<&Inclusion>,
+    pod: &PodInfo,
+    view: &View<'_>,
+) -> Vec<Summed> {
     // Only nodes with all keys count: thousands of keys that no node has are no work.
     let nowhere = domains.iter().any(|d| d.is_empty());
-    let counts = if nowhere { vec![None; all.len()] } else { counted(&all, pod, view) };
+    let counts = if nowhere { vec![None; all.len()] } else { counted(all, pod, view) };
     let slots = if nowhere { 0 } else { view.cache.slots() as u32 };
     let mut sums: Vec<(Vec<i64>, Vec<bool>)> =
         domains.iter().map(|d| (vec![0; d.len()], vec![false; d.len()])).collect();
@@ -103,7 +140,7 @@ pub(super) fn count(all: Vec<Constraint>, pod: &PodInfo, view: &View<'_>) -> Fil
             continue;
         }
         for (i, c) in all.iter().enumerate() {
-            if !c.includes(inclusion.as_deref(), slot) {
+            if !c.includes(inclusion, slot) {
                 continue;
             }
             let domain = domains[i].of(slot) as usize;
@@ -112,10 +149,7 @@ pub(super) fn count(all: Vec<Constraint>, pod: &PodInfo, view: &View<'_>) -> Fil
             sums[domain] += counts[i].as_ref().map_or(0, |counts| i64::from(counts.of(slot)));
         }
     }
-    let labels = &pod.pod.meta.labels;
-    let tables = all.iter().zip(domains).zip(sums);
-    let tables = tables.map(|((c, d), (sums, present))| Table::new(d, sums, present, c.matches(labels))).collect();
-    FilterState { constraints: all.into(), tables, inclusion }
+    sums.into_iter().map(|(sums, present)| (Arc::new(DomainSums::new(sums)), present.into())).collect()
 }
 
 /// A pod comes to a node (`by` is 1) or goes (-1).
@@ -138,9 +172,19 @@ pub(super) fn filter(state: &FilterState, node: &NodeInfo) -> Status {
         if domain == 0 {
             return Status::unresolvable(REASON_MISSING_LABEL);
         }
-        if table.counts.get(domain) + table.itself - table.global_minimum(c.min_domains) > c.max_skew {
+        if table.counts.get(domain) > table.room(c) {
             return Status::unschedulable(REASON);
         }
     }
     Status::SUCCESS
+}
+
+/// The same for all nodes: closes the slots of those that are rejected.
+pub(super) fn filter_rows(state: &FilterState, open: &mut [bool]) {
+    for (c, table) in state.constraints.iter().zip(&state.tables) {
+        let room = table.room(c);
+        let good: Vec<bool> =
+            (0..table.domains.len() as u32).map(|domain| domain != 0 && table.counts.get(domain) <= room).collect();
+        close(open, &table.domains, &good);
+    }
 }

@@ -38,6 +38,18 @@ impl PodTopologySpread {
     pub fn from_args(args: Option<&Value>) -> Result<Self, ArgsError> {
         Ok(Self { args: args::decode(args)? })
     }
+
+    fn pre_score_of(&self, pod: &PodInfo, open: &[bool], view: &View<'_>) -> PreScore<ScoreState> {
+        // Nodes without a zone are spread over all the same when the constraints are the built-in ones.
+        let require_all = !pod.pod.spec.topology_spread.is_empty() || !self.args.system;
+        match constraints::constraints(&self.args, pod, false, view) {
+            Ok(all) if all.is_empty() => PreScore::Skip,
+            Ok(all) => PreScore::Continue(score::count(&all, require_all, pod, open, view)),
+            Err(_) => PreScore::Fail(Status::error(
+                "calculating preScoreState: obtaining pod's soft topology spread constraints: a label selector is not valid",
+            )),
+        }
+    }
 }
 
 impl Plugin for PodTopologySpread {
@@ -92,16 +104,38 @@ impl Plugin for PodTopologySpread {
         filter::filter(state, node)
     }
 
+    fn filter_rows(&self, state: &FilterState, _: &PodInfo, open: &mut [bool]) -> bool {
+        filter::filter_rows(state, open);
+        true
+    }
+
     fn pre_score(&self, pod: &PodInfo, feasible: &[&NodeInfo], view: &View<'_>) -> PreScore<ScoreState> {
-        // Nodes without a zone are spread over all the same when the constraints are the built-in ones.
-        let require_all = !pod.pod.spec.topology_spread.is_empty() || !self.args.system;
-        match constraints::constraints(&self.args, pod, false, view) {
-            Ok(all) if all.is_empty() => PreScore::Skip,
-            Ok(all) => PreScore::Continue(score::count(&all, require_all, pod, feasible, view)),
-            Err(_) => PreScore::Fail(Status::error(
-                "calculating preScoreState: obtaining pod's soft topology spread constraints: a label selector is not valid",
-            )),
+        let mut open = vec![false; view.cache.slots()];
+        for node in feasible {
+            if let Some(open) = open.get_mut(node.slot as usize) {
+                *open = true;
+            }
         }
+        self.pre_score_of(pod, &open, view)
+    }
+
+    fn pre_score_rows(&self, pod: &PodInfo, open: &[bool], view: &View<'_>) -> Option<PreScore<ScoreState>> {
+        Some(self.pre_score_of(pod, open, view))
+    }
+
+    fn score_rows(&self, state: &ScoreState, _: &PodInfo, open: &[bool], raw: &mut [Option<i64>]) -> bool {
+        score::score_rows(state, open, raw);
+        true
+    }
+
+    fn normalize_rows(
+        &self,
+        raw: &[Option<i64>],
+        bounds: &Option<(i64, i64)>,
+        open: &[bool],
+        normalized: &mut [u8],
+    ) -> bool {
+        score::normalize_rows(raw, bounds.unwrap_or_default(), open, normalized)
     }
 
     fn may_score(&self, pod: &PodInfo, view: &View<'_>) -> bool {

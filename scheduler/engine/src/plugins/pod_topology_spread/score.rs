@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{
-    constraints::{Constraint, HOSTNAME, inclusion},
-    filter::counted,
-};
+use super::constraints::{Constraint, HOSTNAME, inclusion};
 use crate::{
-    cache::{Domains, NodeInfo, PodCounts},
+    cache::{DomainSums, Domains, PodCounts},
     framework::{MAX_NODE_SCORE, PodInfo, View},
+    plugins::rows,
 };
 
 /// One constraint.
@@ -26,8 +24,8 @@ struct Part {
 enum Pods {
     /// Hostnames: those of the node.
     Node(Option<Arc<PodCounts>>),
-    /// Those of the domain.
-    Domain(Vec<i64>),
+    /// Those of the domain; absent: none.
+    Domain(Option<Arc<DomainSums>>),
 }
 
 /// What PreScore counts.
@@ -46,48 +44,71 @@ fn place(domains: &Domains, slot: u32) -> usize {
     }
 }
 
+/// `open` says by slot which nodes are feasible.
 pub(super) fn count(
     all: &[Constraint],
     require_all: bool,
     pod: &PodInfo,
-    feasible: &[&NodeInfo],
+    open: &[bool],
     view: &View<'_>,
 ) -> ScoreState {
     let domains: Vec<Arc<Domains>> = all.iter().map(|c| view.domains(&c.key)).collect();
-    // By slot, whether the node lacks a key; without any that has all of them there is nothing to count.
-    let nowhere = require_all && domains.iter().any(|d| d.is_empty());
-    let lacks = |slot: u32| nowhere || domains.iter().any(|d| d.of(slot) == 0);
-    let slots = if require_all { view.cache.slots() as u32 } else { 0 };
-    let ignored: Vec<bool> = (0..slots).map(lacks).collect();
+    let picky = require_all && !domains.iter().all(|d| d.is_complete());
+    // Without any node that has all keys there is nothing to count.
+    let nowhere = picky && domains.iter().any(|d| d.is_empty());
+    let slots = if picky { view.cache.slots() as u32 } else { 0 };
+    let ignored: Vec<bool> = (0..slots).map(|slot| nowhere || domains.iter().any(|d| d.of(slot) == 0)).collect();
     let ignored = |slot: u32| ignored.get(slot as usize).copied().unwrap_or(false);
-    let scored: Vec<u32> = feasible.iter().map(|n| n.slot).filter(|slot| !ignored(*slot)).collect();
+    let scored = || open.iter().enumerate().filter(|(slot, open)| **open && !ignored(*slot as u32));
     let inclusion = inclusion(all, pod, view);
-    let counts = if nowhere { vec![None; all.len()] } else { counted(all, pod, view) };
-    let parts = all.iter().zip(domains.iter().zip(counts)).map(|(c, (d, counts))| {
+    let namespace = &pod.pod.meta.key.namespace;
+    let parts = all.iter().zip(&domains).map(|(c, d)| {
+        let query = c.query(namespace).filter(|_| !nowhere);
         let (pods, size) = if c.key == HOSTNAME {
-            (Pods::Node(counts), scored.len())
+            (Pods::Node(query.map(|query| view.counts(&query))), scored().count())
         } else {
-            let mut wanted = vec![false; d.len()];
-            let mut size = 0;
-            for slot in &scored {
-                size += usize::from(!std::mem::replace(&mut wanted[place(d, *slot)], true));
-            }
-            let mut sums = vec![0_i64; d.len()];
-            for (slot, count) in counts.iter().flat_map(|c| c.all().iter().enumerate()) {
-                let slot = slot as u32;
-                if *count == 0 || ignored(slot) || !c.includes(inclusion.as_deref(), slot) {
-                    continue;
+            let sums = query.map(|query| {
+                if inclusion.is_none() && !picky {
+                    return everywhere(view.sums(&query, d), d);
                 }
-                let at = place(d, slot);
-                if wanted[at] {
-                    sums[at] += i64::from(*count);
+                let counts = view.counts(&query);
+                let counted = counts.all().iter().enumerate().map(|(slot, count)| (slot as u32, i64::from(*count)));
+                let counted =
+                    counted.filter(|(slot, n)| *n != 0 && !ignored(*slot) && c.includes(inclusion.as_deref(), *slot));
+                let mut sums = vec![0; d.len()];
+                for (slot, count) in counted {
+                    sums[place(d, slot)] += count;
                 }
-            }
-            (Pods::Domain(sums), size)
+                Arc::new(DomainSums::new(sums))
+            });
+            (Pods::Domain(sums), places(d, scored().map(|(slot, _)| slot as u32)))
         };
         Part { domains: d.clone(), tolerated: (c.max_skew - 1) as f64, weight: libm::log((size + 2) as f64), pods }
     });
     ScoreState { parts: parts.collect(), require_all }
+}
+
+/// Sums over all nodes; those without the label count to those whose label is empty.
+fn everywhere(mut sums: Arc<DomainSums>, domains: &Domains) -> Arc<DomainSums> {
+    let (empty, missing) = (domains.empty_value(), sums.of(0));
+    if empty != 0 && missing != 0 {
+        Arc::make_mut(&mut sums).add(empty, missing);
+    }
+    sums
+}
+
+/// In how many places these nodes are.
+fn places(domains: &Domains, slots: impl Iterator<Item = u32>) -> usize {
+    let most = domains.sizes().iter().filter(|size| **size > 0).count();
+    let mut seen = vec![false; domains.len()];
+    let mut count = 0;
+    for slot in slots {
+        count += usize::from(!std::mem::replace(&mut seen[place(domains, slot)], true));
+        if count == most {
+            break;
+        }
+    }
+    count
 }
 
 /// The score of a node; absent when it lacks a topology label.
@@ -103,11 +124,72 @@ pub(super) fn score(state: &ScoreState, slot: u32) -> Option<i64> {
         }
         let pods = match &part.pods {
             Pods::Node(counts) => counts.as_ref().map_or(0, |c| i64::from(c.of(slot))),
-            Pods::Domain(sums) => sums.get(domain as usize).copied().unwrap_or(0),
+            Pods::Domain(sums) => sums.as_ref().map_or(0, |sums| sums.of(domain)),
         };
-        sum += pods as f64 * part.weight + part.tolerated;
+        sum += part.value(pods);
     }
-    Some(libm::round(sum) as i64)
+    Some(round(sum))
+}
+
+impl Part {
+    fn value(&self, pods: i64) -> f64 {
+        pods as f64 * self.weight + self.tolerated
+    }
+
+    /// Adds what the constraint says of each node to its sum.
+    fn add_to(&self, sums: &mut [f64]) {
+        let domains = self.domains.all();
+        match &self.pods {
+            Pods::Node(Some(counts)) if self.domains.is_complete() => {
+                for (sum, count) in sums.iter_mut().zip(counts.all()) {
+                    *sum += self.value(i64::from(*count));
+                }
+            }
+            Pods::Node(counts) => {
+                for (slot, (sum, domain)) in sums.iter_mut().zip(domains).enumerate() {
+                    if *domain != 0 {
+                        *sum += self.value(counts.as_ref().map_or(0, |c| i64::from(c.of(slot as u32))));
+                    }
+                }
+            }
+            Pods::Domain(pods) => {
+                let of = |domain: usize| match domain {
+                    0 => 0.0,
+                    _ => self.value(pods.as_ref().map_or(0, |pods| pods.of(domain as u32))),
+                };
+                let values: Vec<f64> = (0..self.domains.len()).map(of).collect();
+                for (sum, domain) in sums.iter_mut().zip(domains) {
+                    *sum += values.get(*domain as usize).copied().unwrap_or(0.0);
+                }
+            }
+        }
+    }
+}
+
+/// To the nearest whole number, halves up. The sums are not negative.
+fn round(sum: f64) -> i64 {
+    let whole = sum as i64;
+    whole.saturating_add(i64::from(sum - whole as f64 >= 0.5))
+}
+
+/// The scores of all open rows.
+pub(super) fn score_rows(state: &ScoreState, open: &[bool], raw: &mut [Option<i64>]) {
+    let mut sums = vec![0.0; raw.len()];
+    for part in &state.parts {
+        part.add_to(&mut sums);
+    }
+    let picky = state.require_all && !state.parts.iter().all(|p| p.domains.is_complete());
+    for (slot, (raw, (sum, open))) in raw.iter_mut().zip(sums.iter().zip(open)).enumerate() {
+        if *open {
+            let ignored = picky && state.parts.iter().any(|p| p.domains.of(slot as u32) == 0);
+            *raw = (!ignored).then(|| round(*sum));
+        }
+    }
+}
+
+/// See [`normalize`].
+pub(super) fn normalize_rows(raw: &[Option<i64>], bounds: (i64, i64), open: &[bool], normalized: &mut [u8]) -> bool {
+    rows::normalize(raw, |raw| raw, bounds, open, normalized, |raw| normalize(raw, bounds))
 }
 
 /// The fewer the better: 100 for the smallest score, and the smallest's share of the largest for that one.
@@ -117,4 +199,21 @@ pub(super) fn normalize(raw: i64, (min, max): (i64, i64)) -> i64 {
     }
     let scaled = i128::from(MAX_NODE_SCORE) * (i128::from(max) + i128::from(min) - i128::from(raw)) / i128::from(max);
     i64::try_from(scaled).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_that_of_the_library() {
+        let mut sum = 0.0;
+        for step in 0..200_000 {
+            assert_eq!(round(sum), libm::round(sum) as i64, "{sum}");
+            sum += if step % 3 == 0 { 0.5 } else { 0.123_456_789 * f64::from(step) };
+        }
+        for sum in [0.499_999_999_999_999_94, 0.5, 1.5, 2.5, 4_503_599_627_370_495.5, 9e18, 1e300] {
+            assert_eq!(round(sum), libm::round(sum) as i64, "{sum}");
+        }
+    }
 }

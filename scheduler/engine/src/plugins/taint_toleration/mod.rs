@@ -75,6 +75,11 @@ impl Plugin for TaintToleration {
         Ok(soft.filter(|t| !state.iter().any(|tol| tol.tolerates(t))).count() as i64)
     }
 
+    fn inside(&self, max: &i64, raw: &i64) -> bool {
+        // The largest is 0 without any.
+        *raw <= 0 || raw < max
+    }
+
     fn bound(&self, bounds: &mut i64, raw: &i64) {
         *bounds = (*bounds).max(*raw);
     }

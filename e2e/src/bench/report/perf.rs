@@ -1,0 +1,197 @@
+//! The workloads of scheduler_perf: table, `scheduler-perf.json` and `scheduler-perf.md`. A run of all of them takes
+//! hours, so that a result stays in the file until the same workload is measured again; each has its date and commit.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::stats::{BurstMedian, ratio};
+use super::table::mib;
+use super::{BenchError, Case, CaseResult, Contestant, Report};
+
+const JSON: &str = "scheduler-perf.json";
+const PAGE: &str = "scheduler-perf.md";
+
+const METHOD: &str = "\
+## How it is measured
+
+- `make bench-perf` runs the sizes with 500 nodes; `BENCH_FLAGS=\"--workload NAME\"` others, `--list` shows their names.
+  A row stays until its workload is measured again: date and commit stand beside it.
+- Names, shapes and sizes are those of `test/integration/scheduler_perf` of Kubernetes 1.36.4, on the bench's own driver:
+  a real API server with admission and RBAC instead of the integration-test one, both schedulers as processes, the same
+  for both. The pods of the first operations stand on nodes when the scheduler starts; the measured pods are pending
+  then. 500Nodes of PreemptionBasic and SchedulingWithMixedChurn and 5000Nodes of PreemptionBasic are sizes of our own.
+  Nodes have their labels hostname, arch and os, which upstream's nodes lack in part.
+- pods/s, CPU/pod, memory: as in [README.md](README.md); the bench, API server and etcd share the machine, and at 500
+  nodes the API server is the limit, not the scheduler. Attempts: `scheduler_schedule_attempts_total`, all results, of
+  measured and of churned pods.
+- right: as there; besides, pods that keep apart are on different nodes, and hard constraints on spreading hold.
+- Not here: volumes that need controllers (SchedulingInTreePVs, SchedulingCSIPVs and their like), DRA, gated pods.
+";
+
+/// One contestant on one workload.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Entry {
+    workload: String,
+    nodes: u32,
+    placed_pods: u32,
+    pods: u32,
+    contestant: Contestant,
+    date: String,
+    headroom_commit: Option<String>,
+    machine: String,
+    runs: usize,
+    right: bool,
+    problems: Vec<String>,
+    median: BurstMedian,
+}
+
+impl Entry {
+    fn of(report: &Report, result: &CaseResult) -> Self {
+        let (nodes, placed_pods, pods) = result.case.counts();
+        let machine = &report.machine;
+        Self {
+            workload: result.case.to_string(),
+            nodes,
+            placed_pods,
+            pods,
+            contestant: result.contestant,
+            date: report.date.clone(),
+            headroom_commit: report.versions.headroom_commit.clone(),
+            machine: format!("{}, {} cores, {} MiB", machine.cpu, machine.cores, machine.memory_mib),
+            runs: result.runs.len(),
+            right: result.runs.iter().all(|run| run.bound_exactly_once),
+            problems: result.runs.iter().flat_map(|run| run.problems.clone()).collect(),
+            median: BurstMedian::of(&result.runs),
+        }
+    }
+}
+
+fn entries(report: &Report) -> Vec<Entry> {
+    report.cases.iter().map(|result| Entry::of(report, result)).collect()
+}
+
+/// What was measured before and is not now, and what is now, in the order of the workloads.
+fn merged(before: Vec<Entry>, now: Vec<Entry>) -> Vec<Entry> {
+    let kept = before
+        .into_iter()
+        .filter(|old| !now.iter().any(|new| (&new.workload, new.contestant) == (&old.workload, old.contestant)));
+    let mut all: Vec<Entry> = kept.chain(now.iter().cloned()).collect();
+    let order: Vec<String> = Case::all().map(|case| case.to_string()).collect();
+    all.retain(|entry| order.contains(&entry.workload));
+    all.sort_by_key(|entry| (order.iter().position(|name| *name == entry.workload), entry.contestant));
+    all
+}
+
+/// Writes both files.
+pub(super) fn write(report: &Report, dir: &Path) -> Result<(), BenchError> {
+    let path = dir.join(JSON);
+    let before = match std::fs::read_to_string(&path) {
+        Ok(text) => serde_json::from_str(&text)
+            .map_err(|source| BenchError::Answer { what: path.display().to_string(), source })?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(BenchError::file("read", &path)(error)),
+    };
+    let all = merged(before, entries(report));
+    let text = page(report, &all);
+    super::write_both(dir, (JSON, &all), (PAGE, text))
+}
+
+fn page(report: &Report, all: &[Entry]) -> String {
+    let mut out = String::from(
+        "# scheduler_perf's workloads\n\nWritten by `make bench-perf`; the figures are in `scheduler-perf.json`.\n\n",
+    );
+    for about in &report.contestants {
+        let version = about.version.as_ref().map(|version| format!(" ({version})")).unwrap_or_default();
+        let _ = writeln!(out, "- {}{version}: {}", about.contestant, about.configuration);
+    }
+    out.push_str("\n| workload | nodes/pods on them/measured | | pods/s | CPU/pod | peak RSS, MiB | attempts | right | runs | when, at |\n");
+    out.push_str("|---|---|---|--:|--:|--:|--:|---|--:|---|\n");
+    for entry in all {
+        let m = &entry.median;
+        let _ = writeln!(
+            out,
+            "| {} | {}/{}/{} | {} | {:.0} | {:.0} µs | {} | {:.0} | {} | {} | {}, {} |",
+            entry.workload,
+            entry.nodes,
+            entry.placed_pods,
+            entry.pods,
+            entry.contestant,
+            m.pods_per_second,
+            m.cpu_micros_per_pod,
+            mib(m.peak_rss_bytes),
+            m.attempts,
+            if entry.right { "yes" } else { "**no**" },
+            entry.runs,
+            entry.date.split('T').next().unwrap_or_default(),
+            entry.headroom_commit.as_deref().unwrap_or("unknown"),
+        );
+        if let Some((ours, theirs)) = pair(all, entry) {
+            let _ = writeln!(
+                out,
+                "| | | headroom/stock | {} | {} | {} | {} | | | |",
+                ratio(ours.pods_per_second, theirs.pods_per_second),
+                ratio(ours.cpu_micros_per_pod, theirs.cpu_micros_per_pod),
+                ratio(ours.peak_rss_bytes, theirs.peak_rss_bytes),
+                ratio(ours.attempts, theirs.attempts),
+            );
+        }
+    }
+    for entry in all {
+        for problem in &entry.problems {
+            let _ = writeln!(out, "\n{} {}: {problem}", entry.workload, entry.contestant);
+        }
+    }
+    out.push('\n');
+    out.push_str(METHOD);
+    out
+}
+
+/// Ours and stock's, when the entry is ours and stock has one.
+fn pair<'a>(all: &'a [Entry], entry: &'a Entry) -> Option<(&'a BurstMedian, &'a BurstMedian)> {
+    let ours = (entry.contestant == Contestant::Headroom).then_some(&entry.median)?;
+    let stock = all.iter().find(|e| e.workload == entry.workload && e.contestant == Contestant::Stock)?;
+    Some((ours, &stock.median))
+}
+
+/// Results as text, at most 80 columns wide.
+pub(super) fn table(report: &Report) -> String {
+    let all = entries(report);
+    let mut out = String::new();
+    if !all.is_empty() {
+        let _ = writeln!(
+            out,
+            "\n{:<36} {:>7} {:>9} {:>8} {:>9} {:>5}",
+            "", "pods/s", "CPU/pod", "peak RSS", "attempts", "right"
+        );
+    }
+    for entry in &all {
+        if entry.contestant == Contestant::Stock || !all.iter().any(|e| e.contestant == Contestant::Stock) {
+            let _ = writeln!(out, "{}", entry.workload);
+        }
+        let m = &entry.median;
+        let _ = writeln!(
+            out,
+            "  {:<34} {:>7.0} {:>9} {:>8} {:>9.0} {:>5}",
+            entry.contestant.to_string(),
+            m.pods_per_second,
+            format!("{:.0} µs", m.cpu_micros_per_pod),
+            mib(m.peak_rss_bytes),
+            m.attempts,
+            if entry.right { "yes" } else { "NO" }
+        );
+        if let Some((ours, theirs)) = pair(&all, entry) {
+            let _ = writeln!(
+                out,
+                "  {:<34} {:>7} {:>9} {:>8} {:>9}",
+                "headroom/stock",
+                ratio(ours.pods_per_second, theirs.pods_per_second),
+                ratio(ours.cpu_micros_per_pod, theirs.cpu_micros_per_pod),
+                ratio(ours.peak_rss_bytes, theirs.peak_rss_bytes),
+                ratio(ours.attempts, theirs.attempts),
+            );
+        }
+    }
+    out
+}
