@@ -26,7 +26,7 @@ HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-core differential-record clean-cache
+.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-core differential-record e2e-upstream clean-cache
 
 help: ## List the targets
 	@printf 'Headroom: a scheduler and controller manager for small Kubernetes clusters\n\n'
@@ -84,6 +84,10 @@ bench-core: ## Time the engine's decisions in process
 
 differential-record: build control-plane ## Record what stock decides on generated clusters, and compare
 	@$(BIN)/differential-record record $(DIFFERENTIAL_FLAGS)
+
+e2e-upstream: build control-plane ## Run Kubernetes' own e2e specs with stock and with ours (writes docs/conformance/)
+	@$(BIN)/control-plane build-e2e-test
+	@$(BIN)/e2e-upstream $(E2E_UPSTREAM_FLAGS)
 
 clean-cache: ## Remove everything that was built outside the work tree
 	rm -rf "$(HEADROOM_CACHE)"

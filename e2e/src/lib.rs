@@ -25,6 +25,7 @@ pub mod demo;
 mod error;
 pub mod process;
 pub mod reserve;
+pub mod upstream;
 pub mod wait;
 
 pub use binaries::our_binary;

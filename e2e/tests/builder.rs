@@ -140,6 +140,15 @@ fn what_is_missing_is_built_once_with_progress() {
 }
 
 #[test]
+fn the_specs_are_built_on_request_only_and_beside_the_control_plane() {
+    let stage = Stage::new(Some(WORKING));
+    let build = |stage: &Stage| stage.command().arg("build-e2e-test").output().unwrap();
+    assert!(build(&stage).status.success() && build(&stage).status.success());
+    assert_eq!(fs::read_to_string(stage.path("built")).unwrap(), "k8s.io/kubernetes/test/e2e\n");
+    assert!(!stage.result().exists(), "in the control plane's directory");
+}
+
+#[test]
 fn no_go_and_an_old_go_are_told_in_one_line() {
     let text = Stage::new(None).error();
     assert!(text.contains("Go is not installed") && text.contains("KUBEBUILDER_ASSETS"), "{text}");

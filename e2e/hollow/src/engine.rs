@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::error::HollowError;
 use crate::time::{Clock, Millis};
-use crate::wire::PodWire;
+use crate::wire::{NodeWire, PodWire};
 use crate::world::{LeaseMethod, Outcome, World, Write};
 
 /// An answer that takes longer than this counts as failed.
@@ -70,6 +70,7 @@ impl Shared {
 pub(crate) async fn run(shared: Arc<Shared>, in_flight: usize) {
     let mut streaming = true;
     let mut pods = watch_pods(&shared.client, streaming);
+    let mut nodes = watch_nodes(&shared.client);
     let mut writes: FuturesUnordered<BoxFuture<'static, (Write, Outcome)>> = FuturesUnordered::new();
     let (mut on_pods, mut on_nodes) = (0usize, 0usize);
     shared.change(World::start);
@@ -116,6 +117,13 @@ pub(crate) async fn run(shared: Arc<Shared>, in_flight: usize) {
                     done = if left > 0 { writes.next().now_or_never().flatten() } else { None };
                 }
             }
+            Some(event) = nodes.next() => match event {
+                Ok(Event::InitApply(node) | Event::Apply(node)) => {
+                    shared.read(|world, now| world.observe_node(&node, now));
+                }
+                Ok(Event::Init | Event::InitDone | Event::Delete(_)) => {}
+                Err(error) => tracing::warn!(%error, "watching nodes failed; trying again"),
+            },
             Some(first) = pods.next() => {
                 let mut event = Some(first);
                 for left in (0..BATCH).rev() {
@@ -144,6 +152,12 @@ fn watch_pods(client: &kube::Client, streaming: bool) -> Pods {
     let config = watcher::Config::default().fields("spec.nodeName!=").page_size(500);
     let config = if streaming { config.streaming_lists() } else { config };
     watcher(Api::<PodWire>::all(client.clone()), config).default_backoff().boxed()
+}
+
+/// One watch for what each kubelet watches: its own Node.
+fn watch_nodes(client: &kube::Client) -> BoxStream<'static, Result<Event<NodeWire>, watcher::Error>> {
+    let config = watcher::Config::default().page_size(500);
+    watcher(Api::<NodeWire>::all(client.clone()), config).default_backoff().boxed()
 }
 
 fn refused_streaming(error: &watcher::Error) -> bool {

@@ -22,7 +22,7 @@
 //! # Deliberate differences from a kubelet
 //!
 //! No Events; no probes (readiness is a matter of time), readiness gates, volumes, images, host ports or static pods;
-//! of the admission checks only resources; no preemption for critical pods; a status that somebody else writes is not
+//! of the admission checks only resources; of the preStop hooks only `sleep`; no preemption for critical pods; a status that somebody else writes is not
 //! taken back before the next own change. The memory model has no page cache.
 
 mod chaos_api;

@@ -43,6 +43,33 @@ pub(crate) struct ContainerWire {
     pub(crate) image: Option<String>,
     pub(crate) restart_policy: Option<String>,
     pub(crate) resources: Option<ResourcesWire>,
+    pub(crate) lifecycle: Option<LifecycleWire>,
+}
+
+impl ContainerWire {
+    /// Seconds that the `sleep` action of the preStop hook takes.
+    pub(crate) fn pre_stop_sleep(&self) -> u64 {
+        let sleep = self.lifecycle.as_ref().and_then(|l| l.pre_stop.as_ref()).and_then(|hook| hook.sleep.as_ref());
+        sleep.and_then(|sleep| u64::try_from(sleep.seconds).ok()).unwrap_or(0)
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct LifecycleWire {
+    pub(crate) pre_stop: Option<HookWire>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct HookWire {
+    pub(crate) sleep: Option<SleepWire>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct SleepWire {
+    pub(crate) seconds: i64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -124,6 +151,51 @@ impl kube::Resource for PodWire {
 
     fn plural(_: &()) -> Cow<'_, str> {
         "pods".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+/// A Node, cut down to the resources that its status announces.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct NodeWire {
+    #[serde(default, deserialize_with = "metadata")]
+    pub(crate) metadata: ObjectMeta,
+    #[serde(default)]
+    pub(crate) status: NodeStatusWire,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeStatusWire {
+    pub(crate) capacity: Option<BTreeMap<String, String>>,
+    pub(crate) allocatable: Option<BTreeMap<String, String>>,
+}
+
+impl kube::Resource for NodeWire {
+    type DynamicType = ();
+    type Scope = k8s_openapi::ClusterResourceScope;
+
+    fn kind(_: &()) -> Cow<'_, str> {
+        "Node".into()
+    }
+
+    fn group(_: &()) -> Cow<'_, str> {
+        "".into()
+    }
+
+    fn version(_: &()) -> Cow<'_, str> {
+        "v1".into()
+    }
+
+    fn plural(_: &()) -> Cow<'_, str> {
+        "nodes".into()
     }
 
     fn meta(&self) -> &ObjectMeta {

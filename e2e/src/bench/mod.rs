@@ -9,7 +9,7 @@ mod cli;
 mod contestant;
 mod drain;
 mod error;
-mod machine;
+pub(crate) mod machine;
 mod measure;
 mod observe;
 mod perf;

@@ -24,6 +24,8 @@ struct Arguments {
 enum Verb {
     /// Build what is missing (the default).
     Build,
+    /// Build e2e.test, Kubernetes' own end-to-end specs, if it is missing.
+    BuildE2eTest,
     /// Print the directory that holds the binaries; exit status 1 when some are missing.
     Path,
 }
@@ -52,6 +54,10 @@ fn run(verb: Verb) -> Result<ExitCode, build::BuildError> {
     match verb {
         Verb::Build => {
             build::build(&assets)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::BuildE2eTest => {
+            build::build_e2e_test(&assets)?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Path => {

@@ -25,10 +25,12 @@ pub enum Component {
     Scheduler,
     /// The stock controller manager.
     ControllerManager,
+    /// Kubernetes' own end-to-end specs; no part of a control plane, so built only when asked for.
+    E2eTest,
 }
 
 impl Component {
-    /// All of them, in the order in which they are built.
+    /// What a control plane is made of, in the order in which it is built.
     pub const ALL: [Self; 5] = [Self::Etcd, Self::ApiServer, Self::Kubectl, Self::Scheduler, Self::ControllerManager];
 
     /// The name of the binary.
@@ -40,6 +42,7 @@ impl Component {
             Self::Kubectl => "kubectl",
             Self::Scheduler => "kube-scheduler",
             Self::ControllerManager => "kube-controller-manager",
+            Self::E2eTest => "e2e.test",
         }
     }
 
@@ -54,7 +57,7 @@ impl Component {
             Self::Etcd => Some("TEST_ASSET_ETCD"),
             Self::ApiServer => Some("TEST_ASSET_KUBE_APISERVER"),
             Self::Kubectl => Some("TEST_ASSET_KUBECTL"),
-            Self::Scheduler | Self::ControllerManager => None,
+            Self::Scheduler | Self::ControllerManager | Self::E2eTest => None,
         }
     }
 }
@@ -64,6 +67,9 @@ impl Component {
 pub struct Assets {
     given: Option<PathBuf>,
     cache: PathBuf,
+    /// The directory of the cache for [`Component::E2eTest`], which has a key of its own: what it is built from does not
+    /// make the control plane another one.
+    e2e_cache: PathBuf,
     single: Vec<(Component, PathBuf)>,
 }
 
@@ -77,9 +83,11 @@ impl Assets {
             .into_iter()
             .filter_map(|component| Some((component, variable(component.own_variable()?)?)))
             .collect();
+        let cache = cache_root()?.join("control-plane");
         Ok(Self {
             given: variable("KUBEBUILDER_ASSETS"),
-            cache: cache_root()?.join("control-plane").join(plan::key()),
+            cache: cache.join(plan::key()),
+            e2e_cache: cache.join(plan::e2e_key()),
             single,
         })
     }
@@ -90,10 +98,13 @@ impl Assets {
         self.given.as_deref()
     }
 
-    /// The directory of the cache that holds (or will hold) what we build.
+    /// The directory of the cache that holds (or will hold) a binary that we build.
     #[must_use]
-    pub fn cache(&self) -> &Path {
-        &self.cache
+    pub fn cache(&self, component: Component) -> &Path {
+        match component {
+            Component::E2eTest => &self.e2e_cache,
+            _ => &self.cache,
+        }
     }
 
     /// The directory in which the API server is found: `KUBEBUILDER_ASSETS` or the cache.
@@ -111,7 +122,7 @@ impl Assets {
         let name = component.binary();
         match &self.given {
             Some(given) if component.is_envtest() || given.join(name).is_file() => given.join(name),
-            _ => self.cache.join(name),
+            _ => self.cache(component).join(name),
         }
     }
 
@@ -173,11 +184,16 @@ mod tests {
     fn given_directory_wins_and_the_cache_fills_the_gaps() {
         let given = tempfile::tempdir().unwrap();
         std::fs::write(given.path().join("kube-scheduler"), "").unwrap();
-        let assets =
-            Assets { given: Some(given.path().to_path_buf()), cache: PathBuf::from("/cache"), single: Vec::new() };
+        let assets = Assets {
+            given: Some(given.path().to_path_buf()),
+            cache: PathBuf::from("/cache"),
+            e2e_cache: PathBuf::from("/e2e-cache"),
+            single: Vec::new(),
+        };
         assert_eq!(assets.path(Component::ApiServer), given.path().join("kube-apiserver"));
         assert_eq!(assets.path(Component::Scheduler), given.path().join("kube-scheduler"));
         assert_eq!(assets.path(Component::ControllerManager), PathBuf::from("/cache/kube-controller-manager"));
+        assert_eq!(assets.path(Component::E2eTest), PathBuf::from("/e2e-cache/e2e.test"));
         let missing = assets.missing(&Component::ALL);
         assert!(!missing.contains(&Component::Scheduler) && missing.contains(&Component::Etcd));
         assert!(assets.require(Component::Etcd).unwrap_err().to_string().contains("make control-plane"));

@@ -39,6 +39,7 @@ use directory::Directory;
 
 pub use builder::ControlPlaneBuilder;
 pub use identity::{Identity, SYSTEM_NAMESPACE};
+pub use ours::LOOPS;
 pub use pki::{CertPair, Pki};
 pub use rbac::RbacSet;
 pub use stock::SchedulerOptions;

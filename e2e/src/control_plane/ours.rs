@@ -9,6 +9,15 @@ use crate::reserve::Port;
 
 use super::{ControlPlane, Identity};
 
+/// The loops of kube-controller-manager that headroom-controllers has: what is subtracted there when it runs here.
+pub const LOOPS: [&str; 5] = [
+    "replicationcontroller-controller",
+    "endpoints-controller",
+    "endpointslice-controller",
+    "node-lifecycle-controller",
+    "taint-eviction-controller",
+];
+
 impl ControlPlane {
     /// Starts `headroom-scheduler` as its service account; apply the RBAC manifests first
     /// ([`apply_rbac`](Self::apply_rbac)). `arguments` come last and so win; the serving port is

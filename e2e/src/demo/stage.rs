@@ -5,16 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use headroom_hollow::{Hollow, HollowConfig};
 
 use super::{DemoResult, show::Narrator};
-use crate::{ControlPlane, HarnessError, Identity, Process, RbacSet, control_plane::assets::Component};
+use crate::{
+    ControlPlane, HarnessError, Identity, Process, RbacSet,
+    control_plane::{LOOPS, assets::Component},
+};
 
-/// The loops that ours replace.
-pub(super) const OURS: [&str; 5] = [
-    "replicationcontroller-controller",
-    "endpoints-controller",
-    "endpointslice-controller",
-    "node-lifecycle-controller",
-    "taint-eviction-controller",
-];
 /// Three workers of 1 GiB with swap, and one of 2 GiB without.
 const NODES: &str = "worker=3:1Gi:swap=2Gi:cpu=2:system=220Mi,plain=1:2Gi:swap=none:cpu=2:system=260Mi";
 /// How long a process may take to become healthy.
@@ -51,10 +46,10 @@ impl Stage {
         let ca = plane.dir().join("kubelet-serving-ca.crt");
         std::fs::write(&ca, hollow.ca_pem())?;
 
-        let less: String = OURS.iter().map(|name| format!(",-{name}")).collect();
+        let less: String = LOOPS.iter().map(|name| format!(",-{name}")).collect();
         say.step("starting kube-controller-manager without five loops, ours with them");
         say.line("kube-controller-manager --controllers=*");
-        for name in OURS {
+        for name in LOOPS {
             say.line(&format!("                                      ,-{name}"));
         }
         let stock = plane.start_stock_kcm(&format!("*{less}"), &[])?;

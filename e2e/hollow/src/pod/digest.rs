@@ -60,6 +60,11 @@ impl Amounts {
         all
     }
 
+    /// One amount from its quantity; what cannot be read counts as nothing.
+    pub(crate) fn set(&mut self, name: &str, quantity: &str) {
+        self.0.insert(name.to_owned(), parse_units(quantity).unwrap_or(0).max(0));
+    }
+
     pub(crate) fn get(&self, name: &str) -> i64 {
         self.0.get(name).copied().unwrap_or(0)
     }
@@ -157,6 +162,8 @@ pub(crate) struct Digest {
     pub(crate) containers: Vec<ContainerDigest>,
     /// What admission counts.
     pub(crate) requests: Amounts,
+    /// The longest `sleep` of the preStop hooks of what runs when the pod is deleted.
+    pub(crate) pre_stop: Millis,
     pub(crate) knobs: Knobs,
 }
 
@@ -192,6 +199,13 @@ impl Digest {
             qos: qos(pod, inits.iter().chain(apps)),
             containers,
             requests: requests(pod, inits, apps),
+            pre_stop: inits
+                .iter()
+                .filter(|c| kind(c) == Kind::Sidecar)
+                .chain(apps)
+                .map(|c| c.pre_stop_sleep().saturating_mul(1000))
+                .max()
+                .unwrap_or(0),
             knobs: Knobs::read(annotations),
         }
     }

@@ -242,6 +242,15 @@ fn specifications_are_digested() {
 }
 
 #[test]
+fn pre_stop_hooks_that_sleep_count() {
+    let hook = |seconds: u64| json!({"preStop": {"sleep": {"seconds": seconds}}, "postStart": {"exec": {}}});
+    let spec = json!({"initContainers": [{"name": "i", "lifecycle": hook(60)}],
+        "containers": [{"name": "a", "lifecycle": hook(3)}, {"name": "b", "lifecycle": hook(7)}, {"name": "c"}]});
+    assert_eq!(digest(&spec, &json!({})).pre_stop, 7000);
+    assert_eq!(plain().pre_stop, 0);
+}
+
+#[test]
 fn oom_scores_follow_the_class() {
     let of = |resources: Value| {
         let d = digest(&json!({"containers": [{"name": "c", "resources": resources}]}), &json!({}));

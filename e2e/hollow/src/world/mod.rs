@@ -5,6 +5,7 @@
 //! become one patch.
 
 mod chaos;
+mod extended;
 mod node;
 mod nodes;
 mod pods;

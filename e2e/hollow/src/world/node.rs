@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Summary;
 use super::chaos::Received;
+use super::extended::Extended;
 use crate::config::NodeClass;
 use crate::memory_model::{NodeMemory, NodeParams};
 use crate::pod::Amounts;
@@ -34,6 +35,8 @@ pub(crate) struct Node {
     pub(super) slow: Millis,
     pub(super) memory: NodeMemory,
     pub(super) allocatable: Amounts,
+    /// What others announced in the node's status.
+    pub(super) extended: Extended,
     pub(super) used: Amounts,
     pub(super) pods: HashSet<u64>,
     range: u32,
@@ -81,6 +84,7 @@ impl Node {
             slow: 0,
             memory,
             allocatable: Amounts(amounts(&class, class.memory_bytes.saturating_sub(class.eviction_hard_bytes))),
+            extended: Extended::default(),
             used: Amounts::default(),
             pods: HashSet::new(),
             range: POD_BASE.saturating_add(offset),
@@ -186,9 +190,20 @@ impl Node {
         })
     }
 
-    /// The periodic status report: conditions only, nothing else of a hollow node changes.
+    /// What admission may give to pods.
+    pub(super) fn admissible(&self) -> Amounts {
+        let mut all = self.allocatable.clone();
+        self.extended.add_to(&mut all);
+        all
+    }
+
+    /// The periodic status report: conditions, and extended resources that others announced.
     pub(super) fn status_patch(&self, now: Millis) -> Value {
-        json!({"status": {"conditions": self.conditions(now)}})
+        let mut status = json!({"conditions": self.conditions(now)});
+        if let Some(allocatable) = self.extended.correction() {
+            status["allocatable"] = allocatable;
+        }
+        json!({ "status": status })
     }
 
     fn conditions(&self, now: Millis) -> Value {

@@ -1,5 +1,6 @@
 //! Pods on their nodes: seen, admitted, run, written, gone.
 
+use super::extended::is_extended;
 use super::{Outcome, Pod, RETRY_FIRST, RETRY_MAX, Timer, World, Write};
 use crate::memory_model::{ContainerParams, Owner, swap_allowance};
 use crate::pod::{Action, Digest, Knobs, Machine, Phase, Timing, patch};
@@ -84,7 +85,7 @@ impl World {
             start: knobs.start.unwrap_or(self.timing.start),
             init: knobs.init.unwrap_or(self.timing.init),
             ready: knobs.ready.unwrap_or(self.timing.ready),
-            stop: knobs.stop.unwrap_or(self.timing.stop),
+            stop: knobs.stop.unwrap_or(self.timing.stop).saturating_add(digest.pre_stop),
             run: knobs.run,
             exit_code: knobs.exit_code,
         };
@@ -99,7 +100,7 @@ impl World {
                 let restarts = |name: &str| statuses.iter().find(|s| s.name == name).map_or(0, |s| s.restart_count);
                 (Machine::adopt_running(&digest, timing, started.min(now), &restarts), true)
             }
-            _ => match misfit(&node.allocatable, &node.used, &digest, node.pods.len()) {
+            _ => match misfit(&node.admissible(), &node.used, &digest, node.pods.len()) {
                 Some((reason, message)) => (Machine::rejected(&digest, timing, reason, message, now), false),
                 None => (Machine::new(&digest, timing, now), true),
             },
@@ -347,7 +348,9 @@ fn misfit(
         return reject("pods", 1, pods, allocatable.get("pods"));
     }
     let usual = ["cpu", "memory", "ephemeral-storage"];
-    let others = digest.requests.0.keys().map(String::as_str).filter(|name| !usual.contains(name));
+    // Extended resources that the node does not have may belong to the cluster: a kubelet does not ask for them.
+    let known = |name: &&str| !usual.contains(name) && (allocatable.0.contains_key(*name) || !is_extended(name));
+    let others = digest.requests.0.keys().map(String::as_str).filter(known);
     for name in usual.into_iter().chain(others) {
         let (wanted, used, capacity) = (digest.requests.get(name), used.get(name), allocatable.get(name));
         if wanted > 0 && wanted > capacity.saturating_sub(used) {

@@ -89,10 +89,14 @@ fn what_does_not_fit_is_rejected_by_name() {
     let mut cpu = pod("c", "w-1", "1Mi");
     cpu["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("901m");
     world.apply(&wire(&cpu), T0);
-    let mut gpu = pod("g", "w-1", "1Mi");
-    gpu["spec"]["containers"][0]["resources"]["requests"]["example.com/gpu"] = json!("1");
-    world.apply(&wire(&gpu), T0);
-    for name in ["x", "y", "z"] {
+    let node = json!({"metadata": {"name": "w-1"}, "status": {"capacity": {"example.com/gpu": "1"}}});
+    world.observe_node(&serde_json::from_value(node).unwrap(), T0);
+    for (name, resource) in [("g", "example.com/gpu"), ("licence", "example.com/licence")] {
+        let mut pod = pod(name, "w-1", "1Mi");
+        pod["spec"]["containers"][0]["resources"]["requests"][resource] = json!("2");
+        world.apply(&wire(&pod), T0);
+    }
+    for name in ["x", "z"] {
         world.apply(&wire(&pod(name, "w-1", "1Mi")), T0);
     }
     let reasons: BTreeSet<String> = run(&mut world, T0, T0 + 1000)
@@ -106,6 +110,29 @@ fn what_does_not_fit_is_rejected_by_name() {
         .collect();
     let expected = ["b OutOfmemory", "c OutOfcpu", "g OutOfexample.com/gpu", "z OutOfpods"];
     assert_eq!(reasons.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn resources_that_others_announce_become_allocatable_at_once() {
+    let mut world = world("w=1:1Gi");
+    let node = |allocatable: Value| {
+        let status = json!({"capacity": {"example.com/a": "3"}, "allocatable": allocatable});
+        serde_json::from_value(json!({"metadata": {"name": "w-1"}, "status": status})).unwrap()
+    };
+    let mut reported = |node| {
+        world.observe_node(&node, T0);
+        world.step(T0);
+        let mut found = Vec::new();
+        while let Some(write) = world.take_node_write(T0) {
+            if let Write::NodeStatus { body, .. } = &write {
+                found.push(body["status"]["allocatable"].clone());
+            }
+            world.written(&write, Outcome::Done(None), T0);
+        }
+        found
+    };
+    assert_eq!(reported(node(json!({}))), [json!({"example.com/a": "3"})]);
+    assert!(reported(node(json!({"example.com/a": "3"}))).is_empty());
 }
 
 #[test]

@@ -40,37 +40,61 @@ pub fn build(assets: &Assets) -> Result<PathBuf, BuildError> {
             return Err(BuildError::Given { dir: given.to_path_buf(), missing: names(&missing) });
         }
     }
-    if assets.missing(&Component::ALL).is_empty() {
-        progress.say(&format!("ready in {}", assets.directory().display()));
-        return Ok(assets.directory().to_path_buf());
-    }
-
-    let dir = assets.cache().to_path_buf();
-    create_dir(&dir)?;
-    let _lock = lock(&dir, &progress)?;
-    // Whoever held the lock may have built everything meanwhile.
-    let missing = assets.missing(&Component::ALL);
-    if !missing.is_empty() {
-        check_go()?;
-        progress.say(&format!(
-            "building {} with Kubernetes {} and etcd {} (about 6 minutes on two cores when Go's caches are empty)",
-            names(&missing),
-            plan::KUBERNETES_VERSION,
-            plan::ETCD_VERSION
-        ));
-        remove_leftovers(&dir);
-        let start = Instant::now();
-        let guardian = Arc::new(Guardian::start(None)?);
-        for (done, component) in missing.iter().enumerate() {
-            progress.begin(done, missing.len(), component.binary());
-            let built = build_one(&guardian, *component, &dir, &mut progress);
-            progress.end(if built.is_ok() { "built" } else { "failed" });
-            built?;
-        }
-        progress.say(&format!("built in {:.0} s", start.elapsed().as_secs_f64()));
-    }
+    let about = format!(
+        "Kubernetes {} and etcd {} (about 6 minutes on two cores when Go's caches are empty)",
+        plan::KUBERNETES_VERSION,
+        plan::ETCD_VERSION
+    );
+    build_missing(assets, &Component::ALL, assets.cache(Component::ApiServer), &about, &mut progress)?;
     progress.say(&format!("ready in {}", assets.directory().display()));
     Ok(assets.directory().to_path_buf())
+}
+
+/// Builds `e2e.test`, Kubernetes' own end-to-end specs, if it is not there, and returns its path.
+///
+/// # Errors
+/// [`BuildError`]: one line for the user.
+pub fn build_e2e_test(assets: &Assets) -> Result<PathBuf, BuildError> {
+    let mut progress = Progress::new();
+    let component = Component::E2eTest;
+    let about = format!("Kubernetes {} (some minutes when Go's caches are empty)", plan::KUBERNETES_VERSION);
+    build_missing(assets, &[component], assets.cache(component), &about, &mut progress)?;
+    let path = assets.require(component)?;
+    progress.say(&format!("{} is ready in {}", component.binary(), path.parent().unwrap_or(&path).display()));
+    Ok(path)
+}
+
+/// Builds those of `wanted` that are not there into `dir`.
+fn build_missing(
+    assets: &Assets,
+    wanted: &[Component],
+    dir: &Path,
+    about: &str,
+    progress: &mut Progress,
+) -> Result<(), BuildError> {
+    if assets.missing(wanted).is_empty() {
+        return Ok(());
+    }
+    create_dir(dir)?;
+    let _lock = lock(dir, progress)?;
+    // Whoever held the lock may have built everything meanwhile.
+    let missing = assets.missing(wanted);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    check_go()?;
+    progress.say(&format!("building {} with {about}", names(&missing)));
+    remove_leftovers(dir);
+    let start = Instant::now();
+    let guardian = Arc::new(Guardian::start(None)?);
+    for (done, component) in missing.iter().enumerate() {
+        progress.begin(done, missing.len(), component.binary());
+        let built = build_one(&guardian, *component, dir, progress);
+        progress.end(if built.is_ok() { "built" } else { "failed" });
+        built?;
+    }
+    progress.say(&format!("built in {:.0} s", start.elapsed().as_secs_f64()));
+    Ok(())
 }
 
 /// Builds one binary and puts it at its place.

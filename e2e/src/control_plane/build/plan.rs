@@ -21,6 +21,8 @@ const ETCD_MOD: &str = include_str!("../../../control-plane/etcd/go.mod");
 const ETCD_SUM: &str = include_str!("../../../control-plane/etcd/go.sum");
 const KUBERNETES_MOD: &str = include_str!("../../../control-plane/kubernetes/go.mod");
 const KUBERNETES_SUM: &str = include_str!("../../../control-plane/kubernetes/go.sum");
+const E2E_TEST_MOD: &str = include_str!("../../../control-plane/e2e-test/go.mod");
+const E2E_TEST_SUM: &str = include_str!("../../../control-plane/e2e-test/go.sum");
 
 /// A Go module that pins what is built. Upstream's main modules have replacements, which hold only in a main module:
 /// so `go install module@version` refuses them, and a module of our own repeats the replacements.
@@ -33,6 +35,7 @@ pub(crate) struct Wrapper {
 
 const ETCD: Wrapper = Wrapper { name: "etcd", go_mod: ETCD_MOD, go_sum: ETCD_SUM };
 const KUBERNETES: Wrapper = Wrapper { name: "kubernetes", go_mod: KUBERNETES_MOD, go_sum: KUBERNETES_SUM };
+const E2E_TEST: Wrapper = Wrapper { name: "e2e-test", go_mod: E2E_TEST_MOD, go_sum: E2E_TEST_SUM };
 
 impl Component {
     /// The module that pins it.
@@ -40,20 +43,24 @@ impl Component {
         match self {
             Self::Etcd => ETCD,
             Self::ApiServer | Self::Kubectl | Self::Scheduler | Self::ControllerManager => KUBERNETES,
+            Self::E2eTest => E2E_TEST,
         }
     }
 
-    /// The import path of its main package.
+    /// The import path of its package.
     pub(crate) fn package(self) -> String {
         match self {
             Self::Etcd => "go.etcd.io/etcd/server/v3".to_owned(),
+            Self::E2eTest => "k8s.io/kubernetes/test/e2e".to_owned(),
             other => format!("k8s.io/kubernetes/cmd/{}", other.binary()),
         }
     }
 
     /// Arguments of `go` that build it into the file `out`.
     pub(crate) fn go_arguments(self, out: &str) -> Vec<String> {
-        let mut arguments = vec!["build".to_owned(), "-trimpath".to_owned(), "-buildvcs=false".to_owned()];
+        let verb: &[&str] = if self == Self::E2eTest { &["test", "-c"] } else { &["build"] };
+        let mut arguments: Vec<String> =
+            verb.iter().chain(&["-trimpath", "-buildvcs=false"]).map(|&argument| argument.to_owned()).collect();
         if self != Self::Etcd {
             arguments.extend(["-tags".to_owned(), TAGS.to_owned()]);
         }
@@ -81,19 +88,30 @@ impl Component {
         match self {
             Self::Etcd => (&["--version"], ETCD_VERSION),
             Self::Kubectl => (&["version", "--client"], KUBERNETES_VERSION),
-            Self::ApiServer | Self::Scheduler | Self::ControllerManager => (&["--version"], KUBERNETES_VERSION),
+            Self::ApiServer | Self::Scheduler | Self::ControllerManager | Self::E2eTest => {
+                (&["--version"], KUBERNETES_VERSION)
+            }
         }
     }
 }
 
-/// The name of the directory in the cache: the versions, and a hash of everything that the binaries depend on but the
-/// Go version.
+/// The name of the control plane's directory in the cache: the versions, and a hash of everything that the binaries
+/// depend on but the Go version.
 pub(crate) fn key() -> String {
+    format!("{KUBERNETES_VERSION}-etcd{ETCD_VERSION}-{:016x}", hash(&Component::ALL))
+}
+
+/// The same for [`Component::E2eTest`].
+pub(crate) fn e2e_key() -> String {
+    format!("{KUBERNETES_VERSION}-e2e-{:016x}", hash(&[Component::E2eTest]))
+}
+
+fn hash(components: &[Component]) -> u64 {
     let mut hash = Fnv::new();
     for part in [RECIPE, std::env::consts::OS, std::env::consts::ARCH] {
         hash.write(part);
     }
-    for component in Component::ALL {
+    for component in components {
         let wrapper = component.wrapper();
         hash.write(wrapper.go_mod);
         hash.write(wrapper.go_sum);
@@ -101,7 +119,7 @@ pub(crate) fn key() -> String {
             hash.write(&argument);
         }
     }
-    format!("{KUBERNETES_VERSION}-etcd{ETCD_VERSION}-{:016x}", hash.0)
+    hash.0
 }
 
 /// FNV-1a, 64 bits: stable between compilers, which the standard library's hashes do not promise.
@@ -128,15 +146,16 @@ mod tests {
     fn the_pinned_modules_are_the_named_versions() {
         assert!(KUBERNETES_MOD.contains(&format!("k8s.io/kubernetes v{KUBERNETES_VERSION}")));
         assert!(ETCD_MOD.contains(&format!("go.etcd.io/etcd/server/v3 v{ETCD_VERSION}")));
+        assert!(E2E_TEST_MOD.contains(&format!("k8s.io/kubernetes v{KUBERNETES_VERSION}")));
         let (major, minor, patch) = GO_VERSION;
-        for wrapper in [ETCD, KUBERNETES] {
+        for wrapper in [ETCD, KUBERNETES, E2E_TEST] {
             assert!(wrapper.go_mod.contains(&format!("\ngo {major}.{minor}.{patch}\n")), "{}", wrapper.name);
         }
     }
 
     #[test]
     fn every_package_is_a_tool_of_its_module() {
-        for component in Component::ALL {
+        for component in Component::ALL.into_iter().chain([Component::E2eTest]) {
             assert!(component.wrapper().go_mod.contains(&component.package()), "{}", component.binary());
         }
     }
@@ -145,5 +164,6 @@ mod tests {
     fn the_key_names_the_versions_and_is_stable() {
         assert_eq!(key(), key());
         assert!(key().starts_with("1.36.4-etcd3.6.14-"));
+        assert!(e2e_key().starts_with("1.36.4-e2e-"));
     }
 }
