@@ -7,7 +7,10 @@ use headroom_core::{
     object::{Kind, Namespace, Node, Pod, PodDisruptionBudget, WorkloadKind, WorkloadSelector},
 };
 use headroom_engine::{Input, cache::StorageObject, extender::ExtenderAnswer};
-use headroom_runtime::{informer::Change, wire::NodeHeadroomRow};
+use headroom_runtime::{
+    informer::Change,
+    wire::{MemoryProfileRow, NodeHeadroomRow},
+};
 
 /// One message. The channel that carries them is bounded: a slow decision slows the informers down, nothing piles up.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(crate) enum Message {
     Selector(WorkloadKind, Change<WorkloadSelector>),
     /// Published samples.
     Headroom(Change<NodeHeadroomRow>),
+    /// What was learned of workloads.
+    Profile(Change<MemoryProfileRow>),
     /// Volumes, claims and what belongs to them.
     Storage(Input),
     /// The first list of a kind of storage is complete.
