@@ -193,6 +193,7 @@ fn input(row: &AnyRow) -> Option<Input> {
         AnyRow::Node(row) => Some(Input::NodeApplied(row.clone())),
         AnyRow::Namespace(row) => Some(Input::NamespaceApplied(row.clone())),
         AnyRow::NodeHeadroom(row) => Some(Input::SampleApplied(row.clone())),
+        AnyRow::MemoryProfile(row) => Some(Input::ProfileApplied(row.clone())),
         AnyRow::PodDisruptionBudget(row) => Some(Input::BudgetApplied(row.clone())),
         AnyRow::PersistentVolume(row) => storage(StorageObject::Volume(row.clone())),
         AnyRow::PersistentVolumeClaim(row) => storage(StorageObject::Claim(row.clone())),
@@ -211,7 +212,7 @@ const fn storage(object: StorageObject) -> Option<Input> {
 }
 
 /// Kinds with a namespace that people write without one.
-const NAMESPACED: [&str; 8] = [
+const NAMESPACED: [&str; 9] = [
     "Pod",
     "PersistentVolumeClaim",
     "PodDisruptionBudget",
@@ -220,6 +221,7 @@ const NAMESPACED: [&str; 8] = [
     "ReplicaSet",
     "StatefulSet",
     "CSIStorageCapacity",
+    "MemoryProfile",
 ];
 
 /// Objects that were written by hand have neither UIDs nor, some of them, a namespace.

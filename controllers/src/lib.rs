@@ -7,6 +7,7 @@ pub mod answers;
 pub mod endpoint_common;
 pub mod endpoints;
 pub mod framework;
+pub mod memory_profile;
 pub mod names;
 pub mod node_headroom;
 pub mod node_lifecycle;

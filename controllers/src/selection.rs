@@ -28,19 +28,22 @@ pub const TAINT_EVICTION: &str = "taint-eviction-controller";
 /// Measures nodes and publishes `NodeHeadroom`.
 pub const NODE_HEADROOM: &str = "node-headroom-controller";
 
+/// Learns what workloads need and publishes `MemoryProfile`.
+pub const MEMORY_PROFILE: &str = "memory-profile-controller";
+
 /// All loops of this binary, in the order in which they are asked for work.
-pub const KNOWN: [Known; 6] = [
+pub const KNOWN: [Known; 7] = [
     Known { name: NODE_LIFECYCLE, alias: "nodelifecycle" },
     Known { name: TAINT_EVICTION, alias: "" },
     Known { name: REPLICATION, alias: "replicationcontroller" },
     Known { name: ENDPOINT_SLICE, alias: "endpointslice" },
     Known { name: ENDPOINTS, alias: "endpoint" },
     Known { name: NODE_HEADROOM, alias: "" },
+    Known { name: MEMORY_PROFILE, alias: "" },
 ];
 
 /// Loops of upstream's that this version does not have, named so that the message can say so.
-const NOT_YET: [&str; 3] =
-    ["endpointslice-mirroring-controller", "pod-garbage-collector-controller", "memory-profile-controller"];
+const NOT_YET: [&str; 2] = ["endpointslice-mirroring-controller", "pod-garbage-collector-controller"];
 
 /// A list that cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -51,6 +54,14 @@ pub enum SelectionError {
         /// As given.
         name: String,
     },
+    /// A loop without what it learns from.
+    #[error(
+        "--controllers: {} learns from the samples that {} takes in the same process: run both, or leave it out (-{})",
+        MEMORY_PROFILE,
+        NODE_HEADROOM,
+        MEMORY_PROFILE
+    )]
+    NothingToLearnFrom,
     /// Planned, not there.
     #[error(
         "--controllers: {name:?} is not part of this version: leave it to kube-controller-manager; this binary has {}",
@@ -67,7 +78,7 @@ fn names() -> String {
 }
 
 /// What `--controllers` is when it is not given.
-pub const DEFAULT: &str = "node-headroom-controller";
+pub const DEFAULT: &str = "node-headroom-controller,memory-profile-controller";
 
 /// The names of the loops to run, in the order of [`KNOWN`].
 ///
@@ -89,6 +100,9 @@ pub fn select(list: &[String]) -> Result<Vec<&'static str>, SelectionError> {
     }
     let all = entries.contains(&(true, "*"));
     let wanted = |name: &str| entries.iter().find(|(_, n)| *n == name).map_or(all, |(wanted, _)| *wanted);
+    if wanted(MEMORY_PROFILE) && !wanted(NODE_HEADROOM) {
+        return Err(SelectionError::NothingToLearnFrom);
+    }
     Ok(KNOWN.iter().map(|k| k.name).filter(|name| wanted(name)).collect())
 }
 
@@ -102,7 +116,7 @@ mod tests {
 
     #[test]
     fn upstream_syntax() {
-        assert_eq!(selected(DEFAULT), Ok(vec![NODE_HEADROOM]));
+        assert_eq!(selected(DEFAULT), Ok(vec![NODE_HEADROOM, MEMORY_PROFILE]));
         assert_eq!(selected("*").map(|l| l.len()), Ok(KNOWN.len()));
         assert_eq!(selected("*,-endpoints-controller").map(|l| l.contains(&ENDPOINTS)), Ok(false));
         assert_eq!(selected("replicationcontroller,endpoint"), Ok(vec![REPLICATION, ENDPOINTS]), "aliases");
@@ -115,6 +129,9 @@ mod tests {
     fn says_what_is_wrong() {
         let text = selected("*,deployment-controller").map_err(|e| e.to_string());
         assert!(text.is_err_and(|t| t.contains("\"deployment-controller\"") && t.contains("endpoints-controller")));
+        let text = selected("*,-node-headroom-controller").map_err(|e| e.to_string());
+        assert!(text.is_err_and(|t| t.contains("(-memory-profile-controller)")));
+        assert!(selected("node-headroom-controller").is_ok_and(|l| l == [NODE_HEADROOM]));
         let text = selected("pod-garbage-collector-controller").map_err(|e| e.to_string());
         assert!(text.is_err_and(|t| t.contains("not part of this version")));
     }

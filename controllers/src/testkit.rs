@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use headroom_core::{
     Now,
     intent::{EventRecord, Intent, IntentId, Op, Outcome, WriteError, Written},
-    object::{Kind, Lease, Node, ObjectKey, Pod},
+    object::{Kind, Lease, MemoryProfile, Node, ObjectKey, Pod},
 };
 
 use crate::framework::{Controller, HeadroomRow, Outbox, World, WorldEvent};
@@ -29,7 +29,8 @@ impl<C: Controller> Rig<C> {
     }
 
     pub(crate) fn start(&mut self) {
-        for kind in [Kind::NODE, Kind::POD, Kind::LEASE, Kind::NODE_HEADROOM] {
+        let ours = [Kind::NODE_HEADROOM, Kind::MEMORY_PROFILE, Kind::REPLICA_SET, Kind::JOB];
+        for kind in [Kind::NODE, Kind::POD, Kind::LEASE].into_iter().chain(ours) {
             let (c, now) = (&mut self.controller, self.now);
             self.world.set_synced(kind, |e, w| c.observe(e, w, now));
         }
@@ -120,6 +121,16 @@ impl<C: Controller> Rig<C> {
     pub(crate) fn lease(&mut self, row: Arc<Lease>) {
         let (c, now) = (&mut self.controller, self.now);
         self.world.apply_lease(row, |e, w| c.observe(e, w, now));
+    }
+
+    pub(crate) fn profile(&mut self, row: Arc<MemoryProfile>) {
+        let (c, now) = (&mut self.controller, self.now);
+        self.world.apply_profile(row, |e, w| c.observe(e, w, now));
+    }
+
+    pub(crate) fn remove_profile(&mut self, key: &ObjectKey) {
+        let (c, now) = (&mut self.controller, self.now);
+        self.world.remove_profile(key, |e, w| c.observe(e, w, now));
     }
 
     pub(crate) fn headroom(&mut self, row: Arc<HeadroomRow>) {

@@ -4,40 +4,21 @@
 
 mod common;
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::time::Duration;
 
-use common::{LONG, PATIENT, object, wait_for_log};
+use common::{
+    LONG, PATIENT, code, control_plane_with_crds as control_plane, hollow, object, trust_kubelets, wait_for_log,
+};
 use headroom_api::NodeHeadroom;
 use headroom_e2e::control_plane::audit::AuditEvent;
-use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, eventually, our_binary};
-use headroom_hollow::{Hollow, HollowConfig};
+use headroom_e2e::{ControlPlane, Identity, Process, eventually, our_binary};
 use k8s_openapi::api::core::v1::{Pod, ReplicationController, ServiceAccount};
 use kube::{
     Api, ResourceExt,
     api::{ListParams, PostParams},
 };
 use serde_json::json;
-
-const CRDS: &str = include_str!("../../charts/headroom/files/crds.yaml");
-
-async fn control_plane() -> ControlPlane {
-    let cluster = ControlPlane::builder().audit(true).start().await.unwrap();
-    cluster.apply_yaml("CRDs", CRDS).await.unwrap();
-    cluster.apply_rbac(RbacSet::Primary).await.unwrap();
-    cluster.create_namespace("default").await.unwrap();
-    cluster
-}
-
-async fn hollow(cluster: &ControlPlane, nodes: &str) -> Hollow {
-    let mut config = HollowConfig::from_spec(nodes).unwrap();
-    config.address_base = Ipv4Addr::new(127, cluster.loopback_octet(), 0, 0);
-    config.chaos = None;
-    config.remove_not_ready_taint = true;
-    let kubeconfig = kube::config::Kubeconfig::read_from(cluster.kubeconfig(&Identity::Admin).unwrap()).unwrap();
-    let options = kube::config::KubeConfigOptions::default();
-    let config_of_client = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
-    Hollow::connect(config, &config_of_client).await.unwrap()
-}
+use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
 
 async fn start(cluster: &ControlPlane, lease: &[&str], flags: &[&str]) -> Process {
     let flags: Vec<&str> = lease.iter().chain(flags).copied().collect();
@@ -90,9 +71,7 @@ async fn wrong_flags_end_with_status_1_and_one_line() {
 async fn nodes_are_measured_with_a_token_that_can_do_nothing_else_and_a_dead_kubelet_degrades_its_node_alone() {
     let cluster = control_plane().await;
     let hollow = hollow(&cluster, "worker=2:1Gi:swap=2Gi").await;
-    let ca = cluster.dir().join("kubelets.crt");
-    std::fs::write(&ca, hollow.ca_pem()).unwrap();
-    let ca = format!("--kubelet-certificate-authority={}", ca.display());
+    let ca = trust_kubelets(&cluster, &hollow);
     let controllers = start(&cluster, &PATIENT, &["--node-headroom-interval=1s", &ca]).await;
     let api: Api<NodeHeadroom> = Api::all(cluster.admin_client());
     let fresh = async |name: &str| {
@@ -117,6 +96,7 @@ async fn nodes_are_measured_with_a_token_that_can_do_nothing_else_and_a_dead_kub
         let user = serde_json::to_value(&received).unwrap()["user"].clone();
         assert_eq!(user, "system:serviceaccount:kube-system:headroom-kubelet-reader", "{node}");
     }
+    a_reader_can_do_nothing_else(&cluster).await;
     hollow.kill("worker-1").unwrap();
     let degraded = async || match fresh("worker-1").await? {
         (status, reason) if status == "False" && reason == "Unreachable" => Ok(()),
@@ -126,6 +106,36 @@ async fn nodes_are_measured_with_a_token_that_can_do_nothing_else_and_a_dead_kub
     assert_eq!(fresh("worker-2").await.unwrap().0, "True", "the other node is not concerned");
     assert_eq!(forbidden(&cluster), Vec::<String>::new(), "the shipped rules suffice");
     controllers.expect_running("the test").unwrap();
+}
+
+/// What a node that keeps the token it was shown could do with it.
+async fn a_reader_can_do_nothing_else(cluster: &ControlPlane) {
+    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.admin_client(), "kube-system");
+    let request = object(json!({"spec": {"audiences": [], "expirationSeconds": 600}}));
+    let name = "headroom-kubelet-reader";
+    let issued = accounts.create_token_request(name, &PostParams::default(), &request).await.unwrap();
+    let mut config = kube::Config::new(cluster.url().parse().unwrap());
+    let ca = std::fs::read(cluster.pki().ca_cert()).unwrap();
+    config.root_cert = Some(vec![CertificateDer::from_pem_slice(&ca).unwrap().to_vec()]);
+    config.auth_info.token = Some(issued.status.unwrap().token.unwrap().into());
+    let client = kube::Client::try_from(config).unwrap();
+    for path in [
+        "/api/v1/nodes",
+        "/api/v1/nodes/worker-2",
+        "/api/v1/nodes/worker-2/proxy/pods",
+        "/api/v1/pods",
+        "/api/v1/namespaces/kube-system/secrets",
+        "/apis/headroom.dev/v1alpha1/nodeheadrooms",
+    ] {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        assert_eq!(code(&client.request_text(request).await), 403, "{path}");
+    }
+    let another = accounts_of(&client).create_token_request(name, &PostParams::default(), &request).await;
+    assert_eq!(code(&another), 403, "a token for another token");
+}
+
+fn accounts_of(client: &kube::Client) -> Api<ServiceAccount> {
+    Api::namespaced(client.clone(), "kube-system")
 }
 
 #[tokio::test]

@@ -185,6 +185,8 @@ impl State {
             Message::Selector(kind, Change::Deleted { key, .. }) => Input::SelectorDeleted { kind, key },
             Message::Headroom(Change::Applied(row)) => Input::SampleApplied(row),
             Message::Headroom(Change::Deleted { key, .. }) => Input::SampleDeleted { name: key.name },
+            Message::Profile(Change::Applied(row)) => Input::ProfileApplied(row),
+            Message::Profile(Change::Deleted { key, .. }) => Input::ProfileDeleted { key },
             Message::Storage(input) => input,
             Message::StorageSynced(kind) => return self.synced(kind),
             Message::Outcome(outcome) => Input::Outcome(outcome),
@@ -195,6 +197,7 @@ impl State {
             Message::Budget(Change::Synced) => return self.synced(Kind::POD_DISRUPTION_BUDGET),
             Message::Selector(kind, Change::Synced) => return self.synced(kind.kind()),
             Message::Headroom(Change::Synced) => return self.synced(Kind::NODE_HEADROOM),
+            Message::Profile(Change::Synced) => return self.synced(Kind::MEMORY_PROFILE),
             Message::Lead => {
                 self.leading = true;
                 self.decider.engine.set_leading(true);

@@ -8,7 +8,10 @@ use headroom_core::{
     object::{Kind, Namespace, Node, Pod, PodDisruptionBudget, WorkloadKind, WorkloadSelector},
 };
 use headroom_engine::{Input, cache::StorageObject, extender::ExtenderAnswer, framework::PodInfo};
-use headroom_runtime::{informer::Change, wire::NodeHeadroomRow};
+use headroom_runtime::{
+    informer::Change,
+    wire::{MemoryProfileRow, NodeHeadroomRow},
+};
 use tokio::sync::oneshot;
 
 /// One message. The channel that carries them is bounded: a slow decision slows the informers down, nothing piles up.
@@ -26,6 +29,8 @@ pub(crate) enum Message {
     Selector(WorkloadKind, Change<WorkloadSelector>),
     /// Published samples.
     Headroom(Change<NodeHeadroomRow>),
+    /// What was learned of workloads.
+    Profile(Change<MemoryProfileRow>),
     /// Volumes, claims and what belongs to them.
     Storage(Input),
     /// The first list of a kind of storage is complete.

@@ -50,11 +50,12 @@ use self::{
 /// Messages that may wait for the thread that decides.
 const CHANNEL: usize = 8192;
 /// The engine is asked for nothing before these are known.
-const AWAITED: [Kind; 16] = [
+const AWAITED: [Kind; 17] = [
     Kind::POD,
     Kind::NODE,
     Kind::NAMESPACE,
     Kind::NODE_HEADROOM,
+    Kind::MEMORY_PROFILE,
     Kind::POD_DISRUPTION_BUDGET,
     Kind::SERVICE,
     Kind::REPLICATION_CONTROLLER,
@@ -265,7 +266,7 @@ fn watch(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>)
     // Upstream's selector: pods that have ended take no room on a node.
     let pods =
         InformerConfig { field_selector: Some("status.phase!=Succeeded,status.phase!=Failed".to_owned()), ..config() };
-    let headrooms = InformerConfig { optional: true, ..config() };
+    let optional = || InformerConfig { optional: true, ..config() };
     tokio::spawn(informer::run::<wire::PodWire, _>(
         client(),
         pods,
@@ -303,7 +304,7 @@ fn watch(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>)
         ($($wire:ident $kind:ident;)*) => {$(
             tokio::spawn(informer::run::<wire::$wire, _>(
                 client(),
-                InformerConfig { optional: true, ..config() },
+                optional(),
                 health,
                 tx.clone(),
                 |change| Message::Selector(WorkloadKind::$kind, change),
@@ -319,10 +320,18 @@ fn watch(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>)
     }
     tokio::spawn(informer::run::<wire::NodeHeadroomWire, _>(
         client(),
-        headrooms,
+        optional(),
         health,
         tx.clone(),
         Message::Headroom,
+        interners.clone(),
+    ));
+    tokio::spawn(informer::run::<wire::MemoryProfileWire, _>(
+        client(),
+        optional(),
+        health,
+        tx.clone(),
+        Message::Profile,
         interners,
     ));
 }

@@ -4,9 +4,12 @@ use headroom_core::{
     intent::Outcome,
     object::{EndpointSlice, Endpoints, Kind, Lease, Namespace, Node, Pod, ReplicationController, Service},
 };
-use headroom_runtime::{informer::Change, wire::NodeHeadroomRow};
+use headroom_runtime::{
+    informer::Change,
+    wire::{LinkRow, MemoryProfileRow, NodeHeadroomRow},
+};
 
-use crate::{node_headroom::ScrapeResult, selection};
+use crate::{memory_profile, node_headroom::Answer, selection};
 
 /// One input. The channel that carries them is bounded: a slow loop slows the informers down, nothing piles up.
 #[derive(Debug)]
@@ -29,10 +32,16 @@ pub(super) enum Input {
     Namespace(Change<Namespace>),
     /// Published samples.
     Headroom(Change<NodeHeadroomRow>),
+    /// What was learned of workloads.
+    Profile(Change<MemoryProfileRow>),
+    /// ReplicaSets.
+    ReplicaSet(Change<LinkRow>),
+    /// Jobs.
+    Job(Change<LinkRow>),
     /// What became of an intent.
     Outcome(Outcome),
-    /// What a kubelet answered.
-    Scraped(ScrapeResult),
+    /// What a kubelet or metrics.k8s.io answered.
+    Answer(Answer),
 }
 
 /// The kinds that a loop has to know completely before it may start.
@@ -45,6 +54,7 @@ pub(super) fn needs(controller: &str) -> &'static [Kind] {
         selection::NODE_LIFECYCLE => &[Kind::NODE, Kind::LEASE, Kind::POD],
         selection::TAINT_EVICTION => &[Kind::NODE, Kind::POD],
         selection::NODE_HEADROOM => &[Kind::NODE, Kind::POD, Kind::NODE_HEADROOM],
+        selection::MEMORY_PROFILE => memory_profile::NEEDS,
         _ => &[],
     }
 }

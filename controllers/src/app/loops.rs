@@ -16,7 +16,8 @@ use crate::{
     endpoints::EndpointsController,
     endpointslice::EndpointSliceController,
     framework::{Controller, HeadroomRow, Outbox, World, WorldEvent},
-    node_headroom::{CollectorCommand, NodeHeadroomController},
+    memory_profile::MemoryProfileController,
+    node_headroom::{Answer, CollectorCommand, NodeHeadroomController},
     node_lifecycle::NodeLifecycleController,
     replication::Replication,
     selection,
@@ -27,6 +28,7 @@ use crate::{
 enum Loop {
     Plain(Box<dyn Controller + Send>),
     Headroom(Box<NodeHeadroomController>),
+    Profile(Box<MemoryProfileController>),
 }
 
 impl Loop {
@@ -34,6 +36,7 @@ impl Loop {
         match self {
             Self::Plain(c) => c.as_mut(),
             Self::Headroom(c) => c.as_mut(),
+            Self::Profile(c) => c.as_mut(),
         }
     }
 
@@ -41,6 +44,7 @@ impl Loop {
         match self {
             Self::Plain(c) => c.as_ref(),
             Self::Headroom(c) => c.as_ref(),
+            Self::Profile(c) => c.as_ref(),
         }
     }
 }
@@ -81,6 +85,7 @@ impl Loops {
                     Loop::Plain(Box::new(NodeLifecycleController::new(options.node_lifecycle.clone())))
                 }
                 selection::TAINT_EVICTION => Loop::Plain(Box::new(TaintEvictionController::new())),
+                selection::MEMORY_PROFILE => Loop::Profile(Box::new(MemoryProfileController::new(Params::default()))),
                 _ => Loop::Headroom(Box::new(NodeHeadroomController::new(
                     Params::default(),
                     options.node_headroom.interval.0,
@@ -153,14 +158,29 @@ impl Loops {
             }
             Input::Headroom(Change::Deleted { key, .. }) => self.world.remove_headroom(&key.name, &mut tell),
             Input::Headroom(Change::Synced) => self.world.set_synced(Kind::NODE_HEADROOM, &mut tell),
+            Input::Profile(c) => change!(c, Kind::MEMORY_PROFILE, apply_profile, remove_profile),
+            Input::ReplicaSet(c) => change!(c, Kind::REPLICA_SET, apply_replica_set, remove_replica_set),
+            Input::Job(c) => change!(c, Kind::JOB, apply_job, remove_job),
             Input::Outcome(outcome) => self.outcome(&outcome, now),
-            Input::Scraped(result) => {
-                for (l, _) in loops.iter_mut() {
-                    if let Loop::Headroom(c) = l {
-                        c.scraped(result, &self.world, now);
-                        break;
-                    }
-                }
+            Input::Answer(answer) => self.answered(answer, now),
+        }
+    }
+
+    /// A kubelet has answered: the one loop measures, the other learns from what was measured.
+    fn answered(&mut self, answer: Answer, now: Now) {
+        let headroom = self.loops.iter_mut().find_map(|(l, _)| match l {
+            Loop::Headroom(c) => Some(c),
+            _ => None,
+        });
+        let Some(headroom) = headroom else { return };
+        match answer {
+            Answer::Kubelet(result) => headroom.scraped(result, &self.world, now),
+            Answer::Metrics(result) => return headroom.metrics_read(result, &self.world, now),
+        }
+        let observed = headroom.take_observations();
+        for (l, _) in self.loops.iter_mut().filter(|(_, started)| *started) {
+            if let Loop::Profile(c) = l {
+                c.sampled(&observed, &self.world, now);
             }
         }
     }

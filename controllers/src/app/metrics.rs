@@ -20,6 +20,7 @@ fn queue_name(controller: &'static str) -> &'static str {
         selection::ENDPOINT_SLICE => "endpoint_slice",
         selection::NODE_LIFECYCLE => "node_lifecycle_controller",
         selection::TAINT_EVICTION => "noexec_taint_pod",
+        selection::MEMORY_PROFILE => "memory_profile",
         _ => "node_headroom",
     }
 }

@@ -28,7 +28,7 @@ pub use self::options::Options;
 use self::{inputs::Input, loops::Loops, metrics::LoopMetrics};
 use crate::{
     node_headroom::{
-        ScrapeResult,
+        Answer,
         scrape::{Executor, KubeletTrust},
         token::{KubeTokens, TokenSource},
     },
@@ -130,7 +130,7 @@ enum Ended {
 async fn drive(
     loops: &mut Loops,
     inputs: &mut mpsc::Receiver<Input>,
-    (executor, mut answers): (Option<Executor>, mpsc::Receiver<ScrapeResult>),
+    (executor, mut answers): (Option<Executor>, mpsc::Receiver<Answer>),
     leadership: &Leadership,
     dispatch: DispatchHandle,
     metrics: &LoopMetrics,
@@ -171,7 +171,7 @@ async fn drive(
                     loops.handle(input, now);
                 }
             }
-            Some(answer) = answers.recv() => loops.handle(Input::Scraped(answer), clock::now()),
+            Some(answer) = answers.recv() => loops.handle(Input::Answer(answer), clock::now()),
             () = tokio::time::sleep(sleep) => {}
         }
     }
@@ -187,16 +187,12 @@ fn client_options(options: &Options) -> ClientOptions {
 }
 
 /// What reads kubelets. Its token is asked for with our own rights, and never is our own token.
-async fn executor(
-    options: &Options,
-    clients: &Clients,
-    answers: mpsc::Sender<ScrapeResult>,
-) -> anyhow::Result<Executor> {
+async fn executor(options: &Options, clients: &Clients, answers: mpsc::Sender<Answer>) -> anyhow::Result<Executor> {
     let cluster = headroom_runtime::client::load_config(&client_options(options)).await?;
     let flags = &options.node_headroom;
     let trust = KubeletTrust::from_flags(flags.insecure_tls, flags.certificate_authority.as_ref(), &cluster)?;
     let tokens = TokenSource::new(KubeTokens::new(clients.watch.clone(), flags.token_service_account.clone()));
-    Ok(Executor::new(&trust, tokens, answers, clock::now)?)
+    Ok(Executor::new(&trust, tokens, Some(clients.watch.clone()), answers, clock::now)?)
 }
 
 /// Starts an informer for each kind that a selected loop needs.
@@ -224,6 +220,9 @@ fn watch(kinds: &[Kind], clients: &Clients, health: &InformerHealth, tx: &mpsc::
         LEASE: LeaseWire => Lease with InformerConfig { namespace: Some("kube-node-lease".to_owned()), ..InformerConfig::default() };
         NAMESPACE: NamespaceWire => Namespace;
         NODE_HEADROOM: NodeHeadroomWire => Headroom with InformerConfig { optional: true, ..InformerConfig::default() };
+        MEMORY_PROFILE: MemoryProfileWire => Profile with InformerConfig { optional: true, ..InformerConfig::default() };
+        REPLICA_SET: ReplicaSetWire => ReplicaSet;
+        JOB: JobWire => Job;
     }
 }
 

@@ -19,7 +19,7 @@ const SECURE_PORT: u16 = 10257;
     about = "Controllers for small Kubernetes clusters: measures what nodes really have, and takes over loops of kube-controller-manager",
     after_help = "Examples:
   headroom-controllers --kubeconfig ~/.kube/config
-      measure nodes and publish NodeHeadroom objects, nothing else
+      measure nodes, learn what workloads need, publish NodeHeadroom and MemoryProfile objects, nothing else
   headroom-controllers --controllers=replicationcontroller-controller,endpoints-controller,endpointslice-controller
       take these loops over; run the stock manager with
       --controllers=*,-replicationcontroller-controller,-endpoints-controller,-endpointslice-controller"
@@ -112,9 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn defaults_run_only_our_own_loop() {
+    fn defaults_run_only_our_own_loops() {
         let o = parse(&[]);
-        assert_eq!(selection::select(&o.controllers), Ok(vec![selection::NODE_HEADROOM]));
+        assert_eq!(selection::select(&o.controllers), Ok(vec![selection::NODE_HEADROOM, selection::MEMORY_PROFILE]));
         assert_eq!(o.secure_port(), 10257);
         let leader = o.leader_config().unwrap();
         assert_eq!(

@@ -5,10 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use hashbrown::{HashMap, HashSet};
 use headroom_core::{
     Str,
+    memory::{Link, Workload, workload_of},
     object::{
-        EndpointSlice, Endpoints, Kind, Lease, Meta, Namespace, Node, ObjectKey, Pod, ReplicationController, Service,
+        EndpointSlice, Endpoints, Kind, Lease, MemoryProfile, Meta, Namespace, Node, ObjectKey, Pod,
+        ReplicationController, Service,
     },
 };
+use headroom_runtime::wire::LinkRow;
 
 use super::{headroom_row::HeadroomRow, pod_index::PodIndex};
 
@@ -53,6 +56,12 @@ pub enum WorldEvent<'a> {
     Namespace(Changed<'a, Namespace>),
     /// A NodeHeadroom.
     Headroom(Changed<'a, HeadroomRow>),
+    /// A MemoryProfile.
+    Profile(Changed<'a, MemoryProfile>),
+    /// A ReplicaSet.
+    ReplicaSet(Changed<'a, LinkRow>),
+    /// A Job.
+    Job(Changed<'a, LinkRow>),
     /// All objects of this kind are known now.
     Synced(Kind),
 }
@@ -97,6 +106,12 @@ pub struct World {
     pub namespaces: BTreeMap<ObjectKey, Arc<Namespace>>,
     /// NodeHeadrooms by name, which is their node's.
     pub headrooms: BTreeMap<Str, Arc<HeadroomRow>>,
+    /// MemoryProfiles.
+    pub profiles: BTreeMap<ObjectKey, Arc<MemoryProfile>>,
+    /// ReplicaSets: who manages them.
+    pub replica_sets: BTreeMap<ObjectKey, Arc<LinkRow>>,
+    /// Jobs: who manages them.
+    pub jobs: BTreeMap<ObjectKey, Arc<LinkRow>>,
     synced: HashSet<Kind>,
 }
 
@@ -164,6 +179,35 @@ impl World {
         apply_lease remove_lease leases: Lease => Lease;
         /// Takes a namespace in and tells of the change.
         apply_namespace remove_namespace namespaces: Namespace => Namespace;
+        /// Takes a MemoryProfile in and tells of the change.
+        apply_profile remove_profile profiles: MemoryProfile => Profile;
+        /// Takes a ReplicaSet in and tells of the change.
+        apply_replica_set remove_replica_set replica_sets: LinkRow => ReplicaSet;
+        /// Takes a Job in and tells of the change.
+        apply_job remove_job jobs: LinkRow => Job;
+    }
+
+    /// The workload of a pod: what a MemoryProfile speaks of.
+    #[must_use]
+    pub fn workload<'a>(&'a self, pod: &'a Pod) -> Option<Workload<'a>> {
+        workload_of(pod, |owner| {
+            let key = ObjectKey { namespace: pod.meta.key.namespace.clone(), name: owner.name.clone() };
+            let known = if owner.kind == "ReplicaSet" { self.replica_sets.get(&key) } else { self.jobs.get(&key) };
+            match known.filter(|row| row.meta.uid == owner.uid) {
+                None => Link::Unknown,
+                Some(row) => row.meta.controller().map_or(Link::Nobody, Link::Owner),
+            }
+        })
+    }
+
+    /// What was learned of a pod's workload.
+    #[must_use]
+    pub fn profile(&self, pod: &Pod) -> Option<&Arc<MemoryProfile>> {
+        if self.profiles.is_empty() {
+            return None;
+        }
+        let name = self.workload(pod)?.profile_name().into();
+        self.profiles.get(&ObjectKey { namespace: pod.meta.key.namespace.clone(), name })
     }
 
     /// Takes a slice in and tells of the change.

@@ -88,6 +88,8 @@ pub struct Measured {
     pub overhead: Option<i64>,
     /// The pods.
     pub pods: Vec<MeasuredPod>,
+    /// It comes from metrics.k8s.io, which knows nothing else.
+    pub ram_only: bool,
 }
 
 /// Whether the clocks are too far apart.
@@ -174,6 +176,7 @@ pub fn assess(
         major_faults,
         overhead,
         pods,
+        ram_only: false,
     }))
 }
 
@@ -275,7 +278,12 @@ pub fn headroom(
     let tracked = world.pods.on_node(node.name()).filter(|pod| !pod.is_terminal()).map(|pod| {
         let (_, specs) = rows::containers(pod);
         let pod_memory = rows::pod_memory(pod, &specs);
-        let wanted = demand(&pod_memory, |_| None, params.default_demand_bytes, measured.at, params);
+        let profile = world.profile(pod);
+        let history = |index: usize| {
+            let container = pod.spec.init_containers.iter().chain(pod.spec.containers.iter()).nth(index)?;
+            profile?.history(&container.name, &container.image).copied()
+        };
+        let wanted = demand(&pod_memory, history, params.default_demand_bytes, measured.at, params);
         let ready = pod.condition("Ready").is_some_and(|c| c.status == Status::True);
         TrackedPod {
             reserved: wanted.reserved,

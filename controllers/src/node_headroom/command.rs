@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::{
     configz::KubeletConfig,
+    metrics_api::Metrics,
     summary::{Summary, SummaryError},
 };
 
@@ -14,6 +15,8 @@ use super::{
 pub enum Path {
     /// The stats summary (`nodes/stats`).
     Summary,
+    /// The full summary, for kubelets that leave swap out of the short one.
+    FullSummary,
     /// The configuration (`nodes/configz`, optional).
     Configz,
 }
@@ -24,6 +27,7 @@ impl Path {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Summary => "/stats/summary?only_cpu_and_memory=true",
+            Self::FullSummary => "/stats/summary",
             Self::Configz => "/configz",
         }
     }
@@ -32,7 +36,7 @@ impl Path {
     #[must_use]
     pub const fn resource(self) -> &'static str {
         match self {
-            Self::Summary => "nodes/stats",
+            Self::Summary | Self::FullSummary => "nodes/stats",
             Self::Configz => "nodes/configz",
         }
     }
@@ -54,6 +58,26 @@ pub enum CollectorCommand {
         /// What to read.
         path: Path,
     },
+    /// Read `metrics.k8s.io` of all nodes; exactly one [`MetricsResult`] comes back.
+    ReadMetrics,
+}
+
+/// The end of a [`CollectorCommand::ReadMetrics`].
+#[derive(Debug, Clone)]
+pub struct MetricsResult {
+    /// What came, or why not, for people.
+    pub result: Result<Metrics, String>,
+    /// When the answer was there.
+    pub received_at: Now,
+}
+
+/// What comes back from the executor.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// Of a kubelet.
+    Kubelet(ScrapeResult),
+    /// Of `metrics.k8s.io`.
+    Metrics(MetricsResult),
 }
 
 /// What was read.

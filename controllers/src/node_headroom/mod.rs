@@ -9,16 +9,21 @@
 //! is deleted with its UID as precondition and made anew, so that nobody can publish for a node that is not theirs and
 //! nothing is inherited by a node made anew.
 
+pub mod alerts;
 pub mod assess;
 pub mod command;
 pub mod configz;
+pub mod metrics_api;
+mod observations;
 pub mod options;
 mod publish;
 mod rows;
 pub mod scrape;
 pub mod status;
 pub mod summary;
+mod swap_gap;
 mod target;
+mod tell;
 mod tls;
 pub mod token;
 
@@ -43,9 +48,11 @@ use self::{
     assess::{Assessment, Before},
     publish::Write,
     target::Target,
+    tell::Said,
 };
 pub use self::{
-    command::{CollectorCommand, Path, ScrapeError, ScrapeResult, Scraped, TokenError},
+    command::{Answer, CollectorCommand, MetricsResult, Path, ScrapeError, ScrapeResult, Scraped, TokenError},
+    observations::{ContainerObservation, PodObservation},
     options::NodeHeadroomOptions,
 };
 use crate::framework::{Controller, Outbox, World, WorldEvent};
@@ -58,6 +65,10 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 const CONFIG_INTERVAL: Duration = Duration::from_secs(3600);
 /// How often it is tried again when that is not allowed or fails.
 const CONFIG_RETRY: Duration = Duration::from_secs(600);
+/// Failed polls in a row after which a node is looked up in metrics.k8s.io.
+const METRICS_AFTER: u32 = 2;
+/// How soon that is tried again when it is not served or not allowed.
+const METRICS_RETRY: Duration = Duration::from_secs(600);
 /// Weight of the newest write in the average of how long writes take.
 const WRITE_WEIGHT: f64 = 0.2;
 
@@ -73,6 +84,13 @@ pub struct NodeHeadroomController {
     /// Nodes that are due but found no room.
     waiting: VecDeque<Str>,
     commands: Vec<CollectorCommand>,
+    /// What the newest sample says of containers.
+    observations: Vec<PodObservation>,
+    said: Said,
+    /// When metrics.k8s.io may be read again.
+    metrics_due: Mono,
+    /// When it is to be read again, since nodes depend on it.
+    metrics_again: Option<Mono>,
     queue: WorkQueue<Str>,
     writes: HashMap<IntentId, (Str, Write, Mono)>,
     write_micros: f64,
@@ -91,6 +109,10 @@ impl NodeHeadroomController {
             next_request: 0,
             waiting: VecDeque::new(),
             commands: Vec::new(),
+            observations: Vec::new(),
+            said: Said::default(),
+            metrics_due: Mono(0),
+            metrics_again: None,
             queue: WorkQueue::default(),
             writes: HashMap::new(),
             write_micros: 0.0,
@@ -101,6 +123,11 @@ impl NodeHeadroomController {
     /// What the process is to do; to be asked after every other call.
     pub fn take_commands(&mut self) -> Vec<CollectorCommand> {
         std::mem::take(&mut self.commands)
+    }
+
+    /// What the sample that has just come says of each container; for whoever learns from it.
+    pub fn take_observations(&mut self) -> Vec<PodObservation> {
+        std::mem::take(&mut self.observations)
     }
 
     /// Poll interval and heartbeat in force: they grow with the cluster and with the time that writes take.
@@ -126,10 +153,11 @@ impl NodeHeadroomController {
         self.queue.add(result.node.clone());
         let Some(node) = world.nodes.get(&result.node) else { return };
         match (result.path, result.result) {
-            (Path::Summary, Ok(Scraped::Summary(summary))) => {
+            (Path::Summary | Path::FullSummary, Ok(Scraped::Summary(summary))) => {
                 target.answered = true;
                 target.failures = 0;
                 target.failure = None;
+                target.told_failure = None;
                 target.due = target::next_due(&result.node, interval, now.mono);
                 let row = world.headrooms.get(&result.node);
                 let before = Before {
@@ -145,7 +173,10 @@ impl NodeHeadroomController {
                     result.kubelet_time,
                     result.received_at,
                 );
-                if let Assessment::New(measured) = assessment {
+                if let Assessment::New(mut measured) = assessment {
+                    target.swap_gap.fill(result.path, &summary, &mut measured);
+                    self.observations =
+                        observations::of(&summary, measured.at, assess::swap_of(node, measured.swap_capacity));
                     let reading = Reading {
                         at: measured.at,
                         psi: measured.psi,
@@ -162,6 +193,7 @@ impl NodeHeadroomController {
                     target.pressure = Some(pressure.step(&reading, &self.params));
                     target.measured = Some(*measured);
                     target.sample_published = false;
+                    target.untold = true;
                 }
                 if now.mono >= target.config_due {
                     self.request(&result.node, node, Path::Configz, now);
@@ -178,8 +210,34 @@ impl NodeHeadroomController {
             }
             // Optional: without the permission the behaviour is read off the containers.
             (Path::Configz, _) => target.config_due = now.mono + CONFIG_RETRY,
-            (Path::Summary, Err(error)) => self.failed(&result.node, error, now),
-            (Path::Summary, Ok(Scraped::Configz(_))) => {}
+            (Path::Summary | Path::FullSummary, Err(error)) => self.failed(&result.node, error, now),
+            (Path::Summary | Path::FullSummary, Ok(Scraped::Configz(_))) => {}
+        }
+    }
+
+    /// What metrics.k8s.io says of nodes whose kubelets cannot be read.
+    pub fn metrics_read(&mut self, result: MetricsResult, world: &World, now: Now) {
+        let metrics = match result.result {
+            Ok(metrics) => metrics,
+            Err(error) => {
+                tracing::info!(
+                    "metrics.k8s.io cannot be read, nodes without a kubelet's answer stay unmeasured: {error}"
+                );
+                self.metrics_due = now.mono + METRICS_RETRY;
+                return;
+            }
+        };
+        let again = now.mono + self.interval();
+        for (name, target) in self.targets.iter_mut().filter(|(_, t)| t.failures >= METRICS_AFTER) {
+            let Some(node) = world.nodes.get(name) else { continue };
+            self.metrics_again = Some(again);
+            let (config, last) = (target.config.as_ref(), target.measured.as_ref());
+            let Some(measured) = metrics.measured(node, world, config, last, result.received_at) else { continue };
+            let reading = Reading { at: measured.at, ..Reading::default() };
+            target.pressure = Some(target.pressure.unwrap_or_default().step(&reading, &self.params));
+            target.measured = Some(measured);
+            target.sample_published = false;
+            self.queue.add(name.clone());
         }
     }
 
@@ -194,6 +252,10 @@ impl NodeHeadroomController {
             tracing::warn!(node = %name, reason = error.reason(), "{error}");
         }
         target.failure = Some(error);
+        if target.failures >= METRICS_AFTER && now.mono >= self.metrics_due {
+            self.metrics_due = now.mono + interval;
+            self.commands.push(CollectorCommand::ReadMetrics);
+        }
     }
 
     /// Asks for a scrape. There is room: the caller has looked, or has just freed a place.
@@ -258,12 +320,14 @@ impl NodeHeadroomController {
         }
         if target.request.is_none() && now.mono >= target.due && !target.waiting {
             if self.requests.len() < MAX_SCRAPES {
-                self.request(name, &node, Path::Summary, now);
+                let path = target.swap_gap.next();
+                self.request(name, &node, path, now);
             } else {
                 target.waiting = true;
                 self.waiting.push_back(name.clone());
             }
         }
+        self.tell(name, &node, world, now, out);
         // What a poll under way brings is better than what it replaces.
         if self.targets.get(name).is_some_and(|t| t.request.is_none()) {
             self.publish(name, &node, world, now, out);
@@ -316,6 +380,11 @@ impl Controller for NodeHeadroomController {
             return false;
         }
         self.expire(now);
+        if self.metrics_again.is_some_and(|at| at <= now.mono) {
+            self.metrics_again = None;
+            self.metrics_due = now.mono + self.interval();
+            self.commands.push(CollectorCommand::ReadMetrics);
+        }
         let Some(name) = self.queue.pop(now.mono) else { return false };
         self.work(&name, world, now, out);
         self.queue.done(&name);
@@ -332,7 +401,7 @@ impl Controller for NodeHeadroomController {
         }
         let lost = self.requests.first_key_value().map(|(_, (_, since))| *since + LOST_AFTER);
         let due = self.queue.next_deadline();
-        lost.into_iter().chain(due).min()
+        lost.into_iter().chain(due).chain(self.metrics_again).min()
     }
 
     fn queue_stats(&self) -> (usize, u64, u64) {

@@ -91,7 +91,9 @@ impl NodeHeadroomController {
         let (fresh_seconds, _) = limits(Some(pace.interval_seconds), &self.params);
         let published = world.headrooms.get(name).map(|row| row.sample.at).filter(|at| at.0 > 0);
         let sample_at = target.measured.as_ref().filter(|m| m.working_set.is_some()).map(|m| m.at);
-        let verdict = status::fresh(sample_at.or(published), target.failure.as_ref(), now.wall, fresh_seconds);
+        let ram_only = target.measured.as_ref().is_some_and(|m| m.ram_only);
+        let failure = target.failure.as_ref();
+        let verdict = status::fresh(sample_at.or(published), failure, ram_only, now.wall, fresh_seconds);
         target.conditions.set(verdict, now.wall);
         if let Some(measured) = &target.measured {
             target.conditions.set(status::clock_skew(measured.skew_seconds), now.wall);

@@ -35,8 +35,9 @@ use tower::Service;
 pub use super::tls::{KubeletTrust, TlsError};
 use super::{
     MAX_SCRAPES,
-    command::{CollectorCommand, Path, ScrapeError, ScrapeResult, Scraped},
+    command::{Answer, CollectorCommand, MetricsResult, Path, ScrapeError, ScrapeResult, Scraped},
     configz::KubeletConfig,
+    metrics_api::{self, Metrics},
     summary::{MAX_BODY, Summary},
     token::TokenSource,
 };
@@ -50,7 +51,7 @@ const MAX_ADDRESSES: usize = 20_000;
 
 type Addresses = Arc<Mutex<HashMap<String, IpAddr>>>;
 
-/// Executes [`CollectorCommand`]s and sends a [`ScrapeResult`] for each. Cheap to clone.
+/// Executes [`CollectorCommand`]s and sends an [`Answer`] to each. Cheap to clone.
 #[derive(Clone)]
 pub struct Executor {
     inner: Arc<Inner>,
@@ -61,7 +62,9 @@ struct Inner {
     addresses: Addresses,
     tokens: TokenSource,
     permits: Semaphore,
-    results: mpsc::Sender<ScrapeResult>,
+    /// For `metrics.k8s.io`, with this process's own rights.
+    api: Option<kube::Client>,
+    results: mpsc::Sender<Answer>,
     clock: fn() -> Now,
 }
 
@@ -72,14 +75,15 @@ impl std::fmt::Debug for Executor {
 }
 
 impl Executor {
-    /// Ready to read; connects to nobody yet. `clock` is the process's.
+    /// Ready to read; connects to nobody yet. `api` is for `metrics.k8s.io`; `clock` is the process's.
     ///
     /// # Errors
     /// [`TlsError`] when TLS cannot be set up.
     pub fn new(
         trust: &KubeletTrust,
         tokens: TokenSource,
-        results: mpsc::Sender<ScrapeResult>,
+        api: Option<kube::Client>,
+        results: mpsc::Sender<Answer>,
         clock: fn() -> Now,
     ) -> Result<Self, TlsError> {
         let addresses = Addresses::default();
@@ -94,7 +98,7 @@ impl Executor {
             .pool_max_idle_per_host(1)
             .build(connector);
         let permits = Semaphore::new(MAX_SCRAPES);
-        Ok(Self { inner: Arc::new(Inner { client, addresses, tokens, permits, results, clock }) })
+        Ok(Self { inner: Arc::new(Inner { client, addresses, tokens, permits, api, results, clock }) })
     }
 
     /// Starts a command. Its result comes over the channel, also when it fails; the task ends by itself when the
@@ -107,7 +111,10 @@ impl Executor {
 
 impl Inner {
     async fn run(&self, command: CollectorCommand) {
-        let CollectorCommand::Scrape { id, node, address, port, path } = command;
+        let (id, node, address, port, path) = match command {
+            CollectorCommand::Scrape { id, node, address, port, path } => (id, node, address, port, path),
+            CollectorCommand::ReadMetrics => return self.read_metrics().await,
+        };
         let Ok(_permit) = self.permits.acquire().await else { return };
         let mut kubelet_time = None;
         let at = || format!("{address}:{port}");
@@ -123,7 +130,30 @@ impl Inner {
         };
         let result = ScrapeResult { id, node, path, result, kubelet_time, received_at: (self.clock)() };
         // Nobody listens any more: the process ends.
-        let _ = self.results.send(result).await;
+        let _ = self.results.send(Answer::Kubelet(result)).await;
+    }
+
+    /// Both lists of `metrics.k8s.io`, each within the time of a scrape.
+    async fn read_metrics(&self) {
+        let result = match (self.api_text(metrics_api::NODES).await, self.api_text(metrics_api::PODS).await) {
+            (Ok(nodes), Ok(pods)) => {
+                Metrics::parse(nodes.as_bytes(), pods.as_bytes()).map_err(|error| error.to_string())
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        let result = MetricsResult { result, received_at: (self.clock)() };
+        let _ = self.results.send(Answer::Metrics(result)).await;
+    }
+
+    /// What the API server answers on a path.
+    async fn api_text(&self, path: &str) -> Result<String, String> {
+        let Some(api) = &self.api else { return Err("no API server".into()) };
+        let request = Request::get(path).body(Vec::new()).map_err(|e| e.to_string())?;
+        match tokio::time::timeout(TIMEOUT, api.request_text(request)).await {
+            Ok(Ok(text)) if text.len() > metrics_api::MAX_ANSWER => Err("the answer is too large".into()),
+            Ok(text) => text.map_err(|e| e.to_string()),
+            Err(_) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
+        }
     }
 
     async fn read(
@@ -172,7 +202,7 @@ impl Inner {
         })?;
         let body = body.to_bytes();
         Ok(match path {
-            Path::Summary => Scraped::Summary(Box::new(Summary::parse(&body)?)),
+            Path::Summary | Path::FullSummary => Scraped::Summary(Box::new(Summary::parse(&body)?)),
             Path::Configz => Scraped::Configz(KubeletConfig::parse(&body)?),
         })
     }

@@ -45,7 +45,13 @@ pub struct Verdict {
 /// The condition `Fresh`: false from the first failure on when there is no sample, else when the last one is no longer
 /// fresh.
 #[must_use]
-pub fn fresh(sample: Option<Timestamp>, failure: Option<&ScrapeError>, now: Timestamp, fresh_seconds: i64) -> Verdict {
+pub fn fresh(
+    sample: Option<Timestamp>,
+    failure: Option<&ScrapeError>,
+    ram_only: bool,
+    now: Timestamp,
+    fresh_seconds: i64,
+) -> Verdict {
     let old = sample.is_none_or(|at| now.secs().saturating_sub(at.secs()) > fresh_seconds);
     match failure {
         Some(error) if old => {
@@ -59,6 +65,11 @@ pub fn fresh(sample: Option<Timestamp>, failure: Option<&ScrapeError>, now: Time
             reason: "NoSample",
             message: "the kubelet answers, but without new memory figures of the node; look at its log".into(),
         },
+        Some(error) if ram_only => {
+            let mut message = format!("RAM alone, from metrics.k8s.io: {error}");
+            truncate(&mut message);
+            Verdict { kind: "Fresh", status: Status::True, reason: "MetricsAPI", message }
+        }
         _ => Verdict { kind: "Fresh", status: Status::True, reason: "Sampled", message: String::new() },
     }
 }
@@ -218,7 +229,7 @@ pub fn draft(parts: &Parts<'_>) -> Draft {
     };
     let status = NodeHeadroomStatus {
         observed_at: Some(measured.at.to_string()),
-        source: Source::Kubelet,
+        source: if measured.ram_only { Source::MetricsAPI } else { Source::Kubelet },
         state: api_state(pressure.state),
         state_since: Some(pressure.since.truncated().to_string()),
         protected,

@@ -11,7 +11,10 @@ use headroom_core::{
     },
 };
 
-use super::{assess::Measured, command::ScrapeError, configz::KubeletConfig, status::Conditions};
+use super::{
+    alerts::Alerts, assess::Measured, command::ScrapeError, configz::KubeletConfig, status::Conditions,
+    swap_gap::SwapGap,
+};
 
 /// Longest time between two polls of a node that fails.
 pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(300);
@@ -50,6 +53,16 @@ pub(super) struct Target {
     pub(super) measured: Option<Measured>,
     /// Whether it was published.
     pub(super) sample_published: bool,
+    /// Whether it was not yet looked at for what people should know.
+    pub(super) untold: bool,
+    /// What people were told.
+    pub(super) alerts: Alerts,
+    /// They know that it cannot be read, for this reason.
+    pub(super) told_failure: Option<&'static str>,
+    /// They know that this node of the control plane has swap.
+    pub(super) told_of_swap: bool,
+    /// What the full summary adds to the short one.
+    pub(super) swap_gap: SwapGap,
     /// State, once there was a sample.
     pub(super) pressure: Option<Pressure>,
     /// The kubelet's configuration, if it could be read.

@@ -4,11 +4,13 @@
 #![allow(dead_code, reason = "every test binary uses another part")]
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use headroom_e2e::control_plane::audit::AuditEvent;
 use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, eventually};
+use headroom_hollow::{Hollow, HollowConfig};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
@@ -52,6 +54,33 @@ pub(crate) async fn control_plane(set: RbacSet) -> ControlPlane {
     let cluster = ControlPlane::builder().audit(true).start().await.unwrap();
     cluster.apply_rbac(set).await.unwrap();
     cluster
+}
+
+/// The same with our resources and a namespace `default`.
+pub(crate) async fn control_plane_with_crds() -> ControlPlane {
+    let cluster = control_plane(RbacSet::Primary).await;
+    cluster.apply_yaml("CRDs", include_str!("../../../charts/headroom/files/crds.yaml")).await.unwrap();
+    cluster.create_namespace("default").await.unwrap();
+    cluster
+}
+
+/// Simulated nodes; their kubelets can be dialled on loopback addresses of this cluster alone.
+pub(crate) async fn hollow(cluster: &ControlPlane, nodes: &str) -> Hollow {
+    let mut config = HollowConfig::from_spec(nodes).unwrap();
+    config.address_base = Ipv4Addr::new(127, cluster.loopback_octet(), 0, 0);
+    config.chaos = None;
+    config.remove_not_ready_taint = true;
+    let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig(&Identity::Admin).unwrap()).unwrap();
+    let options = KubeConfigOptions::default();
+    let config_of_client = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+    Hollow::connect(config, &config_of_client).await.unwrap()
+}
+
+/// The flag with which our controllers trust the simulated kubelets.
+pub(crate) fn trust_kubelets(cluster: &ControlPlane, hollow: &Hollow) -> String {
+    let ca = cluster.dir().join("kubelets.crt");
+    std::fs::write(&ca, hollow.ca_pem()).unwrap();
+    format!("--kubelet-certificate-authority={}", ca.display())
 }
 
 /// Starts our scheduler with a patient lease, and waits until it is ready and leads.

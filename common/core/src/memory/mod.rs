@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`params`] | the arguments of `MemoryHeadroomArgs`, defaults and validation |
 //! | [`swap`] | which containers get swap and how much (`L`); which behaviour a kubelet has (`B`) |
+//! | [`workload`] | whose pod it is, and what its MemoryProfile is called |
+//! | [`profiles`] | the MemoryProfiles, by workload |
 //! | [`peak`] | what a workload was seen to use: learning (learner) and decay (decider) |
 //! | [`demand`](mod@demand) | what a pod will take (`d`), the part of it that cannot swap, what an unknown pod is taken to need (`D`) |
 //! | [`node`] | a node, its sample, its pods, and their sums ([`NodeSums`]), kept by adding and removing |
@@ -71,9 +73,11 @@ pub mod node;
 pub mod params;
 pub mod peak;
 pub mod pressure;
+pub mod profiles;
 pub mod publish;
 pub mod score;
 pub mod swap;
+pub mod workload;
 
 #[cfg(test)]
 mod cases;
@@ -89,8 +93,10 @@ pub use self::{
     params::{Enforcement, ParamError, Params},
     peak::History,
     pressure::{Pressure, PressureState, Psi},
+    profiles::Profiles,
     score::{RawScore, TieKey},
     swap::SwapBehavior,
+    workload::{Link, Workload, workload_of},
 };
 
 /// 2^20 bytes.

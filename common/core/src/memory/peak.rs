@@ -123,6 +123,7 @@ impl History {
         };
         let observed = before.observed.max(at);
         let known = decay(before.peak.max(0), micros_between(before.observed, observed), params);
+        let wanted = decay(wanted, micros_between(at, observed), params);
         Some(Self { peak: known.max(wanted), observed, ..before })
     }
 }

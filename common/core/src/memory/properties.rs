@@ -281,6 +281,64 @@ proptest! {
     }
 
     #[test]
+    fn placing_never_takes_more_than_the_rules_allow(
+        capacity in 256_i64..8192, used in 0.0..1.0_f64, (swap, swapped) in (0_i64..8192, 0.0..1.0_f64),
+        pods in prop::collection::vec((0_i64..600, 0_i64..600, option::of(1_i64..600)), 1..30),
+    ) {
+        let params = Params::default();
+        let node = NodeMemory {
+            capacity: capacity * MIB,
+            allocatable: capacity * MIB,
+            swap: swap * MIB,
+            behavior: SwapBehavior::LimitedSwap,
+            ..NodeMemory::default()
+        };
+        let sample = Sample {
+            at: NOW,
+            working_set: Some((capacity as f64 * used) as i64 * MIB),
+            swap_used: Some((swap as f64 * swapped) as i64 * MIB),
+            ..Sample::default()
+        };
+        let mut sums = NodeSums::default();
+        let first = NodeState::new(&node, Some(&sample), &sums, NOW, &params);
+        let mut lowest = first.headroom.min(0);
+        for (request, limit, peak) in pods {
+            let containers = [ContainerMemory {
+                kind: ContainerKind::App,
+                request: (request > 0).then_some(request * MIB),
+                limit: (limit >= request && limit > 0).then_some(limit * MIB),
+            }];
+            let qos = if request == 0 { Qos::BestEffort } else { Qos::Burstable };
+            let pod = PodMemory { containers: &containers, qos, ..PodMemory::default() };
+            let seen = |_: usize| {
+                let peak = peak? * MIB;
+                Some(History { peak, samples: 9, first_observed: NOW, observed: NOW })
+            };
+            let pod = Candidate::new(&pod, seen, params.default_demand_bytes, NOW, &params);
+            let state = NodeState::new(&node, Some(&sample), &sums, NOW, &params);
+            let verdict = judge(&pod, &state, &Context::default(), &params);
+            if verdict.rejected {
+                continue;
+            }
+            // What may lean on swap is what the kubelet would let these pods swap, and no more.
+            let lean = (params.delta_f * verdict.accessible_swap as f64).ceil() as i64;
+            lowest = lowest.min(-lean);
+            let tracked = TrackedPod {
+                reserved: pod.demand.reserved,
+                demand: pod.demand.total,
+                swap_limit: verdict.pod_swap_limit,
+                ..TrackedPod::default()
+            };
+            sums.add(&tracked.contribution(node.swap));
+            let after = NodeState::new(&node, Some(&sample), &sums, NOW, &params);
+            prop_assert_eq!(after.headroom, state.headroom - pod.demand.total.max(pod.demand.reserved));
+            prop_assert!(after.headroom >= lowest, "{} left, {lowest} allowed", after.headroom);
+            prop_assert!(verdict.accessible_swap > 0 || after.headroom >= 0);
+            prop_assert!(lean <= (params.delta_f * params.phi * node.swap as f64).ceil() as i64);
+        }
+    }
+
+    #[test]
     fn kept_sums_equal_sums_made_anew(
         steps in prop::collection::vec((0_usize..6, option::of(tracked())), 0..40), swap in size(),
     ) {

@@ -8,6 +8,7 @@ mod core_v1;
 mod csi_translation;
 mod endpoints;
 mod kind;
+mod memory_profile;
 mod meta;
 mod node;
 mod node_headroom;
@@ -26,6 +27,7 @@ pub use self::{
         AddressType, Endpoint, EndpointAddress, EndpointPort, EndpointSlice, EndpointSubset, Endpoints, ObjectReference,
     },
     kind::Kind,
+    memory_profile::{MemoryProfile, ProfileEntry},
     meta::{Meta, ObjectKey, OwnerRef},
     node::{ContainerImage, Node, NodeAddress, NodeCondition, Status},
     node_headroom::NodeHeadroom,

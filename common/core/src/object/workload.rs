@@ -1,6 +1,9 @@
 //! Objects whose selectors say which pods belong together.
 
-use super::{kind::Kind, meta::ObjectKey};
+use super::{
+    kind::Kind,
+    meta::{ObjectKey, OwnerRef},
+};
 use crate::{selector::LabelSelector, str::Str};
 
 /// A kind of such objects.
@@ -53,4 +56,6 @@ pub struct WorkloadSelector {
     pub resource_version: u64,
     /// The selector; absent selects nothing.
     pub selector: Option<LabelSelector>,
+    /// Of a ReplicaSet: who manages it.
+    pub owner: Option<OwnerRef>,
 }

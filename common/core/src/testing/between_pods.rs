@@ -69,6 +69,7 @@ pub fn workload(kind: WorkloadKind, name: &str, labels: &str) -> WorkloadSelecto
         uid: format!("uid-{name}").into(),
         resource_version: 1,
         selector: Some(selector(labels)),
+        owner: None,
     }
 }
 

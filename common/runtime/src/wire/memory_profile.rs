@@ -1,9 +1,8 @@
 //! MemoryProfiles, as the memory model's histories.
 
 use headroom_core::{
-    Str,
     memory::History,
-    object::{Kind, Meta},
+    object::{Kind, Meta, ProfileEntry},
 };
 use serde::Deserialize;
 
@@ -14,31 +13,7 @@ use super::{
     meta::WireMeta,
 };
 
-/// What is known of one container of one image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProfileEntry {
-    /// Name of the container.
-    pub name: Str,
-    /// Image that was seen.
-    pub image: Str,
-    /// What was learned.
-    pub history: History,
-}
-
-/// What a MemoryProfile says.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct MemoryProfileRow {
-    /// Metadata.
-    pub meta: Meta,
-    /// `apiVersion` of the workload.
-    pub workload_api_version: Str,
-    /// Kind of the workload.
-    pub workload_kind: Str,
-    /// Name of the workload.
-    pub workload_name: Str,
-    /// Per container and image.
-    pub containers: Box<[ProfileEntry]>,
-}
+pub use headroom_core::object::MemoryProfile as MemoryProfileRow;
 
 /// The kind on the wire, trimmed.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -44,10 +44,10 @@ use self::{
 };
 pub use self::{
     interners::{Interners, SharedInterners, shared_interners},
-    memory_profile::{MemoryProfileRow, ProfileEntry},
+    memory_profile::MemoryProfileRow,
     node_headroom::NodeHeadroomRow,
     raw::RawObject,
-    replica_set::ReplicaSetRow,
+    replica_set::LinkRow,
 };
 
 /// An object that cannot be used.
@@ -164,6 +164,8 @@ wires! {
     PodDisruptionBudgetWire = pod_disruption_budget::PodDisruptionBudgetBody;
     /// `apps/v1` ReplicaSet: metadata with its owners.
     ReplicaSetWire = replica_set::ReplicaSetBody;
+    /// `batch/v1` Job: metadata with its owners.
+    JobWire = replica_set::JobBody;
     /// `v1` Service: its selector only.
     ServiceSelectorWire = workload::ServiceSelectorBody;
     /// `v1` ReplicationController: its selector only.
@@ -226,7 +228,7 @@ rows!(
     object::CsiDriver,
     object::CsiStorageCapacity,
     object::VolumeAttachment,
-    ReplicaSetRow,
+    LinkRow,
     NodeHeadroomRow,
     MemoryProfileRow,
 );
@@ -264,7 +266,7 @@ pub enum AnyRow {
     CsiDriver(Arc<object::CsiDriver>),
     CsiStorageCapacity(Arc<object::CsiStorageCapacity>),
     VolumeAttachment(Arc<object::VolumeAttachment>),
-    ReplicaSet(Arc<ReplicaSetRow>),
+    ReplicaSet(Arc<LinkRow>),
     NodeHeadroom(Arc<NodeHeadroomRow>),
     MemoryProfile(Arc<MemoryProfileRow>),
 }

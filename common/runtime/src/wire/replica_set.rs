@@ -1,33 +1,45 @@
-//! ReplicaSets: metadata only, to find the Deployment behind a pod.
+//! ReplicaSets and Jobs: metadata only, to find the Deployment or CronJob behind a pod.
 
-use headroom_core::object::{Kind, Meta};
+use headroom_core::{
+    object::{Kind, Meta},
+    selector::Labels,
+};
 use serde::Deserialize;
 
 use super::{Body, de::Obj, interners::Interners, meta::WireMeta};
 
-/// A ReplicaSet, as far as it is a link between a pod and its Deployment.
+/// A ReplicaSet or a Job, as far as it is a link between a pod and its workload.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ReplicaSetRow {
-    /// Metadata, with the owners.
+pub struct LinkRow {
+    /// Metadata with the owners, without labels and annotations.
     pub meta: Meta,
 }
 
-/// The kind on the wire, trimmed.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct ReplicaSetBody {
-    metadata: Obj<WireMeta>,
+macro_rules! links {
+    ($($name:ident $kind:ident;)*) => {$(
+        /// The kind on the wire, trimmed.
+        #[derive(Debug, Clone, Default, Deserialize)]
+        #[serde(default)]
+        pub struct $name {
+            metadata: Obj<WireMeta>,
+        }
+
+        impl Body for $name {
+            type Row = LinkRow;
+            const KIND: Kind = Kind::$kind;
+
+            fn take_meta(&mut self) -> WireMeta {
+                std::mem::take(&mut self.metadata.0)
+            }
+
+            fn into_row(self, meta: Meta, _: &mut Interners) -> Result<LinkRow, String> {
+                Ok(LinkRow { meta: Meta { labels: Labels::default(), annotations: Labels::default(), ..meta } })
+            }
+        }
+    )*};
 }
 
-impl Body for ReplicaSetBody {
-    type Row = ReplicaSetRow;
-    const KIND: Kind = Kind::REPLICA_SET;
-
-    fn take_meta(&mut self) -> WireMeta {
-        std::mem::take(&mut self.metadata.0)
-    }
-
-    fn into_row(self, meta: Meta, _: &mut Interners) -> Result<ReplicaSetRow, String> {
-        Ok(ReplicaSetRow { meta })
-    }
+links! {
+    ReplicaSetBody REPLICA_SET;
+    JobBody JOB;
 }

@@ -1,5 +1,5 @@
 //! Services, ReplicationControllers, ReplicaSets and StatefulSets, trimmed to their selectors: all that default
-//! topology spreading reads of them.
+//! topology spreading reads of them. Of a ReplicaSet its owner as well, which leads to the workload of a pod.
 
 use headroom_core::{
     object::{Kind, Meta, WorkloadKind, WorkloadSelector},
@@ -62,6 +62,7 @@ macro_rules! bodies {
                 Ok(WorkloadSelector {
                     kind: WorkloadKind::$kind,
                     selector: self.spec.0.selector(interners),
+                    owner: meta.controller().filter(|_| WorkloadKind::$kind == WorkloadKind::ReplicaSet).cloned(),
                     key: meta.key,
                     uid: meta.uid,
                     resource_version: meta.resource_version,

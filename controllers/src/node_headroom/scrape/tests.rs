@@ -69,15 +69,15 @@ impl Authority {
 
 /// What a kubelet of these tests answers.
 #[derive(Clone)]
-enum Answer {
+enum Reply {
     Text(String),
     /// Headers of a body of this size, then zeros.
     Zeros(usize),
     Hang,
 }
 
-fn http(status: &str, headers: &str, body: &str) -> Answer {
-    Answer::Text(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len()))
+fn http(status: &str, headers: &str, body: &str) -> Reply {
+    Reply::Text(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len()))
 }
 
 struct Kubelet {
@@ -87,7 +87,7 @@ struct Kubelet {
 }
 
 impl Kubelet {
-    async fn start(acceptor: TlsAcceptor, answer: Answer) -> Self {
+    async fn start(acceptor: TlsAcceptor, answer: Reply) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (requests, connections) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicUsize>::default());
@@ -107,9 +107,9 @@ impl Kubelet {
                         }
                         requests.lock().unwrap().push(String::from_utf8(std::mem::take(&mut buffer)).unwrap());
                         let sent = match &answer {
-                            Answer::Text(text) => stream.write_all(text.as_bytes()).await,
-                            Answer::Hang => return std::future::pending().await,
-                            Answer::Zeros(size) => {
+                            Reply::Text(text) => stream.write_all(text.as_bytes()).await,
+                            Reply::Hang => return std::future::pending().await,
+                            Reply::Zeros(size) => {
                                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
                                 match stream.write_all(head.as_bytes()).await {
                                     Ok(()) => stream.write_all(&vec![b' '; *size]).await,
@@ -134,7 +134,7 @@ impl Kubelet {
 
 struct Rig {
     executor: Executor,
-    results: mpsc::Receiver<ScrapeResult>,
+    results: mpsc::Receiver<Answer>,
     tokens: Arc<AtomicUsize>,
 }
 
@@ -143,7 +143,7 @@ impl Rig {
         let (send, results) = mpsc::channel(4);
         let tokens = Arc::<AtomicUsize>::default();
         let source = TokenSource::new(Tokens(tokens.clone(), tokens_work));
-        let executor = Executor::new(trust, source, send, || Now::at_secs(7)).unwrap();
+        let executor = Executor::new(trust, source, None, send, || Now::at_secs(7)).unwrap();
         Self { executor, results, tokens }
     }
 
@@ -155,7 +155,7 @@ impl Rig {
             port,
             path,
         });
-        let result = self.results.recv().await.unwrap();
+        let Answer::Kubelet(result) = self.results.recv().await.unwrap() else { panic!() };
         assert_eq!((result.id, &*result.node, result.path, result.received_at), (5, "node-a", path, Now::at_secs(7)));
         result
     }
@@ -229,7 +229,7 @@ async fn refusals_say_what_is_missing() {
 #[tokio::test]
 async fn too_much_is_not_read() {
     let ca = Authority::new();
-    let kubelet = Kubelet::start(ca.acceptor("node-a"), Answer::Zeros(MAX_BODY + 1)).await;
+    let kubelet = Kubelet::start(ca.acceptor("node-a"), Reply::Zeros(MAX_BODY + 1)).await;
     let error = Rig::new(&ca.trust(), true).error(kubelet.port).await;
     assert_eq!(error, ScrapeError::TooLarge { limit: MAX_BODY });
 }
@@ -237,7 +237,7 @@ async fn too_much_is_not_read() {
 #[tokio::test(start_paused = true)]
 async fn a_kubelet_that_hangs_is_given_up() {
     let ca = Authority::new();
-    let kubelet = Kubelet::start(ca.acceptor("node-a"), Answer::Hang).await;
+    let kubelet = Kubelet::start(ca.acceptor("node-a"), Reply::Hang).await;
     let error = Rig::new(&ca.trust(), true).error(kubelet.port).await;
     assert_eq!(error, ScrapeError::Timeout { address: format!("127.0.0.1:{}", kubelet.port), seconds: 3 });
 }

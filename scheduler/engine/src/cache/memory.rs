@@ -10,7 +10,7 @@ use headroom_core::{
     Str, Timestamp,
     memory::{
         Candidate, Cluster, ClusterCounts, Contribution, Footprints, NodeMemory, NodeState, NodeSums, Params, PodUsage,
-        SwapBehavior, SwapMedia, TrackedPod,
+        Profiles, SwapBehavior, SwapMedia, TrackedPod,
         headroom::NodeFacts,
         node::{default_eviction, phase, protected, swap_capacity},
         swap,
@@ -30,6 +30,8 @@ struct Counted {
     footprint: Option<(i64, u32)>,
     /// A static pod of the control plane: its node is protected.
     protects: bool,
+    /// When the learned peak in its demand ages by its next step.
+    until: Option<Timestamp>,
 }
 
 /// Memory of a node.
@@ -45,9 +47,35 @@ pub struct NodeMemoryInfo {
     pub state: NodeState,
     facts: NodeFacts,
     pods: HashMap<Str, Counted>,
+    /// The first time at which the demand of one of its pods ages.
+    pub(super) aging: Option<Timestamp>,
+    /// Under which time it stands in the index's expiry.
+    listed: Option<Timestamp>,
 }
 
 impl NodeMemoryInfo {
+    /// When something here changes by itself.
+    fn ends(&self) -> Option<Timestamp> {
+        [self.state.valid_until, self.aging].into_iter().flatten().min()
+    }
+
+    /// Whether the demand of this pod is no longer what was counted.
+    pub(super) fn ages_before(&self, uid: &str, now: Timestamp) -> bool {
+        self.pods.get(uid).and_then(|counted| counted.until).is_some_and(|until| until < now)
+    }
+
+    /// The first time from now on at which the demand of a pod ages.
+    pub(super) fn next_aging(&self, now: Timestamp) -> Option<Timestamp> {
+        self.pods.values().filter_map(|counted| counted.until).filter(|until| *until >= now).min()
+    }
+
+    /// Takes a pod in.
+    fn keep(&mut self, uid: Str, counted: Counted) {
+        self.sums.add(&counted.contribution);
+        self.aging = [self.aging, counted.until].into_iter().flatten().min();
+        self.pods.insert(uid, counted);
+    }
+
     /// The state with these sums instead of the node's own, at `now`.
     #[must_use]
     pub fn state_with(&self, sums: &NodeSums, now: Timestamp, params: &Params) -> NodeState {
@@ -89,6 +117,7 @@ impl NodeMemoryInfo {
 pub struct MemoryIndex {
     params: Params,
     headrooms: HashMap<Str, Arc<NodeHeadroom>>,
+    pub(super) profiles: Profiles,
     counts: ClusterCounts,
     footprints: Footprints,
     default_demand: i64,
@@ -107,6 +136,7 @@ impl MemoryIndex {
     fn new(params: Params) -> Self {
         Self {
             headrooms: HashMap::new(),
+            profiles: Profiles::default(),
             counts: ClusterCounts::default(),
             footprints: Footprints::new(&params),
             default_demand: params.default_demand_bytes,
@@ -129,16 +159,28 @@ impl MemoryIndex {
         self.counts.cluster()
     }
 
+    /// Nothing is counted while there is no NodeHeadroom.
+    pub(super) fn is_inert(&self) -> bool {
+        self.headrooms.is_empty()
+    }
+
+    /// What was learned of workloads.
+    #[must_use]
+    pub const fn profiles(&self) -> &Profiles {
+        &self.profiles
+    }
+
     /// What an unknown container is taken to need, in bytes.
     #[must_use]
     pub const fn default_demand(&self) -> i64 {
         self.default_demand
     }
 
-    /// The pod as the rules see it. There are no learned peaks yet: nothing feeds MemoryProfiles.
+    /// The pod as the rules see it, with what was learned of its workload.
     #[must_use]
     pub fn candidate(&self, pod: &PodInfo, now: Timestamp) -> Candidate {
-        Candidate::new(&pod.memory(), |_| None, self.default_demand, now, &self.params)
+        let histories = self.profiles.histories(&pod.pod);
+        Candidate::new(&pod.memory(), histories, self.default_demand, now, &self.params)
     }
 
     fn count(&self, info: &NodeMemoryInfo, pod: &PodInfo, now: Timestamp) -> Counted {
@@ -161,7 +203,14 @@ impl MemoryIndex {
             let bytes = u.working_set.max(0).saturating_add(u.swap.unwrap_or(0).max(0));
             (bytes, u32::try_from(pod.pod.spec.containers.len()).unwrap_or(u32::MAX))
         });
-        Counted { tracked, contribution: tracked.contribution(info.node.swap), footprint, protects: protects(&pod.pod) }
+        Counted {
+            tracked,
+            contribution: tracked.contribution(info.node.swap),
+            footprint,
+            protects: protects(&pod.pod),
+            // States hold up to and with the time that they name; a peak changes at its own.
+            until: candidate.demand.valid_until.map(|at| Timestamp(at.0.saturating_sub(1)).max(now)),
+        }
     }
 
     fn learn(&mut self, counted: &Counted, add: bool) {
@@ -177,7 +226,16 @@ impl MemoryIndex {
         let sums = NodeSums::default();
         let sample = headroom.as_ref().and_then(|h| h.sample.as_ref());
         let state = NodeState::new(&node, sample, &sums, now, &self.params);
-        NodeMemoryInfo { node, headroom, sums, state, facts: NodeFacts::default(), pods: HashMap::new() }
+        NodeMemoryInfo {
+            node,
+            headroom,
+            sums,
+            state,
+            facts: NodeFacts::default(),
+            pods: HashMap::new(),
+            aging: None,
+            listed: None,
+        }
     }
 
     /// Works the state of a node out anew, with everything that hangs on it. True when it changed.
@@ -195,13 +253,14 @@ impl MemoryIndex {
         self.counts.add(&facts);
         self.cluster_changed |= before != self.counts.cluster();
         info.facts = facts;
-        if let Some(until) = info.state.valid_until {
+        let old = std::mem::replace(&mut info.state, state);
+        if let Some(until) = info.listed.take() {
             self.expiry.remove(&(until, slot));
         }
-        if let Some(until) = state.valid_until {
+        info.listed = info.ends();
+        if let Some(until) = info.listed {
             self.expiry.insert((until, slot));
         }
-        let old = std::mem::replace(&mut info.state, state);
         let opened = old.state.closed() && !state.state.closed();
         if (state.headroom > old.headroom || state.accessible_now() > old.accessible_now() || opened)
             && self.improved.len() < MAX_IMPROVED
@@ -217,7 +276,7 @@ impl MemoryIndex {
         let before = self.counts.cluster();
         self.counts.remove(&info.facts);
         self.cluster_changed |= before != self.counts.cluster();
-        if let Some(until) = info.state.valid_until {
+        if let Some(until) = info.listed {
             self.expiry.remove(&(until, slot));
         }
         for counted in info.pods.values() {
@@ -281,6 +340,7 @@ impl Cache {
             match index.expiry.first().copied() {
                 Some((until, slot)) if until < now => {
                     index.expiry.pop_first();
+                    self.age_memory(slot);
                     self.settle_memory(slot);
                 }
                 _ => return,
@@ -330,9 +390,8 @@ impl Cache {
         }
         for pod in &row.pods {
             let counted = index.count(&info, pod, self.now);
-            info.sums.add(&counted.contribution);
             index.learn(&counted, true);
-            info.pods.insert(pod.uid().clone(), counted);
+            info.keep(pod.uid().clone(), counted);
         }
         index.settle(&mut info, (&row.name, &row.node, slot), self.now);
         row.memory = Some(Box::new(info));
@@ -345,9 +404,8 @@ impl Cache {
         let Some(mut info) = row.memory.take() else { return };
         let counted = index.count(&info, pod, self.now);
         // If the sample has it (it came back), its use is not free any more.
-        info.sums.add(&counted.contribution);
         index.learn(&counted, true);
-        info.pods.insert(pod.uid().clone(), counted);
+        info.keep(pod.uid().clone(), counted);
         let rebuild = counted.protects && !info.node.protected;
         index.settle(&mut info, (&row.name, &row.node, slot), self.now);
         row.memory = Some(info);
@@ -386,9 +444,8 @@ impl Cache {
                     info.sums.remove(&before.contribution);
                     index.learn(&before, false);
                 }
-                info.sums.add(&counted.contribution);
                 index.learn(&counted, true);
-                info.pods.insert(pod.uid().clone(), counted);
+                info.keep(pod.uid().clone(), counted);
                 changed = index.settle(&mut info, (&row.name, &row.node, slot), self.now);
             }
         }

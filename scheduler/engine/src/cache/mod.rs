@@ -15,6 +15,7 @@ mod memory;
 mod node_info;
 mod pod_counts;
 mod ports;
+mod profiles;
 mod storage;
 mod topology;
 mod workloads;
@@ -459,6 +460,12 @@ impl Cache {
         }
         if let Some(index) = &self.memory {
             fresh.enable_memory(index.params().clone());
+            if let Some(memory) = &mut fresh.memory {
+                memory.profiles = index.profiles.without_profiles();
+            }
+            for profile in index.profiles.iter() {
+                fresh.set_profile(profile.clone());
+            }
         }
         for headroom in self.headrooms() {
             fresh.set_headroom(headroom);

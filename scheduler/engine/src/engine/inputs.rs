@@ -5,7 +5,7 @@ use std::sync::Arc;
 use headroom_core::{
     Now, Str,
     intent::Intent,
-    object::{Kind, Namespace, Node, ObjectKey, Pod},
+    object::{Kind, MemoryProfile, Namespace, Node, ObjectKey, Pod},
 };
 
 use super::{Engine, Mode, Report, queue_and_cx};
@@ -234,6 +234,18 @@ impl Engine {
         }
         for node in nodes {
             self.happened_to(EventResource::NodeHeadroom, Actions::UPDATE_OTHER, &Change::NodeHeadroom { node }, now);
+        }
+    }
+
+    pub(super) fn profile_applied(&mut self, profile: Arc<MemoryProfile>, now: Now) {
+        if self.cache.set_profile(profile.clone()) {
+            self.happened(EventResource::MemoryProfile, Actions::UPDATE_OTHER, &Change::MemoryProfile(profile), now);
+        }
+    }
+
+    pub(super) fn profile_deleted(&mut self, key: &ObjectKey, now: Now) {
+        if let Some(gone) = self.cache.remove_profile(key) {
+            self.happened(EventResource::MemoryProfile, Actions::DELETE, &Change::MemoryProfile(gone), now);
         }
     }
 

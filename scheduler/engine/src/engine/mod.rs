@@ -29,7 +29,8 @@ use headroom_core::{
     Mono, Now, Str,
     intent::{Intent, IntentId, Op, Outcome},
     object::{
-        Kind, Namespace, Node, NodeHeadroom, ObjectKey, Pod, PodDisruptionBudget, WorkloadKind, WorkloadSelector,
+        Kind, MemoryProfile, Namespace, Node, NodeHeadroom, ObjectKey, Pod, PodDisruptionBudget, WorkloadKind,
+        WorkloadSelector,
     },
 };
 
@@ -103,6 +104,13 @@ pub enum Input {
     SampleDeleted {
         /// Its name: the node's.
         name: Str,
+    },
+    /// A MemoryProfile came or changed.
+    ProfileApplied(Arc<MemoryProfile>),
+    /// A MemoryProfile went.
+    ProfileDeleted {
+        /// Its name.
+        key: ObjectKey,
     },
     /// A pod disruption budget came or changed.
     BudgetApplied(Arc<PodDisruptionBudget>),
@@ -274,8 +282,20 @@ impl Engine {
             Input::NamespaceApplied(namespace) => self.namespace_applied(namespace, now),
             Input::NamespaceDeleted { name } => self.namespace_deleted(&name, now),
             // Nobody waits for these (upstream registers no such event).
-            Input::SelectorApplied(one) => self.cache.workloads_mut().set(one),
-            Input::SelectorDeleted { kind, key } => self.cache.workloads_mut().remove(kind, &key),
+            Input::SelectorApplied(one) => {
+                if one.kind == WorkloadKind::ReplicaSet {
+                    self.cache.set_replica_set(&one.key, one.owner.as_ref());
+                }
+                self.cache.workloads_mut().set(one);
+            }
+            Input::SelectorDeleted { kind, key } => {
+                if kind == WorkloadKind::ReplicaSet {
+                    self.cache.remove_replica_set(&key);
+                }
+                self.cache.workloads_mut().remove(kind, &key);
+            }
+            Input::ProfileApplied(profile) => self.profile_applied(profile, now),
+            Input::ProfileDeleted { key } => self.profile_deleted(&key, now),
             Input::SampleApplied(headroom) => self.cache.set_headroom(headroom),
             Input::SampleDeleted { name } => self.cache.remove_headroom(&name),
             Input::BudgetApplied(budget) => self.cache.set_budget(budget),

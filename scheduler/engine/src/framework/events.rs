@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headroom_core::{
     Str,
-    object::{Namespace, Node},
+    object::{MemoryProfile, Namespace, Node},
     resource::Resources,
 };
 
@@ -26,6 +26,8 @@ pub enum EventResource {
     Namespace,
     /// What is known of a node's memory: its NodeHeadroom, or what ages with time.
     NodeHeadroom,
+    /// What was learned of a workload: its MemoryProfile.
+    MemoryProfile,
     /// PersistentVolumes.
     PersistentVolume,
     /// PersistentVolumeClaims.
@@ -53,6 +55,7 @@ impl EventResource {
             Self::Node => "Node",
             Self::Namespace => "Namespace",
             Self::NodeHeadroom => "NodeHeadroom",
+            Self::MemoryProfile => "MemoryProfile",
             Self::PersistentVolume => "PersistentVolume",
             Self::PersistentVolumeClaim => "PersistentVolumeClaim",
             Self::StorageClass => "storage.k8s.io/StorageClass",
@@ -232,6 +235,8 @@ pub enum Change {
         /// The node.
         node: Str,
     },
+    /// What was learned of a workload: its profile as it is now, or as it was before it went.
+    MemoryProfile(Arc<MemoryProfile>),
     /// A volume, a claim or what belongs to them.
     Storage {
         /// Before; absent when it is new.

@@ -20,7 +20,7 @@ use serde_json::Value;
 pub(crate) use self::args::args_value;
 pub use self::args::params;
 use crate::{
-    cache::{NodeInfo, NodeMemoryInfo},
+    cache::{MemoryIndex, NodeInfo, NodeMemoryInfo},
     cycle::hash_text,
     framework::{
         Actions, ArgsError, Change, Code, EventResource, Hint, Interest, Plugin, PodInfo, Point, Points, PreFilter,
@@ -165,14 +165,29 @@ impl Plugin for MemoryHeadroom {
             Interest::always(EventResource::UnscheduledPod, Actions::UPDATE),
             Interest::always(EventResource::Namespace, Actions::ALL),
             Interest::hinted(EventResource::NodeHeadroom, Actions::ALL),
+            Interest::hinted(EventResource::MemoryProfile, Actions::ALL),
         ]
     }
 
     fn hint(&self, change: &Change, pod: &PodInfo, view: &View<'_>) -> Hint {
-        let Change::NodeHeadroom { node } = change else { return Hint::Queue };
-        let (Some(node), Some(state)) = (view.cache.node(node), Self::pod_state(pod, view)) else { return Hint::Queue };
-        let rejected = Self::verdict(&state, node, &self.params).is_some_and(|v| v.rejected);
-        if rejected { Hint::Skip } else { Hint::Queue }
+        let accepts = |state: &PodState, node: &NodeInfo| {
+            !Self::verdict(state, node, &self.params).is_some_and(|verdict| verdict.rejected)
+        };
+        let wake = match change {
+            Change::NodeHeadroom { node } => match (view.cache.node(node), Self::pod_state(pod, view)) {
+                (Some(node), Some(state)) => accepts(&state, node),
+                _ => true,
+            },
+            // What it changed for other pods shows in the nodes that they are on.
+            Change::MemoryProfile(profile) => {
+                let concerns = |index: &MemoryIndex| index.profiles().concerns(profile, &pod.pod);
+                view.cache.memory().is_some_and(concerns)
+                    && Self::pod_state(pod, view)
+                        .is_none_or(|state| view.nodes().any(|(_, node)| accepts(&state, node)))
+            }
+            _ => true,
+        };
+        if wake { Hint::Queue } else { Hint::Skip }
     }
 
     fn signature(&self, pod: &PodInfo, view: &View<'_>, s: &mut Signature) {

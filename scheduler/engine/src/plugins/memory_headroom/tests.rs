@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use headroom_core::{
     Now, Timestamp,
-    memory::{PodUsage, PressureState, Psi, Rule, Sample, SwapBehavior},
-    object::{Meta, Namespace, NodeHeadroom, ObjectKey},
+    memory::{History, PodUsage, PressureState, Psi, Rule, Sample, SwapBehavior},
+    object::{MemoryProfile, Meta, Namespace, NodeHeadroom, ObjectKey, ProfileEntry},
     testing::{NodeBuilder, PodBuilder, node, pod},
 };
 
@@ -220,4 +220,89 @@ fn arguments() {
         let error = make(json).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
+}
+
+/// A profile of the Deployment `web` with this peak of its container `main`, seen just now.
+fn learned(mib: i64) -> Arc<MemoryProfile> {
+    let history = History { peak: mib * MIB, samples: 3, first_observed: now().wall, observed: now().wall };
+    let entry = ProfileEntry { name: "main".into(), image: "".into(), history };
+    Arc::new(MemoryProfile {
+        meta: Meta { key: ObjectKey::new("default", "deployment-web"), ..Meta::default() },
+        workload_api_version: "apps/v1".into(),
+        workload_kind: "Deployment".into(),
+        workload_name: "web".into(),
+        containers: Box::new([entry]),
+    })
+}
+
+fn replica(name: &str) -> PodBuilder {
+    pod(name).owner("ReplicaSet", "web-1", "u").label("pod-template-hash", "1").requests("", "32Mi")
+}
+
+#[test]
+fn a_learned_peak_replaces_the_request() {
+    let mut c = cache(vec![n1()], vec![s1("n1")]);
+    let demand = |c: &Cache, p: PodBuilder| {
+        let demand = c.memory().unwrap().candidate(&PodInfo::new(p.arc()), now().wall).demand;
+        (demand.total / MIB, demand.source.as_str())
+    };
+    assert_eq!(demand(&c, replica("a")), (38, "request"));
+    assert!(c.set_profile(learned(300)));
+    assert!(!c.set_profile(learned(300)), "nothing new");
+    assert_eq!(demand(&c, replica("a")), (345, "profile"));
+    assert_eq!(demand(&c, replica("a").owner("ReplicaSet", "other-1", "u")), (38, "request"));
+    assert!(c.remove_profile(&ObjectKey::new("default", "deployment-web")).is_some());
+    assert_eq!(demand(&c, replica("a")), (38, "request"));
+}
+
+#[test]
+fn pods_on_nodes_are_counted_anew_when_their_profile_changes_or_ages() {
+    let mut c = cache(vec![n1()], vec![s1("n1")]);
+    c.set_pod(PodInfo::new(replica("a").on("n1").arc()), &"n1".into());
+    c.set_pod(PodInfo::new(pod("b").on("n1").arc()), &"n1".into());
+    let growth = |c: &Cache| c.node("n1").unwrap().memory.as_ref().unwrap().state.growth / MIB;
+    assert_eq!(growth(&c), 38 + 128);
+    c.set_profile(learned(400));
+    assert_eq!((growth(&c), c.memory_difference()), (460 + 128, None));
+    let fresh = c.node("n1").unwrap().memory.as_ref().unwrap().state.growth;
+    // The last microsecond of the step, then the next step.
+    let at = |micros: i64| Timestamp(now().wall.0 + micros);
+    c.set_time(at(299_999_999));
+    assert_eq!((c.node("n1").unwrap().memory.as_ref().unwrap().state.growth, c.memory_difference()), (fresh, None));
+    assert!(c.memory_deadline().is_some_and(|until| until <= at(300_000_000)));
+    c.set_time(at(300_000_000));
+    assert!(c.node("n1").unwrap().memory.as_ref().unwrap().state.growth < fresh);
+    assert_eq!(c.memory_difference(), None);
+    // A ReplicaSet that belongs to nobody after all.
+    c.set_replica_set(&ObjectKey::new("default", "web-1"), None);
+    assert_eq!((growth(&c), c.memory_difference()), (38 + 128, None));
+    c.remove_replica_set(&ObjectKey::new("default", "web-1"));
+    assert_eq!((c.memory_difference(), c.difference(&c.recomputed())), (None, None));
+    assert!(growth(&c) > 400);
+    assert_eq!(c.recomputed().memory_difference(), None);
+}
+
+#[test]
+fn a_changed_profile_wakes_the_pods_of_its_workload_that_fit_now() {
+    let mut c = cache(vec![n1()], vec![s1("n1")]);
+    c.set_profile(learned(900));
+    let plugin = MemoryHeadroom::from_args(None).unwrap();
+    let hint = |c: &Cache, profile: Arc<MemoryProfile>, p: PodBuilder| {
+        plugin.hint(&Change::MemoryProfile(profile), &PodInfo::new(p.arc()), &View::new(c, now()))
+    };
+    assert_eq!(hint(&c, learned(900), replica("a")), Hint::Skip, "still too large");
+    c.set_profile(learned(100));
+    assert_eq!(hint(&c, learned(100), replica("a")), Hint::Queue);
+    assert_eq!(hint(&c, learned(100), replica("a").namespace("other")), Hint::Skip);
+    assert_eq!(hint(&c, learned(100), pod("bare")), Hint::Skip);
+}
+
+#[test]
+fn the_same_sample_again_changes_nothing() {
+    let mut c = cache(vec![n1()], vec![s1("n1")]);
+    c.take_memory_news();
+    let state = |c: &Cache| c.node("n1").unwrap().memory.as_ref().unwrap().state;
+    let before = state(&c);
+    c.set_headroom(Arc::new(s1("n1")));
+    assert_eq!((state(&c), c.take_memory_news()), (before, (Vec::new(), false)));
 }

@@ -1,0 +1,144 @@
+//! Learned memory on a real API server: profiles appear for a Deployment, survive a restart, decide where pods go, and
+//! are deleted with their workload.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a panic is a failed test")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{LONG, PATIENT, STOCK_LEASE};
+use headroom_api::MemoryProfile;
+use headroom_e2e::{ControlPlane, Identity, Process, eventually, our_binary};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Event, Pod, ServiceAccount},
+};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+
+const MIB: i64 = 1 << 20;
+/// What the pods of these tests use.
+const FOOTPRINT: i64 = 300 * MIB;
+
+fn deployment(name: &str, replicas: i32, resources: Value) -> Deployment {
+    common::object(json!({
+        "metadata": {"name": name},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": {
+            "metadata": {"labels": {"app": name}, "annotations": {"hollow.headroom.dev/memory": "300Mi"}},
+            "spec": {"terminationGracePeriodSeconds": 0,
+                     "containers": [{"name": "main", "image": "registry.example/app:1", "resources": resources}]},
+        }},
+    }))
+}
+
+async fn start_controllers(cluster: &ControlPlane, trust: &str) -> Process {
+    let flags: Vec<&str> = PATIENT.iter().copied().chain(["--node-headroom-interval=1s", trust]).collect();
+    let process = cluster.start_headroom_controllers(&flags).unwrap();
+    cluster.wait_healthy(&process, "/readyz", LONG).await.unwrap();
+    process
+}
+
+/// `kubectl headroom explain pod NAME -o json`.
+async fn explain(cluster: &ControlPlane, pod: &str) -> Value {
+    let mut command = tokio::process::Command::new(our_binary("kubectl-headroom").unwrap());
+    command.args(["explain", "pod", pod, "-n", "default", "-o", "json", "--kubeconfig"]);
+    command.arg(cluster.kubeconfig(&Identity::Admin).unwrap());
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Samples and peak of the only container of a profile.
+async fn learned(profiles: &Api<MemoryProfile>, name: &str) -> Result<(i64, i64), String> {
+    let profile = profiles.get(name).await.map_err(|e| e.to_string())?;
+    let status = profile.status.ok_or("no status")?;
+    let entry = status.containers.first().ok_or("no container")?;
+    Ok((entry.samples, entry.peak_bytes))
+}
+
+#[tokio::test]
+async fn learned_peaks_decide_survive_a_restart_and_go_with_their_workload() {
+    let cluster = common::control_plane_with_crds().await;
+    let stock = "deployment-controller,replicaset-controller,garbage-collector-controller,serviceaccount-controller";
+    let _stock = cluster.start_stock_kcm(stock, &[]).unwrap();
+    let accounts: Api<ServiceAccount> = Api::default_namespaced(cluster.admin_client());
+    eventually(LONG, "the default ServiceAccount", || accounts.get("default")).await.unwrap();
+    let hollow = common::hollow(&cluster, "worker=2:1Gi:swap=2Gi").await;
+    let trust = common::trust_kubelets(&cluster, &hollow);
+    let _scheduler = common::start_scheduler(&cluster, STOCK_LEASE, &["--mode=primary"]).await;
+    let controllers = start_controllers(&cluster, &trust).await;
+
+    // Request 32Mi, uses 300Mi: one each for the learner to look at.
+    let deployments: Api<Deployment> = Api::default_namespaced(cluster.admin_client());
+    let web = deployment("web", 2, json!({"requests": {"memory": "32Mi"}}));
+    deployments.create(&PostParams::default(), &web).await.unwrap();
+    let profiles: Api<MemoryProfile> = Api::default_namespaced(cluster.admin_client());
+    let usable = async || match learned(&profiles, "deployment-web").await? {
+        (samples, peak) if samples >= 3 && peak >= FOOTPRINT => Ok((samples, peak)),
+        other => Err(format!("{other:?}")),
+    };
+    let (samples, peak) = eventually(LONG, "a usable profile of the Deployment", usable).await.unwrap();
+    let owner = profiles.get("deployment-web").await.unwrap().owner_references()[0].clone();
+    let uid = deployments.get("web").await.unwrap().uid().unwrap();
+    assert_eq!((owner.kind.as_str(), owner.name.as_str(), owner.uid), ("Deployment", "web", uid));
+
+    // A restart: what was learned is there, and goes on.
+    let status = controllers.terminate(Duration::from_secs(20)).await.unwrap();
+    assert_eq!(status.code(), Some(0), "{}", controllers.log_tail());
+    let controllers = start_controllers(&cluster, &trust).await;
+    common::wait_for_log(&controllers, "became leader").await;
+    let after = learned(&profiles, "deployment-web").await.unwrap();
+    assert!(after.0 >= samples && after.1 >= peak - MIB, "{after:?} after {:?}", (samples, peak));
+
+    // The next replicas are placed by the peak, not by the request: two more fit, the others wait.
+    let six = Patch::Merge(json!({"spec": {"replicas": 6}}));
+    deployments.patch("web", &PatchParams::default(), &six).await.unwrap();
+    let pods: Api<Pod> = Api::default_namespaced(cluster.admin_client());
+    let waiting = async || {
+        let all = pods.list(&ListParams::default()).await.map_err(|e| e.to_string())?.items;
+        let reason = |pod: &Pod| {
+            let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+            let unscheduled = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
+            unscheduled.message.clone()
+        };
+        let waits: Vec<_> = all.iter().filter_map(|pod| Some((pod.name_any(), reason(pod)?))).collect();
+        if all.len() == 6 && !waits.is_empty() { Ok(waits) } else { Err(format!("{} pods, {waits:?}", all.len())) }
+    };
+    let waits = eventually(LONG, "replicas that do not fit", waiting).await.unwrap();
+    assert!(waits.len() < 4, "some fit: {waits:?}");
+    assert!(waits[0].1.contains("node(s) had too little memory"), "{waits:?}");
+    let explanation = explain(&cluster, &waits[0].0).await;
+    assert_eq!(explanation["demand"]["source"], "profile", "{explanation:#}");
+    let demand = explanation["demand"]["memoryBytes"].as_i64().unwrap();
+    assert!((340 * MIB..=360 * MIB).contains(&demand), "15 % on top of {FOOTPRINT}: {demand}");
+
+    // A container that is killed teaches its limit, and people are told.
+    let hog = deployment("hog", 1, json!({"requests": {"memory": "16Mi"}, "limits": {"memory": "64Mi"}}));
+    deployments.create(&PostParams::default(), &hog).await.unwrap();
+    let killed = async || match learned(&profiles, "deployment-hog").await? {
+        (_, peak) if peak >= 64 * MIB => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    let events: Api<Event> = Api::default_namespaced(cluster.admin_client());
+    let told = async || {
+        let all = events.list(&ListParams::default()).await.map_err(|e| e.to_string())?.items;
+        all.into_iter().find(|e| e.reason.as_deref() == Some("OOMKilled")).ok_or_else(|| "no such event".to_owned())
+    };
+    eventually(LONG, "the event OOMKilled", told).await.unwrap();
+    eventually(LONG, "the limit in the profile", killed).await.unwrap();
+
+    // With the workload its profile goes.
+    deployments.delete("web", &DeleteParams::background()).await.unwrap();
+    let gone = async || match profiles.get_opt("deployment-web").await.map_err(|e| e.to_string())? {
+        None => Ok(()),
+        Some(_) => Err("still there".to_owned()),
+    };
+    eventually(LONG, "the profile to go with its owner", gone).await.unwrap();
+    common::assert_nothing_forbidden(&cluster, &Identity::HeadroomControllers.user());
+    common::assert_nothing_forbidden(&cluster, &Identity::HeadroomScheduler.user());
+    controllers.expect_running("the test").unwrap();
+    hollow.stop().await;
+}
