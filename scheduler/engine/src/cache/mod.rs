@@ -32,7 +32,7 @@ pub use self::{
     memory::{MemoryIndex, NodeMemoryInfo},
     node_info::NodeInfo,
     pod_counts::{NamespaceSet, PodCounts, PodMatch, PodQuery},
-    ports::{UsedPorts, ports_conflict},
+    ports::UsedPorts,
     storage::{Storage, StorageObject},
     topology::{Domains, Inclusion},
     workloads::Workloads,
