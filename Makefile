@@ -12,6 +12,14 @@ BIN := $(CARGO_TARGET_DIR)/release
 DIST := $(CARGO_TARGET_DIR)/dist
 # Generic code of equal shape is linked once: what is in the binary is what ends up in memory.
 DIST_BUILD = $(CARGO) rustc --profile dist --locked -p $(1) --bin $(1) -- -C link-arg=-Wl,--icf=all
+# Fuzzing needs coverage instrumentation, which the pinned toolchain's LLVM has, and nothing of nightly.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_DIR = $(CARGO_TARGET_DIR)/fuzz
+FUZZ_RUSTFLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing
+FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/corpus/*))
+FUZZ_SECONDS ?= 60
 # One line for each control plane that the tests started: proof that the end-to-end level ran.
 E2E_RECORD := $(CARGO_TARGET_DIR)/e2e-record
 DENY_VERSION := 0.20.2
@@ -26,7 +34,7 @@ HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-core differential-record e2e-upstream clean-cache
+.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-core differential-record e2e-upstream fuzz clean-cache
 
 help: ## List the targets
 	@printf 'Headroom: a scheduler and controller manager for small Kubernetes clusters\n\n'
@@ -88,6 +96,16 @@ differential-record: build control-plane ## Record what stock decides on generat
 e2e-upstream: build control-plane ## Run Kubernetes' own e2e specs with stock and with ours (writes docs/conformance/)
 	@$(BIN)/control-plane build-e2e-test
 	@$(BIN)/e2e-upstream $(E2E_UPSTREAM_FLAGS)
+
+fuzz: ## Look for inputs that break a parser or the cycle (FUZZ_TARGETS="cycle wire" FUZZ_SECONDS=600)
+	RUSTFLAGS="$(FUZZ_RUSTFLAGS)" $(CARGO) build --profile fuzz --locked -p headroom-fuzz --features libfuzzer --bin fuzz \
+		--target $(HOST) --target-dir "$(FUZZ_DIR)"
+	@set -e; for target in $(FUZZ_TARGETS); do \
+		mkdir -p "$(FUZZ_DIR)/found/$$target"; echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
+		HEADROOM_FUZZ_TARGET=$$target "$(FUZZ_DIR)/$(HOST)/fuzz/fuzz" "$(FUZZ_DIR)/found/$$target" "fuzz/corpus/$$target" \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1 \
+			-artifact_prefix="$(FUZZ_DIR)/$$target-"; \
+	done
 
 clean-cache: ## Remove everything that was built outside the work tree
 	rm -rf "$(HEADROOM_CACHE)"

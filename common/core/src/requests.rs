@@ -150,6 +150,8 @@ fn aggregate(spec: &PodSpec, status: Option<Status<'_>>, of: impl Fn(&ResourceLi
         replace_supported(&mut running, level, effective.as_ref().unwrap_or(level));
     }
     running.add_list(&spec.overhead);
+    // No API server lets negative amounts through, but a file may hold them; they must not make room.
+    running.floor();
     running
 }
 

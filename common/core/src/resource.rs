@@ -138,6 +138,16 @@ impl Resources {
         self.combine(other, i64::saturating_sub);
     }
 
+    /// Raises each entry to at least zero.
+    pub fn floor(&mut self) {
+        for amount in [&mut self.milli_cpu, &mut self.memory, &mut self.ephemeral_storage, &mut self.pods] {
+            *amount = (*amount).max(0);
+        }
+        for (_, amount) in &mut self.scalars {
+            *amount = (*amount).max(0);
+        }
+    }
+
     /// Raises each entry to at least that of `other`.
     pub fn max(&mut self, other: &Self) {
         self.combine(other, i64::max);

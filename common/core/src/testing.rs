@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "builders for tests")]
 
 mod between_pods;
+pub mod hostile;
 mod storage;
 
 use std::sync::Arc;

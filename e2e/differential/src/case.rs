@@ -109,6 +109,12 @@ pub struct Decision {
     /// Why it was not.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// The node for which it preempted others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nominated: Option<String>,
+    /// Those others, as namespace/name, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub victims: Vec<String>,
     /// Plugins that scored, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plugins: Vec<String>,
@@ -183,6 +189,8 @@ mod tests {
             pod,
             node: None,
             message: "0/1 nodes are available: x".to_owned(),
+            nominated: None,
+            victims: Vec::new(),
             plugins: Vec::new(),
             scores: BTreeMap::new(),
         };

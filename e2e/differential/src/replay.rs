@@ -107,11 +107,27 @@ impl Replayer {
         let mut all = self.world.clone();
         all.extend(case.others.iter().cloned());
         all.extend(case.nodes.iter().map(|node| restore(node, "Node")));
-        all.extend(case.pods.iter().map(|pod| restore(pod, "Pod")));
+        let before = &case.decisions[..decision.min(case.decisions.len())];
+        let victims: BTreeSet<&str> = before.iter().flat_map(|d| &d.victims).map(String::as_str).collect();
+        let placed = |pod: &Value| {
+            let mut pod = restore(pod, "Pod");
+            let text = |field: &str| pod["metadata"][field].as_str().unwrap_or_default();
+            if victims.contains(format!("{}/{}", text("namespace"), text("name")).as_str()) {
+                pod["metadata"]["deletionTimestamp"] = AT.to_string().into();
+                pod["metadata"]["deletionGracePeriodSeconds"] = 30.into();
+                pod["status"]["conditions"] = json!([{"type": "DisruptionTarget", "status": "True",
+                    "reason": "PreemptionByScheduler"}]);
+            }
+            pod
+        };
+        all.extend(case.pods.iter().map(placed));
         for (i, before) in case.decisions.iter().enumerate().take(decision + 1) {
-            let mut pod = restore(&before.pod, "Pod");
+            let mut pod = placed(&before.pod);
             if let Some(node) = before.node.as_ref().filter(|_| i < decision) {
                 pod["spec"]["nodeName"] = node.as_str().into();
+            }
+            if let Some(node) = before.nominated.as_ref().filter(|_| i < decision) {
+                pod["status"]["nominatedNodeName"] = node.as_str().into();
             }
             all.push(pod);
         }
@@ -187,7 +203,8 @@ impl Replayer {
         }
         let Some(node) = &stock.node else {
             return (message != ours.result.message)
-                .then(|| format!("stock says {message:?}, the engine {:?}", ours.result.message));
+                .then(|| format!("stock says {message:?}, the engine {:?}", ours.result.message))
+                .or_else(|| preemption(stock, ours));
         };
         let feasible: BTreeSet<&str> = ours.nodes.iter().filter(|n| n.feasible).map(|n| n.name.as_ref()).collect();
         if stock.scores.is_empty() {
@@ -244,4 +261,14 @@ impl Replayer {
             message.find(" no new claims to deallocate").or_else(|| message.strip_suffix(" not found").map(str::len));
         &message[..end.unwrap_or(message.len())]
     }
+}
+
+/// The node for which pods are preempted, and which.
+fn preemption(stock: &Decision, ours: &PodExplanation) -> Option<String> {
+    let mut victims: Vec<String> = ours.result.victims.iter().map(|v| format!("{}/{}", v.namespace, v.name)).collect();
+    victims.sort();
+    let nominated = ours.result.nominated_node.as_deref();
+    (nominated != stock.nominated.as_deref() || victims != stock.victims).then(|| {
+        format!("stock preempts {:?} on {:?}, the engine {victims:?} on {nominated:?}", stock.victims, stock.nominated)
+    })
 }

@@ -11,6 +11,8 @@ use crate::trim::restore;
 
 /// Most rounds over all parts of a case.
 const MAX_ROUNDS: usize = 6;
+/// Lists of objects in a cluster.
+const LISTS: usize = 4;
 /// How deep fields are tried one by one.
 const MAX_DEPTH: usize = 9;
 
@@ -37,6 +39,7 @@ pub fn cluster_of(case: &Case) -> Cluster {
     };
     Cluster {
         seed: case.seed,
+        others: case.others.clone(),
         nodes: case.nodes.iter().map(|o| again(o, "Node")).collect(),
         pods: case.pods.iter().map(|o| again(o, "Pod")).collect(),
         pending: case.decisions.iter().map(|d| again(&d.pod, "Pod")).collect(),
@@ -66,7 +69,7 @@ pub async fn shrink(stock: &mut Stock, replayer: &Replayer, start: Cluster) -> a
         // Pods that came before, as pods that were there.
         let placed = placed_before(&current, &best);
         progress |= adopt(stock, replayer, placed, &mut current, &mut best).await?;
-        for list in 0..3 {
+        for list in 0..LISTS {
             let mut index = 0;
             while index < lists(&current)[list].len() {
                 let mut candidate = current.clone();
@@ -78,7 +81,7 @@ pub async fn shrink(stock: &mut Stock, replayer: &Replayer, start: Cluster) -> a
                 }
             }
         }
-        for list in 0..3 {
+        for list in 0..LISTS {
             let mut index = 0;
             while index < lists(&current)[list].len() {
                 progress |= smaller(stock, replayer, list, index, &mut current, &mut best).await?;
@@ -139,12 +142,12 @@ async fn differs(stock: &mut Stock, replayer: &Replayer, cluster: &Cluster) -> a
     Ok(None)
 }
 
-fn lists(cluster: &Cluster) -> [&Vec<Value>; 3] {
-    [&cluster.pending, &cluster.pods, &cluster.nodes]
+fn lists(cluster: &Cluster) -> [&Vec<Value>; LISTS] {
+    [&cluster.pending, &cluster.pods, &cluster.nodes, &cluster.others]
 }
 
-fn lists_mut(cluster: &mut Cluster) -> [&mut Vec<Value>; 3] {
-    [&mut cluster.pending, &mut cluster.pods, &mut cluster.nodes]
+fn lists_mut(cluster: &mut Cluster) -> [&mut Vec<Value>; LISTS] {
+    [&mut cluster.pending, &mut cluster.pods, &mut cluster.nodes, &mut cluster.others]
 }
 
 fn placed_before(cluster: &Cluster, found: &Shrunk) -> Cluster {

@@ -39,7 +39,10 @@ pub fn trim(object: &mut Value) {
     }
     if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
         for field in METADATA {
-            metadata.remove(field);
+            // Volumes refer to claims by UID.
+            if field != "uid" || kind != "PersistentVolumeClaim" {
+                metadata.remove(field);
+            }
         }
         let name = metadata.get("name").cloned();
         if let Some(Value::Object(labels)) = metadata.get_mut("labels")
@@ -56,7 +59,9 @@ pub fn trim(object: &mut Value) {
         "Node" => node(fields),
         "Pod" => pod(fields),
         _ => {
-            fields.remove("status");
+            if let Some(Value::Object(status)) = fields.get_mut("status") {
+                status.retain(|field, _| matches!(field.as_str(), "phase" | "disruptionsAllowed"));
+            }
         }
     }
     drop_empty(object);
@@ -69,7 +74,9 @@ fn node(fields: &mut Map<String, Value>) {
 }
 
 fn pod(fields: &mut Map<String, Value>) {
-    fields.remove("status");
+    if let Some(Value::Object(status)) = fields.get_mut("status") {
+        status.retain(|field, _| field == "startTime");
+    }
     // The server copies them from the node.
     if let Some(Value::Object(labels)) = fields.get_mut("metadata").and_then(|m| m.get_mut("labels")) {
         labels.retain(|label, _| !label.starts_with("topology.kubernetes.io/"));

@@ -84,5 +84,7 @@ pub fn objects() -> Vec<Value> {
             "handler": "h", "overhead": {"podFixed": {"cpu": "130m", "memory": "37Mi"}}}),
         json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "polite"},
             "value": 1000, "preemptionPolicy": "Never"}),
+        json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "low"}, "value": 10}),
+        json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"}, "value": 5000}),
     ]
 }

@@ -1,7 +1,9 @@
 //! A cluster in memory around an [`Engine`]: an API server that binds, a watch, a clock. For tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test tool")]
 
+pub mod acts;
 mod storage;
+mod templates;
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -375,4 +375,6 @@ fn optional(text: &Text, interners: &mut Interners) -> Option<Str> {
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

@@ -27,6 +27,14 @@ pub(super) struct Log {
     pub(super) scheduled: BTreeSet<String>,
     /// Waiting pods that it knows.
     pub(super) unscheduled: BTreeSet<String>,
+    /// Pods on nodes of which it knows a change.
+    pub(super) updated: BTreeSet<String>,
+    /// The node for which a pod preempts others.
+    pub(super) nominated: BTreeMap<String, String>,
+    /// These others.
+    pub(super) victims: BTreeMap<String, BTreeSet<String>>,
+    /// Pods whose preemption is done.
+    pub(super) preempted: BTreeSet<String>,
     /// First attempts.
     pub(super) verdicts: BTreeMap<String, Verdict>,
     /// Plugin, node and weighted score, by pod, of first attempts.
@@ -42,6 +50,10 @@ impl Log {
             nodes: BTreeSet::new(),
             scheduled: BTreeSet::new(),
             unscheduled: BTreeSet::new(),
+            updated: BTreeSet::new(),
+            nominated: BTreeMap::new(),
+            victims: BTreeMap::new(),
+            preempted: BTreeSet::new(),
             verdicts: BTreeMap::new(),
             scores: BTreeMap::new(),
         }
@@ -71,6 +83,18 @@ impl Log {
             "Delete event for node" => drop(self.nodes.remove(&line.field("node"))),
             "Add event for scheduled pod" => drop(self.scheduled.insert(pod())),
             "Delete event for scheduled pod" => drop(self.scheduled.remove(&pod())),
+            "Update event for scheduled pod" => drop(self.updated.insert(pod())),
+            "the target node for the preemption is determined" => {
+                self.nominated.insert(pod(), line.field("node"));
+            }
+            "Preemptor Pod preempted victim Pod" => {
+                self.victims.entry(line.field("preemptor")).or_default().insert(line.field("victim"));
+            }
+            "Async Preemption finished completely" => drop(self.preempted.insert(line.field("preemptor"))),
+            // Claims that are not bound stay so, since no controller binds them: the choice itself is what counts.
+            "AssumePodVolumes" => {
+                self.verdicts.entry(pod()).or_insert_with(|| Verdict::Bound(line.field("node")));
+            }
             "Add event for unscheduled pod" => drop(self.unscheduled.insert(pod())),
             "Delete event for unscheduled pod" => drop(self.unscheduled.remove(&pod())),
             "Plugin scored node for pod" if !self.verdicts.contains_key(&pod()) => {

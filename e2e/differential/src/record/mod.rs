@@ -25,6 +25,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks at the log.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// How long the scheduler is given for what its log does not tell.
+const OTHERS: Duration = Duration::from_millis(60);
+/// What is deleted besides pods and nodes.
+const OTHER_PATHS: [&str; 5] = [
+    "/api/v1/namespaces/default/persistentvolumeclaims",
+    "/api/v1/persistentvolumes",
+    "/apis/storage.k8s.io/v1/storageclasses",
+    "/apis/storage.k8s.io/v1/csinodes",
+    "/apis/policy/v1/namespaces/default/poddisruptionbudgets",
+];
+
 /// What became of a case.
 #[derive(Debug)]
 pub enum Outcome {
@@ -61,7 +72,7 @@ impl Stock {
             .no_request_limits()
             // Pods and nodes are to stay as they were written.
             .service_account_admission(false)
-            .api_server_arg("--disable-admission-plugins=ServiceAccount,TaintNodesByCondition,DefaultTolerationSeconds")
+            .api_server_arg("--disable-admission-plugins=ServiceAccount,TaintNodesByCondition,DefaultTolerationSeconds,StorageObjectInUseProtection")
             .start()
             .await?;
         let client = cluster.admin_client();
@@ -107,13 +118,39 @@ impl Stock {
     /// The API server or the scheduler failed.
     pub async fn decide(&mut self, given: &Cluster) -> anyhow::Result<Outcome> {
         let outcome = self.try_decide(given).await;
-        self.clean().await?;
+        self.clean(!given.others.is_empty()).await?;
         outcome
     }
 
     async fn try_decide(&mut self, given: &Cluster) -> anyhow::Result<Outcome> {
         let mut case =
             Case { seed: given.seed, nodes: Vec::new(), pods: Vec::new(), others: Vec::new(), decisions: Vec::new() };
+        let mut claims: BTreeMap<String, Value> = BTreeMap::new();
+        for object in &given.others {
+            let mut object = object.clone();
+            // A volume is bound to the claim of this UID.
+            if let Some(claim) = object.pointer_mut("/spec/claimRef") {
+                let uid = claims.get(claim["name"].as_str().unwrap_or_default()).cloned().unwrap_or_default();
+                claim["uid"] = uid;
+            }
+            let mut created = match post(&self.client, &object).await? {
+                Ok(created) => created,
+                Err(refusal) => return Ok(Outcome::Refused(refusal.to_string())),
+            };
+            if created["kind"] == "PersistentVolumeClaim" {
+                let name = created["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                claims.insert(name, created["metadata"]["uid"].clone());
+            }
+            if object.get("status").is_some() {
+                created = patch_status(&self.client, &object).await?;
+            }
+            trim(&mut created);
+            case.others.push(created);
+        }
+        if !given.others.is_empty() {
+            // The log does not tell of these objects; pods and nodes, of which it does, come after them.
+            tokio::time::sleep(OTHERS).await;
+        }
         for (objects, into) in [(&given.nodes, &mut case.nodes), (&given.pods, &mut case.pods)] {
             let created = try_join_all(objects.iter().map(|object| post(&self.client, object))).await?;
             for answer in created {
@@ -129,6 +166,15 @@ impl Stock {
         let (nodes, pods) = (case.nodes.len(), case.pods.len());
         self.wait("the scheduler to see the case", |log| log.nodes.len() == nodes && log.scheduled.len() == pods)
             .await?;
+        let started: Vec<&Value> = given.pods.iter().filter(|pod| pod.pointer("/status/startTime").is_some()).collect();
+        for pod in &started {
+            let mut changed = patch_status(&self.client, pod).await?;
+            trim(&mut changed);
+            if let Some(known) = case.pods.iter_mut().find(|p| p["metadata"]["name"] == changed["metadata"]["name"]) {
+                *known = changed;
+            }
+        }
+        self.wait("the scheduler to see that pods have started", |log| log.updated.len() >= started.len()).await?;
         for pod in &given.pending {
             let mut created = match post(&self.client, pod).await? {
                 Ok(created) => created,
@@ -139,16 +185,29 @@ impl Stock {
             self.wait("a decision", |log| log.verdicts.contains_key(&key)).await?;
             let verdict = self.log.verdicts.remove(&key);
             let scores = self.log.scores.remove(&key).unwrap_or_default();
+            let (mut nominated, mut victims) = (None, Vec::new());
+            if let Some(node) = self.log.nominated.remove(&key) {
+                self.wait("the end of a preemption", |log| log.preempted.contains(&key)).await?;
+                victims.extend(self.log.victims.remove(&key).unwrap_or_default());
+                self.wait("the scheduler to see its victims end", |log| {
+                    victims.iter().all(|v| log.updated.contains(v))
+                })
+                .await?;
+                // Two changes of each: the condition, and the time of its end.
+                tokio::time::sleep(OTHERS).await;
+                nominated = Some(node);
+            }
             trim(&mut created);
-            case.decisions.push(decision(created, verdict, scores)?);
+            case.decisions.push(Decision { nominated, victims, ..decision(created, verdict, scores)? });
         }
         Ok(Outcome::Decided(case))
     }
 
     /// Deletes all nodes and pods and waits until the scheduler knows.
-    async fn clean(&mut self) -> anyhow::Result<()> {
+    async fn clean(&mut self, others: bool) -> anyhow::Result<()> {
         let pods = world::NAMESPACES.iter().map(|n| format!("/api/v1/namespaces/{n}/pods?gracePeriodSeconds=0"));
-        let all = pods.chain(["/api/v1/nodes".to_owned()]).map(|path| {
+        let others = OTHER_PATHS.iter().filter(|_| others).map(|path| (*path).to_owned());
+        let all = pods.chain(["/api/v1/nodes".to_owned()]).chain(others).map(|path| {
             let client = self.client.clone();
             async move {
                 client.request_text(http::Request::delete(path).body(Vec::new())?).await.map_err(anyhow::Error::new)
@@ -160,6 +219,10 @@ impl Stock {
         })
         .await?;
         self.log.verdicts.clear();
+        self.log.updated.clear();
+        self.log.nominated.clear();
+        self.log.victims.clear();
+        self.log.preempted.clear();
         self.log.scores.clear();
         Ok(())
     }
@@ -204,11 +267,11 @@ fn decision(pod: Value, verdict: Option<Verdict>, mut scores: Vec<(String, Strin
         Some(Verdict::Failed(message)) => (None, message),
         None => bail!("no verdict"),
     };
-    Ok(Decision { pod, node, message, plugins, scores: rows })
+    Ok(Decision { pod, node, message, nominated: None, victims: Vec::new(), plugins, scores: rows })
 }
 
-/// Creates an object. The inner error is a refusal by the API server.
-async fn post(client: &kube::Client, object: &Value) -> anyhow::Result<Result<Value, kube::Error>> {
+/// The URL of the objects of its kind, in its namespace.
+fn path_of(object: &Value) -> String {
     let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let version = text("/apiVersion");
     let root = if version.contains('/') { "apis" } else { "api" };
@@ -218,15 +281,29 @@ async fn post(client: &kube::Client, object: &Value) -> anyhow::Result<Result<Va
         "StorageClass" => "storageclasses".to_owned(),
         kind => format!("{}s", kind.to_lowercase()),
     };
-    let path = match text("/metadata/namespace") {
+    match text("/metadata/namespace") {
         "" => format!("/{root}/{version}/{plural}"),
         namespace => format!("/{root}/{version}/namespaces/{namespace}/{plural}"),
-    };
+    }
+}
+
+/// Creates an object. The inner error is a refusal by the API server.
+async fn post(client: &kube::Client, object: &Value) -> anyhow::Result<Result<Value, kube::Error>> {
     let body = serde_json::to_vec(object)?;
-    let request = http::Request::post(path).header("content-type", "application/json").body(body)?;
+    let request = http::Request::post(path_of(object)).header("content-type", "application/json").body(body)?;
     match client.request::<Value>(request).await {
         Ok(created) => Ok(Ok(created)),
         Err(error @ kube::Error::Api(_)) => Ok(Err(error)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Writes the status of an object, which no server takes at its creation.
+async fn patch_status(client: &kube::Client, object: &Value) -> anyhow::Result<Value> {
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let body = serde_json::to_vec(&serde_json::json!({"status": object["status"]}))?;
+    let request = http::Request::patch(format!("{}/{name}/status", path_of(object)))
+        .header("content-type", "application/merge-patch+json")
+        .body(body)?;
+    Ok(client.request(request).await?)
 }

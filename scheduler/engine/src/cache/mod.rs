@@ -36,7 +36,7 @@ pub use self::{
     memory::{MemoryIndex, NodeMemoryInfo},
     node_info::NodeInfo,
     pod_counts::{DomainSums, NamespaceSet, PodCounts, PodMatch, PodQuery},
-    ports::{UsedPorts, ports_conflict},
+    ports::UsedPorts,
     storage::{Storage, StorageObject},
     topology::{Domains, Inclusion},
     workloads::Workloads,

@@ -37,7 +37,7 @@ pub struct NodeInfo {
 }
 
 /// Sums beyond this may have been cut off: what is taken away from them must be summed anew.
-const NEARLY_SATURATED: i64 = i64::MAX / 4;
+const NEARLY_SATURATED: u64 = i64::MAX as u64 / 4;
 
 impl NodeInfo {
     /// A node that is known by name only.
@@ -105,8 +105,8 @@ impl NodeInfo {
             (self.pods, self.ports) = (rest, ports);
         } else {
             self.requested.sub(&pod.spec.requests);
-            self.non_zero_milli_cpu -= pod.spec.non_zero_milli_cpu;
-            self.non_zero_memory -= pod.spec.non_zero_memory;
+            self.non_zero_milli_cpu = self.non_zero_milli_cpu.saturating_sub(pod.spec.non_zero_milli_cpu);
+            self.non_zero_memory = self.non_zero_memory.saturating_sub(pod.spec.non_zero_memory);
         }
         // Names of resources come from users: what is back to zero is not kept.
         self.requested.scalars.retain(|(_, amount)| *amount != 0);
@@ -118,7 +118,7 @@ impl NodeInfo {
         [r.milli_cpu, r.memory, r.ephemeral_storage, self.non_zero_milli_cpu, self.non_zero_memory]
             .into_iter()
             .chain(r.scalars.iter().map(|(_, amount)| *amount))
-            .any(|amount| amount > NEARLY_SATURATED)
+            .any(|amount| amount.unsigned_abs() > NEARLY_SATURATED)
     }
 
     /// The lowest priority of a pod here.
@@ -175,6 +175,12 @@ mod tests {
         info.add(PodInfo::new(pod("c").requests("1", "1Gi").arc()));
         info.remove("uid-a");
         info.remove("uid-b");
+        assert_eq!((info.requested.milli_cpu, info.requested.memory), (1000, 1 << 30));
+        // Negative ones do not pass an API server, but may stand in a file.
+        info.add(PodInfo::new(pod("d").requests("-8E", "-8E").arc()));
+        info.add(PodInfo::new(pod("e").requests("-8E", "-8E").arc()));
+        info.remove("uid-d");
+        info.remove("uid-e");
         assert_eq!((info.requested.milli_cpu, info.requested.memory), (1000, 1 << 30));
     }
 }

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod binding;
+mod hostile;
 mod measured;
 mod properties;
 mod volumes;

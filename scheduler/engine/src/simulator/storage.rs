@@ -46,6 +46,23 @@ impl Simulator {
         self.storage(StorageObject::Class(Arc::new(class)));
     }
 
+    /// One of the objects of storage goes, by its place among them.
+    pub fn delete_storage(&mut self, place: usize) {
+        let place = place.checked_rem(self.stored.len()).unwrap_or(0);
+        let Some(at) = self.stored.keys().nth(place).cloned() else { return };
+        let Some(object) = self.stored.remove(&at) else { return };
+        let kind = match object {
+            StorageObject::Volume(_) => Kind::PERSISTENT_VOLUME,
+            StorageObject::Claim(_) => Kind::PERSISTENT_VOLUME_CLAIM,
+            StorageObject::Class(_) => Kind::STORAGE_CLASS,
+            StorageObject::CsiNode(_) => Kind::CSI_NODE,
+            StorageObject::CsiDriver(_) => Kind::CSI_DRIVER,
+            StorageObject::Capacity(_) => Kind::CSI_STORAGE_CAPACITY,
+            StorageObject::Attachment(_) => Kind::VOLUME_ATTACHMENT,
+        };
+        self.input(Input::StorageDeleted { kind, key: at.1 });
+    }
+
     /// An object of storage as the API server has it.
     fn find(&self, kind: Kind, key: &ObjectKey) -> Option<&StorageObject> {
         self.stored.values().find(|o| {

@@ -5,6 +5,7 @@ mod args;
 
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use headroom_core::{
     Str,
     object::{self, Node},
@@ -54,7 +55,10 @@ fn named_nodes(required: &NodeSelector) -> Option<Vec<Str>> {
             let values: Vec<Str> = r.values.to_vec();
             of_term = Some(match of_term {
                 None => values,
-                Some(before) => before.into_iter().filter(|v| values.contains(v)).collect(),
+                Some(before) => {
+                    let values: HashSet<Str> = values.into_iter().collect();
+                    before.into_iter().filter(|v| values.contains(v)).collect()
+                }
             });
         }
         all.extend(of_term?);

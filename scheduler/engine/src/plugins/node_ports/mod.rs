@@ -2,7 +2,7 @@
 //! upstream does not do (see `cache::UsedPorts`).
 
 use crate::{
-    cache::{NodeInfo, ports_conflict},
+    cache::{NodeInfo, UsedPorts},
     framework::{
         Actions, Change, EventResource, Hint, Interest, Plugin, PodInfo, Point, Points, PreFilter, Status, View,
     },
@@ -35,8 +35,9 @@ impl Plugin for NodePorts {
 
     fn hint(&self, change: &Change, pod: &PodInfo, _: &View<'_>) -> Hint {
         let Change::Pod { old: Some(gone), .. } = change else { return Hint::Queue };
-        let shared = gone.spec.ports.iter().any(|a| pod.spec.ports.iter().any(|b| ports_conflict(a, b)));
-        if shared { Hint::Queue } else { Hint::Skip }
+        let mut freed = UsedPorts::default();
+        freed.add(&gone.spec.ports);
+        if freed.conflicts(&pod.spec.ports) { Hint::Queue } else { Hint::Skip }
     }
 
     fn pre_filter(&self, pod: &PodInfo, _: &View<'_>) -> PreFilter<()> {
@@ -50,7 +51,10 @@ impl Plugin for NodePorts {
 
 #[cfg(test)]
 mod tests {
-    use headroom_core::testing::{container, node, pod};
+    use headroom_core::{
+        object::{ContainerPort, Protocol},
+        testing::{container, node, pod},
+    };
 
     use super::*;
 
@@ -61,5 +65,46 @@ mod tests {
         n.add(with("a", 80));
         assert_eq!(NodePorts.filter(&(), &with("b", 80), &n), Status::unschedulable(REASON));
         assert!(NodePorts.filter(&(), &with("b", 81), &n).is_success());
+    }
+
+    /// `PROTOCOL/ADDRESS/PORT` as host ports of a pod.
+    fn with_ports(name: &str, ports: &str) -> PodInfo {
+        let ports = ports.split_whitespace().map(|port| {
+            let mut parts = port.split('/');
+            let mut next = || parts.next().unwrap();
+            ContainerPort {
+                protocol: Protocol::parse(next()),
+                host_ip: next().into(),
+                host_port: next().parse().unwrap(),
+                ..ContainerPort::default()
+            }
+        });
+        let ports = ports.collect();
+        PodInfo::new(pod(name).container(container("c")).spec(|s| s.containers[0].ports = ports).arc())
+    }
+
+    /// Upstream's `TestNodePorts`: ports of the pod, ports in use, whether they are free.
+    #[test]
+    fn upstreams_table() {
+        for (wanted, used, free) in [
+            ("", "", true),
+            ("UDP/127.0.0.1/8080", "UDP/127.0.0.1/9090", true),
+            ("UDP/127.0.0.1/8080", "UDP/127.0.0.1/8080", false),
+            ("TCP/127.0.0.1/8080", "TCP/127.0.0.1/8080", false),
+            ("TCP/127.0.0.1/8080", "TCP/127.0.0.2/8080", true),
+            ("UDP/127.0.0.1/8080", "TCP/127.0.0.1/8080", true),
+            ("UDP/127.0.0.1/8000 UDP/127.0.0.1/8080", "UDP/127.0.0.1/8080", false),
+            ("TCP/127.0.0.1/8001 UDP/127.0.0.1/8080", "TCP/127.0.0.1/8001 UDP/127.0.0.1/8081", false),
+            ("TCP/0.0.0.0/8001", "TCP/127.0.0.1/8001", false),
+            ("TCP/10.0.10.10/8001 TCP/0.0.0.0/8001", "TCP/127.0.0.1/8001", false),
+            ("TCP/127.0.0.1/8001", "TCP/0.0.0.0/8001", false),
+            ("UDP/127.0.0.1/8001", "TCP/0.0.0.0/8001", true),
+            ("UDP/127.0.0.1/8001", "TCP/0.0.0.0/8001 UDP/0.0.0.0/8001", false),
+        ] {
+            let mut n = NodeInfo::new(node("n").arc());
+            n.add(with_ports("there", used));
+            let status = NodePorts.filter(&(), &with_ports("p", wanted), &n);
+            assert_eq!(status, if free { Status::SUCCESS } else { Status::unschedulable(REASON) }, "{wanted}; {used}");
+        }
     }
 }

@@ -17,6 +17,10 @@ use crate::{
     },
 };
 
+/// Most reasons given for one node. Upstream gives one for each resource that lacks; a pod may ask for thousands, and
+/// the reasons are kept for every node.
+const MAX_REASONS: usize = 64;
+
 /// The plugin.
 #[derive(Debug)]
 pub struct NodeResourcesFit {
@@ -36,6 +40,9 @@ impl NodeResourcesFit {
     }
 
     fn ignores(&self, resource: &str) -> bool {
+        if self.args.ignored_resources.is_empty() && self.args.ignored_resource_groups.is_empty() {
+            return false;
+        }
         // Only extended resources can be ignored: those with a domain that is not Kubernetes' own.
         let Some((domain, _)) = resource.split_once('/') else { return false };
         if domain.ends_with("kubernetes.io") || resource.starts_with("requests.") {
@@ -71,9 +78,11 @@ impl NodeResourcesFit {
                 continue;
             }
             let has = has.get(name);
-            if *wanted > has.saturating_sub(used.get(name)) {
-                reasons.push(format!("Insufficient {name}").into());
+            if *wanted > has || *wanted > has.saturating_sub(used.get(name)) {
                 unresolvable |= *wanted > has;
+                if reasons.len() < MAX_REASONS {
+                    reasons.push(format!("Insufficient {name}").into());
+                }
             }
         }
         (reasons, unresolvable)

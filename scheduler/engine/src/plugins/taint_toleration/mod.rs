@@ -93,6 +93,7 @@ impl Plugin for TaintToleration {
 mod tests {
     use headroom_core::{
         Now,
+        taint::TolerationOperator,
         testing::{node, pod},
     };
 
@@ -124,6 +125,68 @@ mod tests {
         assert_eq!(TaintToleration.score(&state, &p, &n), Ok(1));
         assert_eq!([0, 1, 2].map(|raw| TaintToleration.normalize(&raw, &2)), [100, 50, 0]);
         assert_eq!(TaintToleration.normalize(&0, &0), 100);
+    }
+
+    /// Upstream's `TestTaintTolerationScore`: tolerations as key, operator, value, effect; taints of each node as key,
+    /// value, effect; scores.
+    #[test]
+    fn upstreams_table_of_scores() {
+        use Effect::{NoSchedule, PreferNoSchedule};
+        use TolerationOperator::{Equal, Gt, Lt};
+        type Tolerations<'a> = &'a [(&'a str, TolerationOperator, &'a str, Effect)];
+        type Taints<'a> = &'a [(&'a str, &'a str, Effect)];
+        let (arm, ssd) = (("cpu-type", "arm64", PreferNoSchedule), ("disk-type", "ssd", PreferNoSchedule));
+        let sla = "node.kubernetes.io/sla";
+        let rows: [(Tolerations<'_>, &[Taints<'_>], &[i64]); 7] = [
+            (
+                &[("foo", Equal, "bar", PreferNoSchedule)],
+                &[&[("foo", "bar", PreferNoSchedule)], &[("foo", "blah", PreferNoSchedule)]],
+                &[100, 0],
+            ),
+            (
+                &[("cpu-type", Equal, "arm64", PreferNoSchedule), ("disk-type", Equal, "ssd", PreferNoSchedule)],
+                &[&[], &[arm], &[arm, ssd]],
+                &[100, 100, 100],
+            ),
+            (&[("foo", Equal, "bar", PreferNoSchedule)], &[&[], &[arm], &[arm, ssd]], &[100, 50, 0]),
+            (
+                &[("cpu-type", Equal, "arm64", NoSchedule), ("disk-type", Equal, "ssd", NoSchedule)],
+                &[&[], &[("cpu-type", "arm64", NoSchedule)], &[arm, ssd]],
+                &[100, 100, 0],
+            ),
+            (&[], &[&[], &[arm]], &[100, 0]),
+            (
+                &[(sla, Gt, "950", PreferNoSchedule)],
+                &[&[(sla, "800", PreferNoSchedule)], &[(sla, "999", PreferNoSchedule)]],
+                &[0, 100],
+            ),
+            (
+                &[(sla, Lt, "800", PreferNoSchedule)],
+                &[&[(sla, "950", PreferNoSchedule)], &[(sla, "700", PreferNoSchedule)]],
+                &[0, 100],
+            ),
+        ];
+        let cache = Cache::default();
+        let view = View::new(&cache, Now::default());
+        for (tolerations, nodes, expected) in rows {
+            let all = tolerations.iter().map(|(key, operator, value, effect)| Toleration {
+                key: (*key).into(),
+                operator: *operator,
+                value: (*value).into(),
+                effect: Some(*effect),
+                seconds: None,
+            });
+            let p = PodInfo::new(pod("p").spec(|s| s.tolerations = all.collect()).arc());
+            let PreScore::Continue(state) = TaintToleration.pre_score(&p, &[], &view) else { panic!() };
+            let raw = nodes.iter().map(|taints| {
+                let n = taints.iter().fold(node("n"), |n, (key, value, effect)| n.taint(key, value, *effect));
+                TaintToleration.score(&state, &p, &NodeInfo::new(n.arc())).unwrap()
+            });
+            let raw: Vec<i64> = raw.collect();
+            let max = raw.iter().copied().max().unwrap();
+            let scores: Vec<i64> = raw.iter().map(|r| TaintToleration.normalize(r, &max)).collect();
+            assert_eq!(scores, expected, "{tolerations:?} {nodes:?}");
+        }
     }
 
     #[test]

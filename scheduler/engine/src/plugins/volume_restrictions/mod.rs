@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::{HashMap, HashSet};
 use headroom_core::{
     Str,
     object::{AccessModes, InTreePlugin, ObjectKey, VolumeKind},
@@ -32,7 +33,9 @@ pub struct VolumeRestrictions;
 /// What Filter needs to know of the pod's claims.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
-    /// Claims with the access mode ReadWriteOncePod.
+    /// The pod's disks.
+    disks: Arc<Disks>,
+    /// Claims with the access mode ReadWriteOncePod, sorted.
     exclusive: Arc<[Str]>,
     /// How many of them are in use, or how often.
     conflicts: i64,
@@ -43,46 +46,61 @@ impl State {
         if self.exclusive.is_empty() || pod.pod.meta.key.namespace != other.pod.meta.key.namespace {
             return 0;
         }
-        let uses = named_claims(other).filter(|name| self.exclusive.contains(name)).count();
+        let uses = named_claims(other).filter(|name| self.exclusive.binary_search(name).is_ok()).count();
         i64::try_from(uses).unwrap_or(i64::MAX)
     }
 }
 
-/// Whether a volume is of a kind that two pods may fight for.
-const fn is_disk(kind: &VolumeKind) -> bool {
-    matches!(
-        kind,
-        VolumeKind::InTree { plugin: InTreePlugin::GcePd | InTreePlugin::AwsEbs, .. }
-            | VolumeKind::Iscsi { .. }
-            | VolumeKind::Rbd(_)
-    )
+/// Whether two pods of a namespace name the same claim.
+fn share_claims(a: &PodInfo, b: &PodInfo) -> bool {
+    let of_a: HashSet<&Str> = named_claims(a).collect();
+    !of_a.is_empty() && named_claims(b).any(|name| of_a.contains(name))
 }
 
-/// Whether two volumes are the same disk, and not both read it only.
-fn conflict(a: &VolumeKind, b: &VolumeKind) -> bool {
-    use VolumeKind::{InTree, Iscsi, Rbd};
-    match (a, b) {
-        (
-            InTree { plugin: InTreePlugin::GcePd, id: x, read_only: rx },
-            InTree { plugin: InTreePlugin::GcePd, id: y, read_only: ry },
-        )
-        | (Iscsi { iqn: x, read_only: rx }, Iscsi { iqn: y, read_only: ry }) => x == y && !(*rx && *ry),
-        (InTree { plugin: InTreePlugin::AwsEbs, id: x, .. }, InTree { plugin: InTreePlugin::AwsEbs, id: y, .. }) => {
-            x == y
+/// What two volumes have in common when they are the same disk: plugin, name, pool and monitor, as far as it has them.
+type DiskKey = (&'static str, Str, Str, Str);
+
+/// The disks of a pod, and whether it may write to each: pods name thousands of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Disks(HashMap<DiskKey, bool>);
+
+/// The keys of a volume, and whether it may be written to. An image of Ceph's has one for each monitor.
+fn disk_keys(kind: &VolumeKind) -> (impl Iterator<Item = DiskKey> + use<'_>, bool) {
+    let (one, rbd, writable) = match kind {
+        VolumeKind::InTree { plugin: InTreePlugin::GcePd, id, read_only } => (Some(("gce", id)), None, !read_only),
+        // Not shared, not even for reading.
+        VolumeKind::InTree { plugin: InTreePlugin::AwsEbs, id, .. } => (Some(("ebs", id)), None, true),
+        VolumeKind::Iscsi { iqn, read_only } => (Some(("iscsi", iqn)), None, !read_only),
+        VolumeKind::Rbd(rbd) => (None, Some(rbd), !rbd.read_only),
+        _ => (None, None, false),
+    };
+    let alone = one.into_iter().map(|(plugin, id)| (plugin, id.clone(), Str::default(), Str::default()));
+    let monitors = rbd.into_iter().flat_map(|rbd| {
+        rbd.monitors.iter().map(move |monitor| ("rbd", rbd.image.clone(), rbd.pool.clone(), monitor.clone()))
+    });
+    (alone.chain(monitors), writable)
+}
+
+impl Disks {
+    fn of(pod: &PodInfo) -> Self {
+        let mut all = HashMap::new();
+        for volume in &pod.pod.spec.volumes {
+            let (keys, writable) = disk_keys(&volume.kind);
+            for key in keys {
+                *all.entry(key).or_default() |= writable;
+            }
         }
-        (Rbd(x), Rbd(y)) => {
-            x.pool == y.pool
-                && x.image == y.image
-                && !(x.read_only && y.read_only)
-                && x.monitors.iter().any(|m| y.monitors.contains(m))
-        }
-        _ => false,
+        Self(all)
     }
-}
 
-fn disks_conflict(pod: &PodInfo, other: &PodInfo) -> bool {
-    let disks = pod.pod.spec.volumes.iter().filter(|v| is_disk(&v.kind));
-    disks.into_iter().any(|mine| other.pod.spec.volumes.iter().any(|theirs| conflict(&mine.kind, &theirs.kind)))
+    /// Whether the pod uses one of these disks, and not all read it only.
+    fn conflict(&self, other: &PodInfo) -> bool {
+        !self.0.is_empty()
+            && other.pod.spec.volumes.iter().any(|volume| {
+                let (mut keys, theirs) = disk_keys(&volume.kind);
+                keys.any(|key| self.0.get(&key).is_some_and(|mine| *mine || theirs))
+            })
+    }
 }
 
 impl Plugin for VolumeRestrictions {
@@ -111,8 +129,7 @@ impl Plugin for VolumeRestrictions {
         let queue = match change {
             Change::Pod { old: Some(gone), new: None } => {
                 gone.pod.meta.key.namespace == pod.pod.meta.key.namespace
-                    && (disks_conflict(pod, gone)
-                        || named_claims(gone).any(|theirs| named_claims(pod).any(|mine| mine == theirs)))
+                    && (Disks::of(pod).conflict(gone) || share_claims(pod, gone))
             }
             Change::Storage { new: Some(StorageObject::Claim(claim)), .. } => names(pod, claim),
             _ => true,
@@ -131,22 +148,27 @@ impl Plugin for VolumeRestrictions {
             let Some(claim) = view.cache.storage().claim(namespace, name) else {
                 return PreFilter::Reject(Status::unresolvable(claim_not_found(name)));
             };
-            if claim.access_modes.contains(AccessModes::READ_WRITE_ONCE_POD) && !exclusive.contains(name) {
+            if claim.access_modes.contains(AccessModes::READ_WRITE_ONCE_POD) {
                 exclusive.push(name.clone());
             }
         }
+        exclusive.sort_unstable();
+        exclusive.dedup();
         // A pod that is looked at as if it were pending does not stand in its own way.
-        let own = view.cache.pod(pod.uid()).map(|known| &known.info);
+        let mut own: HashMap<&Str, u32> = HashMap::new();
+        for name in view.cache.pod(pod.uid()).into_iter().flat_map(|known| named_claims(&known.info)) {
+            *own.entry(name).or_default() += 1;
+        }
         let used = exclusive.iter().filter(|name| {
             let key = ObjectKey { namespace: namespace.clone(), name: (*name).clone() };
-            let mine = own.map_or(0, |own| named_claims(own).filter(|n| n == name).count());
-            usize::try_from(view.cache.claim_users(&key)).unwrap_or(usize::MAX) > mine
+            view.cache.claim_users(&key) > own.get(name).copied().unwrap_or(0)
         });
         let conflicts = i64::try_from(used.count()).unwrap_or(i64::MAX);
-        if conflicts == 0 && !pod.pod.spec.volumes.iter().any(|v| is_disk(&v.kind)) {
+        let disks = Disks::of(pod);
+        if conflicts == 0 && disks.0.is_empty() {
             return PreFilter::Skip;
         }
-        PreFilter::Continue(State { exclusive: exclusive.into(), conflicts })
+        PreFilter::Continue(State { disks: disks.into(), exclusive: exclusive.into(), conflicts })
     }
 
     fn add_pod(&self, state: &mut State, pod: &PodInfo, added: &PodInfo, _: &NodeInfo, _: &View<'_>) {
@@ -157,10 +179,8 @@ impl Plugin for VolumeRestrictions {
         state.conflicts = state.conflicts.saturating_sub(state.count(pod, removed));
     }
 
-    fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Status {
-        if pod.pod.spec.volumes.iter().any(|v| is_disk(&v.kind))
-            && node.pods.iter().any(|other| disks_conflict(pod, other))
-        {
+    fn filter(&self, state: &State, _: &PodInfo, node: &NodeInfo) -> Status {
+        if node.pods.iter().any(|other| state.disks.conflict(other)) {
             return Status::unschedulable(REASON_DISK);
         }
         if state.conflicts > 0 { Status::unschedulable(REASON_CLAIM) } else { Status::SUCCESS }
