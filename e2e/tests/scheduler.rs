@@ -87,7 +87,7 @@ async fn serves_health_to_all_and_the_rest_to_the_allowed(cluster: &ControlPlane
     assert!(verbose.contains("[+]informers ok\n") && verbose.contains("[+]leaderElection ok\n"), "{verbose}");
 
     let stranger = caller(cluster, scheduler, Some(&reader_token(cluster, "stranger", &[]).await)).await;
-    let paths = ["/metrics", "/configz", "/debug/engine"];
+    let paths = ["/metrics", "/metrics/resources", "/configz", "/debug/engine"];
     let reader = caller(cluster, scheduler, Some(&reader_token(cluster, "reader", &paths).await)).await;
     let impostor = caller(cluster, scheduler, Some("not-a-token")).await;
     for path in paths {
@@ -109,11 +109,18 @@ async fn serves_health_to_all_and_the_rest_to_the_allowed(cluster: &ControlPlane
         "scheduler_pending_pods{queue=\"active\"}",
         "scheduler_framework_extension_point_duration_seconds",
         "leader_election_master_status{name=\"kube-scheduler\"} 1",
+        "scheduler_event_handling_duration_seconds_count{event=\"NodeAdd\"} 3\n",
+        "scheduler_event_handling_duration_seconds_count{event=\"UnschedulablePodAdd\"}",
+        "scheduler_inflight_events{event=\"PodPopped\"} 0\n",
+        "kubernetes_build_info{",
         "process_resident_memory_bytes",
         "rest_client_requests_total",
     ] {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
     }
+    let resources = get(&reader, "/metrics/resources").await.unwrap();
+    let request = resources.lines().find(|line| line.contains("_request{") && line.contains("\"last\"")).unwrap();
+    assert!(request.ends_with("resource=\"cpu\",unit=\"cores\"} 0.1"), "{resources}");
     let configz: Value = serde_json::from_str(&get(&reader, "/configz").await.unwrap()).unwrap();
     assert_eq!(configz["componentconfig"]["mode"], "primary", "{configz}");
 }
