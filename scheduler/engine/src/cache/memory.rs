@@ -367,6 +367,7 @@ impl Cache {
     pub(super) fn rebuild_memory(&mut self, slot: Slot) {
         let (Some(index), Some(row)) = (&mut self.memory, self.rows.get_mut(slot as usize)) else { return };
         let before = row.memory.take();
+        let (cluster, told) = (index.cluster(), index.cluster_changed);
         if let Some(before) = &before {
             index.retire(before, slot);
         }
@@ -394,6 +395,8 @@ impl Cache {
             info.keep(pod.uid().clone(), counted);
         }
         index.settle(&mut info, (&row.name, &row.node, slot), self.now);
+        // The cluster without this node was only a step on the way.
+        index.cluster_changed = told || cluster != index.cluster();
         row.memory = Some(Box::new(info));
         self.touch(slot);
     }
