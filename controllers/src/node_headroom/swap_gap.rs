@@ -39,7 +39,7 @@ impl SwapGap {
         }
         self.polls = self.polls.saturating_add(1);
         let every = if self.useless { USELESS } else { EVERY };
-        if self.polls < every && !(self.pods.is_empty() && !self.useless) {
+        if self.polls < every && (self.useless || !self.pods.is_empty()) {
             return Path::Summary;
         }
         self.polls = 0;

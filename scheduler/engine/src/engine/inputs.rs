@@ -239,13 +239,13 @@ impl Engine {
 
     pub(super) fn profile_applied(&mut self, profile: Arc<MemoryProfile>, now: Now) {
         if self.cache.set_profile(profile.clone()) {
-            self.happened(EventResource::MemoryProfile, Actions::UPDATE_OTHER, &Change::MemoryProfile(profile), now);
+            self.happened_to(EventResource::MemoryProfile, Actions::UPDATE_OTHER, &Change::MemoryProfile(profile), now);
         }
     }
 
     pub(super) fn profile_deleted(&mut self, key: &ObjectKey, now: Now) {
         if let Some(gone) = self.cache.remove_profile(key) {
-            self.happened(EventResource::MemoryProfile, Actions::DELETE, &Change::MemoryProfile(gone), now);
+            self.happened_to(EventResource::MemoryProfile, Actions::DELETE, &Change::MemoryProfile(gone), now);
         }
     }
 
