@@ -176,7 +176,7 @@ pub struct Engine {
     preemptions: BTreeMap<u64, preempt::Running>,
     last_preemption: u64,
     /// Pods whose PreBind waits for a claim, by the claim's UID.
-    claim_waits: HashMap<Str, HashSet<Str>>,
+    claim_waits: HashMap<Str, BTreeSet<Str>>,
     last_intent: u64,
     shadow: Shadow,
     /// Pods that made the engine panic, by UID.
