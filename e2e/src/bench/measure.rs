@@ -255,7 +255,11 @@ async fn attempts(
     if !program.contestant.idles() {
         return Ok(None);
     }
-    Ok(Some(Attempts::parse(&cluster.get_from(process, "/metrics").await?)))
+    let text = match program.contestant {
+        super::Contestant::Headroom => cluster.metrics_by_token(process).await?,
+        _ => cluster.get_from(process, "/metrics").await?,
+    };
+    Ok(Some(Attempts::parse(&text)))
 }
 
 /// CPU time of API server and etcd so far.

@@ -61,16 +61,17 @@ pub(crate) async fn anonymous(path: &Path) -> Result<kube::Client> {
 
 /// A client with the certificates of a kubeconfig file for another server on 127.0.0.1.
 pub(crate) async fn for_port(path: &Path, port: u16) -> Result<kube::Client> {
-    client(path, |config| {
-        let url = http::Uri::builder().scheme("https").authority(format!("127.0.0.1:{port}")).path_and_query("/");
-        config.cluster_url = url.build().map_err(|error| HarnessError::Manifest {
-            name: "URL".to_owned(),
-            index: 0,
-            reason: error.to_string(),
-        })?;
-        Ok(())
-    })
-    .await
+    client(path, |config| to_port(config, port)).await
+}
+
+fn to_port(config: &mut kube::Config, port: u16) -> Result<()> {
+    let url = http::Uri::builder().scheme("https").authority(format!("127.0.0.1:{port}")).path_and_query("/");
+    config.cluster_url = url.build().map_err(|error| HarnessError::Manifest {
+        name: "URL".to_owned(),
+        index: 0,
+        reason: error.to_string(),
+    })?;
+    Ok(())
 }
 
 async fn client(path: &Path, adapt: impl FnOnce(&mut kube::Config) -> Result<()>) -> Result<kube::Client> {
@@ -81,6 +82,15 @@ async fn client(path: &Path, adapt: impl FnOnce(&mut kube::Config) -> Result<()>
     config.proxy_url = None;
     adapt(&mut config)?;
     kube::Client::try_from(config).map_err(HarnessError::api("cannot make a client"))
+}
+
+/// A client with a bearer token for a process that serves HTTPS on another port of 127.0.0.1.
+pub(crate) async fn with_token(path: &Path, port: u16, token: String) -> Result<kube::Client> {
+    client(path, |config| {
+        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
+        to_port(config, port)
+    })
+    .await
 }
 
 /// The text that a server answers on a path.

@@ -22,6 +22,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
@@ -43,6 +44,25 @@ pub use ours::LOOPS;
 pub use pki::{CertPair, Pki};
 pub use rbac::RbacSet;
 pub use stock::SchedulerOptions;
+
+/// Who may read the metrics of our processes, and nothing else.
+const METRICS_READER: &str = "apiVersion: v1
+kind: ServiceAccount
+metadata: {name: metrics-reader, namespace: kube-system}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: metrics-reader}
+rules:
+- {nonResourceURLs: [/metrics], verbs: [get]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: metrics-reader}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: metrics-reader}
+subjects:
+- {kind: ServiceAccount, name: metrics-reader, namespace: kube-system}
+";
 
 /// How long the API server may take to stop by itself before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -312,6 +332,28 @@ impl ControlPlane {
     /// [`HarnessError::Api`].
     pub async fn get_from(&self, process: &Process, path: &str) -> Result<String> {
         client::get(&self.component_client(process.port().unwrap_or_default()).await?, path).await
+    }
+
+    /// The text that one of our processes answers on `/metrics`: they know bearer tokens only, no client certificates, so
+    /// that a service account is made that may read them.
+    ///
+    /// # Errors
+    /// [`HarnessError::Api`].
+    pub async fn metrics_by_token(&self, process: &Process) -> Result<String> {
+        self.apply_yaml("metrics reader", METRICS_READER).await?;
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.admin_client(), SYSTEM_NAMESPACE);
+        let request = TokenRequest {
+            spec: Some(TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() }),
+            ..TokenRequest::default()
+        };
+        let answer = accounts
+            .create_token_request("metrics-reader", &PostParams::default(), &request)
+            .await
+            .map_err(HarnessError::api("cannot get a token to read metrics with"))?;
+        let token = answer.status.and_then(|status| status.token).unwrap_or_default();
+        let kubeconfig = self.kubeconfig(&Identity::Admin)?;
+        let client = client::with_token(&kubeconfig, process.port().unwrap_or_default(), token).await?;
+        client::get(&client, "/metrics").await
     }
 
     /// Creates a namespace and its `default` service account, without which no pod is admitted; what exists is left.
