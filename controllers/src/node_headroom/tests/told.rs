@@ -1,0 +1,136 @@
+//! What people are told, and what is read when the short summary does not do.
+
+use super::*;
+
+#[test]
+fn people_are_told_of_thrashing_and_of_pods_without_swap() {
+    let mut rig = rig();
+    let mut rv = 1;
+    rig.node(small("n1").arc());
+    rig.pod(pod("web").uid("uid-web").on("n1").container(container("main")).arc());
+    rig.pod(pod("other").uid("uid-other").on("n1").container(container("main")).arc());
+    rig.headroom(Arc::new(row("n1", "uid-n1", 5)));
+    rig.start();
+    rig.good(600);
+    rig.serve(&mut rv);
+    let events = rig.take_events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(events[0].starts_with("NoSwapBestEffort it gets no swap on n1"), "{events:?}");
+    assert!(events[0].contains("kubectl apply -n default -f -") && events[0].len() < 1000, "{}", events[0].len());
+    rig.good(600);
+    rig.serve(&mut rv);
+    assert_eq!(rig.take_events(), Vec::<String>::new(), "once");
+    // Two samples without headroom.
+    for _ in 0..2 {
+        rig.good(1000);
+        rig.serve(&mut rv);
+    }
+    let events = rig.take_events();
+    assert!(events.iter().any(|e| e.starts_with("MemoryHeadroomLow ")), "{events:?}");
+    rig.good(500);
+    let body = rig.serve(&mut rv).pop().unwrap();
+    assert_eq!(condition(&body, "MemoryHeadroomLow")["status"], "False");
+    assert!(rig.take_events().iter().any(|e| e.starts_with("MemoryHeadroomLowEnded ")));
+}
+
+#[test]
+fn a_control_plane_with_swap_is_told_once() {
+    let mut rig = rig();
+    let mut rv = 1;
+    rig.node(small("n1").label("node-role.kubernetes.io/control-plane", "").arc());
+    rig.headroom(Arc::new(row("n1", "uid-n1", 5)));
+    rig.start();
+    for expected in [1, 0] {
+        rig.good(600);
+        rig.serve(&mut rv);
+        let events = rig.take_events();
+        assert_eq!(events.iter().filter(|e| e.starts_with("ControlPlaneSwap ")).count(), expected, "{events:?}");
+    }
+}
+
+#[test]
+fn a_kubelet_that_leaves_swap_out_is_asked_for_the_full_summary_now_and_then() {
+    let mut rig = rig();
+    let mut rv = 1;
+    rig.node(small("n1").arc());
+    rig.pod(pod("web").uid("uid-web").on("n1").requests("", "64Mi").arc());
+    rig.headroom(Arc::new(row("n1", "uid-n1", 5)));
+    rig.start();
+    let (mut paths, mut swaps) = (String::new(), Vec::new());
+    for step in 0..10 {
+        let (id, name, path) = loop {
+            rig.settle();
+            if let Some(scrape) = rig.commands().into_iter().next() {
+                break scrape;
+            }
+            rig.advance(Duration::from_millis(100));
+        };
+        // Large steps, so that every sample is written.
+        let mut sample = summary(rig.seconds(), 300 + step * 50);
+        sample.node.swap.swap_usage_bytes = Some(40 << 20);
+        if path == Path::Summary {
+            sample.pods[0].swap = SwapStats::default();
+            sample.pods[0].containers[0].swap = SwapStats::default();
+        }
+        paths.push(if path == Path::Summary { 's' } else { 'F' });
+        rig.result(id, &name, path, Ok(Scraped::Summary(Box::new(sample))));
+        rig.deny_configz();
+        for body in rig.serve(&mut rv) {
+            let status = &body["status"];
+            swaps.push((status["pods"][0]["swapUsedBytes"].as_i64(), status["swap"]["behavior"].clone()));
+        }
+    }
+    assert_eq!(paths, "sFsssFsssF");
+    assert_eq!(swaps[0], (None, json!("Unknown")));
+    assert!(swaps[1..].iter().all(|s| *s == (Some(MIB), json!("LimitedSwap"))), "{swaps:?}");
+}
+
+#[test]
+fn s10_a_kubelet_that_refuses_is_replaced_by_metrics_k8s_io() {
+    let mut rig = rig();
+    let mut rv = 1;
+    rig.node(small("n1").arc());
+    rig.pod(pod("web").uid("uid-web").on("n1").requests("", "64Mi").arc());
+    rig.headroom(Arc::new(row("n1", "uid-n1", 5)));
+    rig.start();
+    rig.bad();
+    assert!(!rig.serve(&mut rv)[0]["status"]["conditions"].to_string().contains("MetricsAPI"));
+    let asked = |rig: &mut Collector| {
+        let commands = rig.controller.take_commands();
+        commands.contains(&CollectorCommand::ReadMetrics)
+    };
+    assert!(!asked(&mut rig), "one failure may be an accident");
+    rig.bad();
+    assert!(asked(&mut rig));
+    rig.serve(&mut rv);
+    let events = rig.take_events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(events[0].starts_with("KubeletNotReadable a may not read the kubelet: grant it \"get\" on nodes/stats"));
+    let metrics = |rig: &Collector, mib: i64| {
+        let pods = [(ObjectKey::new("default", "web"), 90 * MIB)].into_iter().collect();
+        let nodes = [("n1".to_owned(), (mib * MIB, rig.now.wall))].into_iter().collect();
+        MetricsResult { result: Ok(metrics_api::Metrics { nodes, pods }), received_at: rig.now }
+    };
+    let answer = metrics(&rig, 600);
+    rig.controller.metrics_read(answer, &rig.world, rig.now);
+    let body = rig.serve(&mut rv).pop().unwrap();
+    let status = &body["status"];
+    assert_eq!((&status["source"], &status["memory"]["workingSetBytes"]), (&json!("MetricsAPI"), &json!(600 * MIB)));
+    assert!(status["swap"].get("usedBytes").is_none() && status["memory"].get("pressure").is_none());
+    assert_eq!(status["pods"][0]["uid"], "uid-web");
+    let fresh = condition(&body, "Fresh");
+    assert_eq!((&fresh["status"], &fresh["reason"]), (&json!("True"), &json!("MetricsAPI")));
+    assert!(fresh["message"].as_str().unwrap().contains("\"get\" on nodes/stats"), "{fresh}");
+    // It goes on every interval although the kubelet is tried less and less often.
+    rig.advance(Duration::from_secs(15));
+    assert!(asked(&mut rig));
+    // Not served: not asked for ten minutes.
+    let nothing = MetricsResult { result: Err("404".into()), received_at: rig.now };
+    rig.controller.metrics_read(nothing, &rig.world, rig.now);
+    rig.advance(Duration::from_secs(30));
+    assert!(!asked(&mut rig));
+    rig.good(650);
+    let body = rig.serve(&mut rv).pop().unwrap();
+    assert_eq!(body["status"]["source"], "Kubelet");
+    assert_eq!(condition(&body, "Fresh")["reason"], "Sampled");
+}
