@@ -5,12 +5,14 @@
 
 mod between_pods;
 pub mod hostile;
+mod resources;
 mod storage;
 
 use std::sync::Arc;
 
 pub use self::{
     between_pods::{selector, spread, term, workload},
+    resources::amounts,
     storage::{
         ClaimBuilder, VolumeBuilder, allowed_in, claim, csi_capacity, csi_driver, csi_node, immediate_class, volume,
         volume_attachment, waiting_class,
