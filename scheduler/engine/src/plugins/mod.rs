@@ -7,6 +7,7 @@ mod domain_counts;
 pub mod dynamic_resources;
 pub mod image_locality;
 pub mod inter_pod_affinity;
+mod label_syntax;
 pub mod memory_headroom;
 pub mod node_affinity;
 pub mod node_declared_features;

@@ -51,37 +51,28 @@ struct Preferred {
     preference: Term,
 }
 
-fn requirement(path: &str, e: &Expression) -> Result<Requirement, ArgsError> {
-    let operator = Operator::parse(&e.operator);
-    let bad = |field: &str, message: String| Err(ArgsError::at(format!("{path}.{field}"), message));
-    match (operator, e.values.len()) {
-        (Operator::Unknown, _) => {
-            return bad(
-                "operator",
-                format!("{:?} is not allowed: must be In, NotIn, Exists, DoesNotExist, Gt or Lt", e.operator),
-            );
-        }
-        (Operator::In | Operator::NotIn, 0) => return bad("values", "must not be empty for In and NotIn".into()),
-        (Operator::Exists | Operator::DoesNotExist, 1..) => {
-            return bad("values", "must be empty for Exists and DoesNotExist".into());
-        }
-        (Operator::Gt | Operator::Lt, n) if n != 1 || e.values[0].parse::<i64>().is_err() => {
-            return bad("values", "must be one integer for Gt and Lt".into());
-        }
-        _ => {}
-    }
-    Ok(Requirement {
+fn requirement(path: &str, e: &Expression, on_labels: bool) -> Result<Requirement, ArgsError> {
+    let requirement = Requirement {
         key: e.key.as_str().into(),
-        operator,
+        operator: Operator::parse(&e.operator),
         values: e.values.iter().map(|v| v.as_str().into()).collect(),
-    })
+    };
+    let bad = |field: &str, message: String| Err(ArgsError::at(format!("{path}.{field}"), message));
+    // Names of nodes are longer than values of labels.
+    match super::requirement::check(&requirement) {
+        Err((field, message)) if field == "operator" => {
+            bad(&field, format!("{:?} is not allowed: {message}", e.operator))
+        }
+        Err((field, message)) if on_labels || field == "values" => bad(&field, message),
+        _ => Ok(requirement),
+    }
 }
 
 fn term(path: &str, t: &Term) -> Result<NodeSelectorTerm, ArgsError> {
-    let all = |field: &str, list: &[Expression]| {
+    let all = |field: &str, list: &[Expression], on_labels: bool| {
         list.iter()
             .enumerate()
-            .map(|(i, e)| requirement(&format!("{path}.{field}[{i}]"), e))
+            .map(|(i, e)| requirement(&format!("{path}.{field}[{i}]"), e, on_labels))
             .collect::<Result<Box<[_]>, _>>()
     };
     for (i, e) in t.match_fields.iter().enumerate() {
@@ -90,8 +81,8 @@ fn term(path: &str, t: &Term) -> Result<NodeSelectorTerm, ArgsError> {
         }
     }
     Ok(NodeSelectorTerm {
-        match_expressions: all("matchExpressions", &t.match_expressions)?,
-        match_fields: all("matchFields", &t.match_fields)?,
+        match_expressions: all("matchExpressions", &t.match_expressions, true)?,
+        match_fields: all("matchFields", &t.match_fields, false)?,
     })
 }
 

@@ -2,6 +2,7 @@
 //! `plugins/nodeaffinity`; reference 3.5).
 
 mod args;
+mod requirement;
 
 use std::sync::Arc;
 
@@ -81,10 +82,19 @@ impl NodeAffinity {
     }
 }
 
-/// Terms that count: with a weight and with requirements.
-fn counted(terms: &[PreferredSchedulingTerm]) -> impl Iterator<Item = &PreferredSchedulingTerm> {
-    terms.iter().filter(|t| {
-        t.weight != 0 && !(t.preference.match_expressions.is_empty() && t.preference.match_fields.is_empty())
+/// Whether a term counts: with a weight and with requirements.
+fn counts(t: &PreferredSchedulingTerm) -> bool {
+    t.weight != 0 && !(t.preference.match_expressions.is_empty() && t.preference.match_fields.is_empty())
+}
+
+/// The first requirement of a preferred term that cannot be read. The API server lets some through: values that no label
+/// can have, bounds that are no integers. Upstream's PreScore fails then, so a pod that fits several nodes waits.
+fn unreadable(terms: &[PreferredSchedulingTerm]) -> Option<String> {
+    terms.iter().enumerate().filter(|(_, t)| counts(t)).find_map(|(i, t)| {
+        t.preference.match_expressions.iter().enumerate().find_map(|(j, r)| {
+            let (field, message) = requirement::check(r).err()?;
+            Some(format!("[{i}].matchExpressions[{j}].{field}: {message}"))
+        })
     })
 }
 
@@ -139,10 +149,10 @@ impl Plugin for NodeAffinity {
         if own.is_empty() && self.added_preferred.is_empty() {
             return PreScore::Skip;
         }
-        if counted(own).any(|t| t.preference.match_expressions.iter().any(|r| r.operator == Operator::Unknown)) {
-            return PreScore::Fail(Status::error("a preferred node affinity term has an operator that is not valid"));
+        if let Some(message) = unreadable(own) {
+            return PreScore::Fail(Status::error(message));
         }
-        PreScore::Continue(counted(own).chain(counted(&self.added_preferred)).cloned().collect())
+        PreScore::Continue(own.iter().chain(&*self.added_preferred).filter(|t| counts(t)).cloned().collect())
     }
 
     fn score(&self, terms: &Vec<PreferredSchedulingTerm>, _: &PodInfo, node: &NodeInfo) -> Result<i64, Status> {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::constraints::HOSTNAME;
-use crate::{config::decode_args, framework::ArgsError};
+use crate::{config::decode_args, framework::ArgsError, plugins::label_syntax::is_label_key};
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -54,28 +54,6 @@ pub(super) struct Args {
     pub(super) defaults: Box<[TopologySpreadConstraint]>,
     /// They are the built-in ones.
     pub(super) system: bool,
-}
-
-/// Longest name part of a label's key, and longest prefix, in bytes.
-const MAX_NAME: usize = 63;
-const MAX_PREFIX: usize = 253;
-
-/// Whether a label may have this key (`validation.IsQualifiedName`).
-fn is_label_key(key: &str) -> bool {
-    let edge = |c: Option<u8>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    let within = |s: &str, inner: fn(u8) -> bool| {
-        edge(s.bytes().next()) && edge(s.bytes().last()) && s.bytes().all(|c| c.is_ascii_alphanumeric() || inner(c))
-    };
-    let is_name = |s: &str| s.len() <= MAX_NAME && within(s, |c| matches!(c, b'-' | b'_' | b'.'));
-    let is_subdomain = |s: &str| {
-        s.len() <= MAX_PREFIX
-            && s.split('.').all(|part| within(part, |c| c == b'-'))
-            && !s.bytes().any(|c| c.is_ascii_uppercase())
-    };
-    match key.split_once('/') {
-        None => is_name(key),
-        Some((prefix, name)) => is_subdomain(prefix) && is_name(name),
-    }
 }
 
 /// Hostname with a skew of 3 and zone with one of 5, both soft.
