@@ -2,11 +2,15 @@ use headroom_core::{
     Now,
     object::Affinity,
     selector::{NodeSelectorTerm, Requirement},
-    testing::{PodBuilder, node, pod},
+    testing::{PodBuilder, node, pod, selector},
 };
 
 use super::*;
 use crate::cache::Cache;
+
+mod filter;
+mod hints;
+mod score;
 
 fn req(key: &str, operator: Operator, values: &[&str]) -> Requirement {
     Requirement { key: key.into(), operator, values: values.iter().map(|v| Str::from(*v)).collect() }
@@ -14,6 +18,11 @@ fn req(key: &str, operator: Operator, values: &[&str]) -> Requirement {
 
 fn by_label(r: Requirement) -> NodeSelectorTerm {
     NodeSelectorTerm { match_expressions: Box::new([r]), match_fields: Box::new([]) }
+}
+
+/// A term on labels, written as a selector is.
+fn by(text: &str) -> NodeSelectorTerm {
+    NodeSelectorTerm { match_expressions: selector(text).requirements, match_fields: Box::new([]) }
 }
 
 fn by_name(names: &[&str]) -> NodeSelectorTerm {
@@ -103,6 +112,10 @@ fn scores_preferences_and_added_ones() {
 #[test]
 fn bad_arguments_are_named() {
     for (args, expected) in [
+        (
+            r#"{"addedAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"a","operator":"NotIn","values":["b","c d"]}]}]}}}"#,
+            "addedAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].values[1]: must be the value of a label",
+        ),
         (
             r#"{"addedAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"a","operator":"Is"}]}]}}}"#,
             "addedAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].operator: \"Is\" is not allowed: must be In, NotIn, Exists, DoesNotExist, Gt or Lt",
