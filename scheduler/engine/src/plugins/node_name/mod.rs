@@ -50,11 +50,16 @@ mod tests {
 
     use super::*;
 
+    /// Upstream's `TestNodeName`.
     #[test]
-    fn by_name() {
-        let n = NodeInfo::new(node("n").arc());
-        for (p, ok) in [(pod("p"), true), (pod("p").on("n"), true), (pod("p").on("m"), false)] {
-            assert_eq!(NodeName.filter(&(), &PodInfo::new(p.arc()), &n).is_success(), ok);
+    fn upstreams_table() {
+        for (p, name, status) in [
+            (pod("p"), "foo", Status::SUCCESS),
+            (pod("p").on("foo"), "foo", Status::SUCCESS),
+            (pod("p").on("bar"), "foo", Status::unresolvable(REASON)),
+        ] {
+            let n = NodeInfo::new(node(name).arc());
+            assert_eq!(NodeName.filter(&(), &PodInfo::new(p.clone().arc()), &n), status, "{p:?}");
         }
     }
 }

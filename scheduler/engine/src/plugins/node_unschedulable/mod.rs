@@ -69,17 +69,87 @@ impl Plugin for NodeUnschedulable {
 
 #[cfg(test)]
 mod tests {
-    use headroom_core::testing::{node, pod};
+    use headroom_core::{
+        Now,
+        taint::{Effect, Toleration, TolerationOperator},
+        testing::{NodeBuilder, PodBuilder, node, pod},
+    };
 
     use super::*;
+    use crate::cache::Cache;
 
+    const CORDON: &str = "node.kubernetes.io/unschedulable";
+
+    /// Upstream's `TestNodeUnschedulable`; a toleration of upstream's has no operator, which means `Equal`.
     #[test]
-    fn cordoned() {
-        let cordoned = NodeInfo::new(node("n").unschedulable().arc());
-        let plain = PodInfo::new(pod("p").arc());
-        let daemon = PodInfo::new(pod("d").tolerates("node.kubernetes.io/unschedulable", None, None).arc());
-        assert_eq!(NodeUnschedulable.filter(&(), &plain, &cordoned), Status::unresolvable(REASON));
-        assert!(NodeUnschedulable.filter(&(), &daemon, &cordoned).is_success());
-        assert!(NodeUnschedulable.filter(&(), &plain, &NodeInfo::new(node("n").arc())).is_success());
+    fn upstreams_table_of_filter() {
+        let (cordoned, open) = (|| node("n").unschedulable(), || node("n"));
+        let equal = Toleration {
+            key: CORDON.into(),
+            operator: TolerationOperator::Equal,
+            value: Str::default(),
+            effect: Some(Effect::NoSchedule),
+            seconds: None,
+        };
+        let no = || Status::unresolvable(REASON);
+        for (i, (p, n, status)) in [
+            (pod("p"), cordoned(), no()),
+            (pod("p"), open(), Status::SUCCESS),
+            (pod("p").spec(|s| s.tolerations = Box::new([equal])), cordoned(), Status::SUCCESS),
+            // Ours.
+            (pod("p").tolerates(CORDON, None, None), cordoned(), Status::SUCCESS),
+            (pod("p").tolerates(CORDON, Some(Effect::NoExecute), None), cordoned(), no()),
+            (pod("p").tolerates("other", None, None), cordoned(), no()),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let got = NodeUnschedulable.filter(&(), &PodInfo::new(p.arc()), &NodeInfo::new(n.arc()));
+            assert_eq!(got, status, "case {i}");
+        }
+    }
+
+    /// Upstream's `TestIsSchedulableAfterNodeChange`.
+    #[test]
+    fn upstreams_table_of_hints_after_nodes() {
+        let (cordoned, open) = (|| node("n").unschedulable(), || node("n"));
+        let not_ready = |n: NodeBuilder| n.taint("node.kubernetes.io/not-ready", "", Effect::NoExecute);
+        let cache = Cache::default();
+        let view = View::new(&cache, Now::default());
+        for (i, (old, new, expected)) in [
+            (None, cordoned(), Hint::Skip),
+            (None, open(), Hint::Queue),
+            (Some(cordoned()), not_ready(cordoned()), Hint::Skip),
+            (Some(open()), not_ready(open()), Hint::Skip),
+            (Some(cordoned()), open(), Hint::Queue),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let change = Change::Node { old: old.map(NodeBuilder::arc), new: Some(new.arc()) };
+            let got = NodeUnschedulable.hint(&change, &PodInfo::new(pod("p").arc()), &view);
+            assert_eq!(got, expected, "case {i}");
+        }
+    }
+
+    /// Upstream's `TestIsSchedulableAfterPodTolerationChange`.
+    #[test]
+    fn upstreams_table_of_hints_after_pods() {
+        let info = |p: PodBuilder| Some(PodInfo::new(p.arc()));
+        let tolerating = |name: &str, key: &str| pod(name).tolerates(key, None, None);
+        let cache = Cache::default();
+        let view = View::new(&cache, Now::default());
+        for (i, (old, new, expected)) in [
+            (pod("other"), tolerating("other", CORDON), Hint::Skip),
+            (pod("p"), tolerating("p", CORDON), Hint::Queue),
+            (pod("p"), tolerating("p", "unrelated-key"), Hint::Skip),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let change = Change::Pod { old: info(old), new: info(new) };
+            let got = NodeUnschedulable.hint(&change, &PodInfo::new(pod("p").arc()), &view);
+            assert_eq!(got, expected, "case {i}");
+        }
     }
 }
