@@ -6,6 +6,10 @@ use headroom_core::{
 use super::*;
 use crate::cache::Cache;
 
+mod filter;
+mod hints;
+mod score;
+
 fn plugin(json: &str) -> NodeResourcesFit {
     NodeResourcesFit::from_args(Some(&serde_json::from_str(json).unwrap())).unwrap()
 }
@@ -123,60 +127,4 @@ fn hints() {
     assert_eq!(hint(change(Some(&bigger), &big)), Hint::Skip);
     let gone = PodInfo::new(pod("g").on("n").arc());
     assert_eq!(hint(Change::Pod { old: Some(gone), new: None }), Hint::Queue);
-}
-
-/// A pod with these requests, CPU in cores; nothing given means no container at all.
-fn asking(name: &str, containers: &[(&str, &str)]) -> PodInfo {
-    let all = containers.iter().map(|(cpu, memory)| container("c").requests(cpu, memory).build()).collect();
-    let mut p = pod(name).build();
-    std::sync::Arc::make_mut(&mut p.spec).containers = all;
-    PodInfo::new(p.into())
-}
-
-/// Upstream's `TestLeastAllocatedScoringStrategy` and `TestMostAllocatedScoringStrategy`: capacity of the node, requests
-/// of the pod's containers and of pods on the node, scores by each. Amounts of memory are bytes.
-#[test]
-fn upstreams_tables_of_strategies() {
-    const EQUAL: &str = r#"[{"name":"cpu"},{"name":"memory"}]"#;
-    const TWICE: &str = r#"[{"name":"memory","weight":2},{"name":"cpu","weight":1}]"#;
-    const TWO: &[(&str, &str)] = &[("1000", "2000"), ("2000", "3000")];
-    const OTHERS: [&[(&str, &str)]; 3] =
-        [&[("3000", "0"), ("3000", "0")], &[("3000", "0"), ("3000", "5000")], &[("3000", "5000")]];
-    let one = &OTHERS[0][..1];
-    type Row<'a> =
-        (&'a str, (&'a str, &'a str), &'a [(&'a str, &'a str)], &'a [(&'a str, &'a str)], Option<i64>, Option<i64>);
-    let rows: [Row<'_>; 18] = [
-        (EQUAL, ("4000", "10000"), &[], &[], Some(100), Some(0)),
-        (EQUAL, ("4000", "10000"), TWO, &[], Some(37), Some(62)),
-        (EQUAL, ("6000", "10000"), TWO, &[], Some(50), Some(50)),
-        (EQUAL, ("10000", "20000"), &[], OTHERS[0], Some(70), Some(30)),
-        (EQUAL, ("10000", "20000"), &[], OTHERS[1], Some(57), Some(42)),
-        (EQUAL, ("10000", "20000"), TWO, one, Some(57), Some(42)),
-        (EQUAL, ("10000", "20000"), TWO, OTHERS[2], Some(45), Some(55)),
-        (EQUAL, ("10000", "50000"), TWO, OTHERS[2], Some(60), None),
-        (EQUAL, ("4000", "10000"), one, one, Some(50), None),
-        (EQUAL, ("4000", "10000"), one, OTHERS[2], Some(25), None),
-        (EQUAL, ("0", "0"), &[], one, Some(0), None),
-        (EQUAL, ("0", "0"), &[], OTHERS[2], Some(0), None),
-        (TWICE, ("4000", "10000"), TWO, &[], Some(41), Some(58)),
-        (TWICE, ("6000", "10000"), TWO, &[], Some(50), Some(50)),
-        (EQUAL, ("5000", "10000"), &[("2000", "4000"), ("3000", "5000")], &[], None, Some(95)),
-        (EQUAL, ("10000", "9000"), &[("2000", "4000"), ("3000", "5000")], &[], None, Some(75)),
-        // Containers that ask for nothing count something.
-        (EQUAL, ("250m", "1000Mi"), &[("", "")], &[("", ""), ("", "")], None, Some(80)),
-        (EQUAL, ("250m", "1000Mi"), &[("", "")], &[], None, Some(30)),
-    ];
-    for (resources, (cpu, memory), wanted, there, least, most) in rows {
-        let mut n = NodeInfo::new(node("n").capacity(cpu, memory, 110).arc());
-        for (i, one) in there.iter().enumerate() {
-            n.add(asking(&format!("on-{i}"), &[*one]));
-        }
-        let p = asking("p", wanted);
-        for (strategy, expected) in [("LeastAllocated", least), ("MostAllocated", most)] {
-            let json = format!(r#"{{"scoringStrategy":{{"type":"{strategy}","resources":{resources}}}}}"#);
-            let fit = plugin(&json);
-            let score = fit.score(&fit.scorer.requests(&p.spec), &p, &n).unwrap();
-            assert!(expected.is_none_or(|e| e == score), "{strategy} {cpu} {memory} {wanted:?} {there:?}: {score}");
-        }
-    }
 }
