@@ -127,9 +127,14 @@ impl Plugin for NodeResourcesBalancedAllocation {
 
 #[cfg(test)]
 mod tests {
-    use headroom_core::testing::{node, pod};
+    use headroom_core::{
+        Now,
+        testing::{node, pod},
+    };
+    use serde_json::json;
 
     use super::*;
+    use crate::cache::Cache;
 
     #[test]
     fn golden() {
@@ -147,6 +152,53 @@ mod tests {
         n.add(PodInfo::new(pod("a").requests("4", "0").arc()));
         // Makes it balanced: 50 + (50 + 100 - 50) / 2.
         assert_eq!(score(&n, "0", "4Gi"), 100);
+    }
+
+    /// Upstream's `TestNodeResourcesBalancedAllocation`: whether GPUs count, requests of the pod, capacity, requests on
+    /// the node, score. Upstream's two last nodes have their devices from resource claims; an extended resource counts
+    /// the same.
+    #[test]
+    fn upstreams_table() {
+        let (two, three) = (
+            json!([{"name": "cpu"}, {"name": "memory"}]),
+            json!([{"name": "cpu"}, {"name": "memory"}, {"name": "nvidia.com/gpu"}]),
+        );
+        let (cpu, both) = ("cpu=3", "cpu=3,memory=5000");
+        let (wide, flat) = ("cpu=3500m,memory=40000", "cpu=3500m,memory=40000,nvidia.com/gpu=8");
+        let gpu = "cpu=0,memory=0,nvidia.com/gpu=1";
+        let cache = Cache::default();
+        let view = View::new(&cache, Now::default());
+        for (i, (resources, asks, capacity, there, expected)) in [
+            (&two, "", "cpu=4,memory=10000", "", None),
+            (&two, both, "cpu=4,memory=10000", "", Some(68)),
+            (&two, both, "cpu=6,memory=10000", "", Some(75)),
+            (&two, both, "cpu=10,memory=20000", cpu, Some(73)),
+            (&two, both, "cpu=10,memory=20000", both, Some(74)),
+            (&two, both, "cpu=10,memory=50000", both, Some(70)),
+            (&two, "memory=5000", "cpu=3,memory=5000", cpu, Some(100)),
+            (&two, "memory=5000", "cpu=3,memory=5000", "", Some(50)),
+            (&two, cpu, "cpu=6,memory=10000", cpu, Some(62)),
+            (&two, cpu, "cpu=6,memory=10000", both, Some(62)),
+            (&three, gpu, flat, "cpu=3,memory=5000,nvidia.com/gpu=3", Some(75)),
+            (&three, gpu, flat, both, Some(76)),
+            (&three, both, flat, "", Some(56)),
+            (&three, both, wide, "", Some(56)),
+            (&three, "nvidia.com/gpu=1", flat, cpu, Some(76)),
+            (&three, "nvidia.com/gpu=1", wide, both, Some(75)),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let plugin = NodeResourcesBalancedAllocation::from_args(Some(&json!({"resources": resources}))).unwrap();
+            let p = PodInfo::new(pod("p").asks(&[asks]).arc());
+            let mut n = NodeInfo::new(node("n").has(capacity).arc());
+            n.add(PodInfo::new(pod("there").asks(&[there]).arc()));
+            let score = match plugin.pre_score(&p, &[], &view) {
+                PreScore::Continue(wanted) => Some(plugin.score(&wanted, &p, &n).unwrap()),
+                _ => None,
+            };
+            assert_eq!(score, expected, "case {i}");
+        }
     }
 
     #[test]
