@@ -6,7 +6,7 @@ use std::process::Command;
 /// Everything that the crate needs to build, as cargo resolves it.
 fn dependencies(package: &str) -> Vec<String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let workspace = format!("{}/..", std::env::var("CARGO_MANIFEST_DIR").unwrap());
     let output = Command::new(cargo)
         .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--package", package])
         .current_dir(workspace)

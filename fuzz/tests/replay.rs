@@ -17,7 +17,7 @@ const MUTATIONS: usize = 2000;
 const HEAVY: [(&str, usize); 4] = [("cycle", 60), ("snapshot", 300), ("flags", 500), ("config", 500)];
 
 fn folder(target: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target)
+    Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("corpus").join(target)
 }
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
