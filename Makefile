@@ -8,10 +8,12 @@ export CARGO_TARGET_DIR ?= $(HEADROOM_CACHE)/target
 CARGO ?= cargo
 PROFILE := --release --locked
 BIN := $(CARGO_TARGET_DIR)/release
-# What is measured is what is shipped.
-DIST := $(CARGO_TARGET_DIR)/dist
-# Generic code of equal shape is linked once: what is in the binary is what ends up in memory.
-DIST_BUILD = $(CARGO) rustc --profile dist --locked -p $(1) --bin $(1) -- -C link-arg=-Wl,--icf=all
+# What is measured is what is shipped: static binaries, which also leave out what nobody calls of the C library.
+DIST_TARGET ?= $(shell uname -m)-unknown-linux-musl
+DIST := $(CARGO_TARGET_DIR)/$(DIST_TARGET)/dist
+# What is in the binary is what ends up in memory: generic code of equal shape is linked once, and relocations are packed.
+DIST_BUILD = CC_$(subst -,_,$(DIST_TARGET))=$(CC) $(CARGO) rustc --profile dist --locked --target $(DIST_TARGET) \
+	-p $(1) --bin $(1) -- -C linker=rust-lld -C link-arg=--icf=all -C link-arg=-zpack-relative-relocs
 # Fuzzing needs coverage instrumentation, which the pinned toolchain's LLVM has, and nothing of nightly.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_DIR = $(CARGO_TARGET_DIR)/fuzz
@@ -78,6 +80,7 @@ $(DENY):
 	$(CARGO) install --quiet --debug --locked --version $(DENY_VERSION) --root $(HEADROOM_CACHE)/tools/cargo-deny-$(DENY_VERSION) cargo-deny
 
 dist: ## Build the processes as they are shipped (LTO, stripped; takes minutes)
+	rustup target add $(DIST_TARGET)
 	$(call DIST_BUILD,headroom-scheduler)
 	$(call DIST_BUILD,headroom-controllers)
 
