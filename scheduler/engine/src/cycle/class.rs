@@ -51,6 +51,8 @@ struct Class {
     generations: Vec<u64>,
     /// How many changes of generations they follow.
     seen: u64,
+    /// How many changes of nominations they follow.
+    seen_nominated: u64,
     /// Slots whose rows held for one decision only.
     passing: Vec<Slot>,
     /// Whether no plugin of the class turns the node down.
@@ -116,10 +118,6 @@ impl Classes {
             return None;
         }
         let cluster = profile.cluster_places(pod);
-        // What such plugins make of pods that are nominated somewhere only the plain path asks.
-        if !cluster.is_empty() && nominated.nodes_before(pod).next().is_some() {
-            return None;
-        }
         let mut whole = CycleState::default();
         if !cluster.is_empty() {
             match profile.pre_filter_of(cluster, pod, view, probe) {
@@ -186,6 +184,7 @@ impl Classes {
             generations: Vec::new(),
             // More than there will be: nothing was looked at yet.
             seen: u64::MAX,
+            seen_nominated: u64::MAX,
             passing: Vec::new(),
             feasible: Vec::new(),
             feasible_count: 0,
@@ -234,37 +233,45 @@ impl Class {
         }
     }
 
-    /// Refills the rows of nodes that changed. `None` when a plugin failed.
+    /// Refills the rows of nodes that changed, or whose nominated pods did. `None` when a plugin failed.
+    ///
+    /// All pods of a class have one priority, so that the same nominated pods come before all of them; only a pod that is
+    /// nominated itself does not come before itself.
     fn refresh(&mut self, profile: &Profile, pod: &PodInfo, view: &View<'_>, nominated: &Nominated) -> Option<()> {
         let generations = view.cache.generations();
         if self.generations.len() != generations.len() {
             self.resize(generations.len());
         }
-        let renew = |this: &mut Self, slot: usize| match generations[slot] {
-            generation if this.generations[slot] == generation => Some(()),
-            generation => this.refill(slot, generation, profile, pod, view, None),
+        let seen = std::mem::replace(&mut self.seen, view.cache.change_count());
+        let seen_nominated = std::mem::replace(&mut self.seen_nominated, nominated.change_count());
+        let passing = std::mem::take(&mut self.passing);
+        let refill = |this: &mut Self, slot: usize| this.refill(slot, generations[slot], profile, pod, view, nominated);
+        let renew = |this: &mut Self, slot: usize| match this.generations[slot] == generations[slot] {
+            true => Some(()),
+            false => refill(this, slot),
         };
-        let since = std::mem::replace(&mut self.seen, view.cache.change_count());
         // Most nodes have not changed.
-        match view.cache.changed_since(since) {
-            Some(slots) => {
-                for slot in std::mem::take(&mut self.passing).into_iter().chain(slots) {
-                    renew(self, slot as usize)?;
+        match (view.cache.changed_since(seen), nominated.changed_since(seen_nominated)) {
+            (_, None) => {
+                for slot in 0..generations.len() {
+                    refill(self, slot)?;
                 }
             }
-            None => {
-                self.passing.clear();
-                for slot in 0..generations.len() {
-                    renew(self, slot)?;
+            (slots, Some(nodes)) => {
+                match slots {
+                    Some(slots) => passing.into_iter().chain(slots).try_for_each(|slot| renew(self, slot as usize))?,
+                    None => (0..generations.len()).try_for_each(|slot| renew(self, slot))?,
+                }
+                for node in nodes {
+                    if let Some(slot) = view.cache.slot(node) {
+                        refill(self, slot as usize)?;
+                    }
                 }
             }
         }
-        // Verdicts of nodes to which somebody is nominated hold for this pod only.
-        for node in nominated.nodes_before(pod) {
-            if let Some(slot) = view.cache.slot(node) {
-                self.passing.push(slot);
-                self.refill(slot as usize, PASSING, profile, pod, view, Some(nominated))?;
-            }
+        if let Some(slot) = nominated.node_of(pod.uid()).and_then(|node| view.cache.slot(node)) {
+            self.passing.push(slot);
+            self.refill(slot as usize, PASSING, profile, pod, view, nominated)?;
         }
         Some(())
     }
@@ -276,7 +283,7 @@ impl Class {
         profile: &Profile,
         pod: &PodInfo,
         view: &View<'_>,
-        nominated: Option<&Nominated>,
+        nominated: &Nominated,
     ) -> Option<()> {
         self.changed.push(slot as u32);
         self.generations[slot] = generation;
@@ -284,10 +291,7 @@ impl Class {
             None => None,
             Some(node) => match &self.narrowed {
                 Some(narrowed) if !narrowed.names.contains(&node.name) => Some(narrowed.others.clone()),
-                _ => match nominated {
-                    None => profile.filter(&self.state, pod, node).ok()?,
-                    Some(nominated) => profile.filter_with_nominated(&self.state, pod, node, nominated, view).ok()?,
-                },
+                _ => profile.filter_with_nominated(&self.state, pod, node, nominated, view).ok()?,
             },
         };
         let feasible = generation != 0 && rejection.is_none();
@@ -365,7 +369,8 @@ impl Class {
         probe.enter(Point::Filter);
         let opened = self
             .refresh(profile, pod, view, nominated)
-            .and_then(|()| self.open_rows(profile, pod, view, whole, &mut work.open));
+            .and_then(|()| self.open_rows(profile, pod, view, whole, &mut work.open))
+            .and_then(|()| self.crowd(profile, pod, view, nominated, whole));
         let code = if self.open_count == 0 { Code::Unschedulable } else { Code::Success };
         probe.exit(Point::Filter, if opened.is_some() { code } else { Code::Error });
         opened?;
@@ -374,7 +379,7 @@ impl Class {
             0 => {
                 let mut error = FitErrors::new(view.cache.node_count());
                 let mut rejected = Vec::with_capacity(view.cache.node_count());
-                self.each_rejection(profile, pod, view, whole, |slot, rejection| {
+                self.each_rejection(profile, pod, view, nominated, whole, |slot, rejection| {
                     error.add(rejection);
                     rejected.push((slot, rejection.status.code()));
                 })?;

@@ -1,15 +1,24 @@
 //! Pods that are nominated to a node but not bound (`backend/queue/nominator.go`; reference 1.4).
 
+use std::collections::VecDeque;
+
 use hashbrown::HashMap;
 use headroom_core::Str;
 
 use crate::framework::PodInfo;
+
+/// Changes that are remembered.
+const REMEMBERED: usize = 1024;
 
 /// Nominated pods by node.
 #[derive(Debug, Default)]
 pub struct Nominated {
     by_node: HashMap<Str, Vec<PodInfo>>,
     nodes: HashMap<Str, Str>,
+    /// The nodes whose nominated pods changed last, some of them repeatedly.
+    changes: VecDeque<Str>,
+    /// How many changes there were ever.
+    count: u64,
 }
 
 impl Nominated {
@@ -19,7 +28,16 @@ impl Nominated {
         if let Some(node) = node.filter(|n| !n.is_empty()) {
             self.nodes.insert(pod.uid().clone(), node.clone());
             self.by_node.entry(node.clone()).or_default().push(pod.clone());
+            self.changed(node.clone());
         }
+    }
+
+    fn changed(&mut self, node: Str) {
+        if self.changes.len() == REMEMBERED {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(node);
+        self.count += 1;
     }
 
     /// The pod is nominated to no node. Answers the one to which it was.
@@ -31,6 +49,7 @@ impl Nominated {
                 self.by_node.remove(&node);
             }
         }
+        self.changed(node.clone());
         Some(node)
     }
 
@@ -57,6 +76,24 @@ impl Nominated {
         self.nodes.len()
     }
 
+    /// The node to which this pod is nominated.
+    pub(crate) fn node_of(&self, uid: &str) -> Option<&Str> {
+        self.nodes.get(uid)
+    }
+
+    /// How many changes there were ever.
+    pub(crate) const fn change_count(&self) -> u64 {
+        self.count
+    }
+
+    /// The nodes whose nominated pods changed since there were `count` changes, some of them repeatedly; absent when that
+    /// is not known any more.
+    pub(crate) fn changed_since(&self, count: u64) -> Option<impl Iterator<Item = &Str>> {
+        let missed = usize::try_from(self.count.checked_sub(count)?).ok()?;
+        let known = self.changes.len().checked_sub(missed)?;
+        Some(self.changes.range(known..))
+    }
+
     /// The pods nominated to `node` that come before `pod`: other ones of at least its priority.
     pub(crate) fn before<'a>(&'a self, pod: &'a PodInfo, node: &str) -> impl Iterator<Item = &'a PodInfo> {
         self.by_node
@@ -77,5 +114,39 @@ impl Nominated {
             self.by_node.get(node).into_iter().flatten().filter(|p| p.priority() < priority).cloned().collect();
         all.sort_by(|a, b| a.uid().cmp(b.uid()));
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headroom_core::testing::pod;
+
+    use super::*;
+
+    fn info(name: &str) -> PodInfo {
+        PodInfo::new(pod(name).arc())
+    }
+
+    fn since(nominated: &Nominated, count: u64) -> Option<Vec<&str>> {
+        Some(nominated.changed_since(count)?.map(Str::as_str).collect())
+    }
+
+    #[test]
+    fn changes_are_remembered_for_a_while() {
+        let mut nominated = Nominated::default();
+        assert_eq!(since(&nominated, 0), Some(vec![]));
+        assert_eq!(since(&nominated, u64::MAX), None, "more than there were");
+        nominated.set(&info("a"), Some(&"one".into()));
+        nominated.set(&info("a"), Some(&"two".into()));
+        assert_eq!(since(&nominated, 0), Some(vec!["one", "one", "two"]));
+        let seen = nominated.change_count();
+        nominated.set(&info("b"), None);
+        assert_eq!(since(&nominated, seen), Some(vec![]), "it was nominated nowhere before");
+        nominated.remove(info("a").uid());
+        assert_eq!(since(&nominated, seen), Some(vec!["two"]));
+        for _ in 0..REMEMBERED {
+            nominated.set(&info("a"), Some(&"one".into()));
+        }
+        assert_eq!(since(&nominated, seen), None, "forgotten");
     }
 }

@@ -1,7 +1,7 @@
 //! What plugins say that read more of the cluster than the node: worked out in every cycle, on top of what the class
 //! keeps. Their PreFilter ran before; here are Filter, PreScore and Score.
 
-use super::{Class, Work};
+use super::{Class, Nominated, Work};
 use crate::{
     cache::{NodeInfo, Slot},
     framework::{CycleState, PluginId, PodInfo, Profile, Rejection, View},
@@ -86,18 +86,54 @@ impl Class {
         Some(())
     }
 
+    /// Closes rows of nodes where the plugins that are not of the class see no room beside nominated pods: what these do
+    /// to the plugins' state is only known with the rest of it. `None` when a plugin failed.
+    pub(super) fn crowd(
+        &mut self,
+        profile: &Profile,
+        pod: &PodInfo,
+        view: &View<'_>,
+        nominated: &Nominated,
+        whole: &CycleState,
+    ) -> Option<()> {
+        if nominated.is_empty() || !whole.filters() {
+            return Some(());
+        }
+        let state = self.state.with(whole);
+        for name in nominated.nodes_before(pod) {
+            let Some(node) = view.cache.slot(name).and_then(|slot| view.cache.row(slot)) else { continue };
+            if !self.left_out(node) && profile.filter_with_nominated(&state, pod, node, nominated, view).ok()?.is_some()
+            {
+                self.set_open(node.slot as usize, false);
+            }
+        }
+        Some(())
+    }
+
     /// Says of each node why it is not feasible. `None` when a plugin failed.
     pub(super) fn each_rejection(
         &self,
         profile: &Profile,
         pod: &PodInfo,
         view: &View<'_>,
+        nominated: &Nominated,
         whole: &CycleState,
         mut say: impl FnMut(Slot, &Rejection),
     ) -> Option<()> {
         let filters = whole.filters();
+        let state = (filters && !nominated.is_empty()).then(|| self.state.with(whole));
         for (slot, own) in self.rejections.iter().enumerate() {
             let slot = slot as Slot;
+            if let Some(state) = &state
+                && let Some(node) = view.cache.row(slot)
+                && !self.left_out(node)
+                && nominated.before(pod, &node.name).next().is_some()
+            {
+                if let Some(rejection) = profile.filter_with_nominated(state, pod, node, nominated, view).ok()? {
+                    say(slot, &rejection);
+                }
+                continue;
+            }
             if filters
                 && let Some(node) = view.cache.row(slot)
                 && !self.left_out(node)
