@@ -122,8 +122,10 @@ pub(crate) async fn burst(label: &str, program: &Program, scenario: &Scenario) -
         time.and_then(|time| time.duration_since(start).ok()).unwrap_or_default().as_secs_f64()
     };
     let (first, last) = (after_start(times.first), after_start(times.last));
+    // Who makes room for everybody before it binds anybody would look fast otherwise.
+    let begin = if scenario.preempts { 0.0 } else { first };
     let burst = Burst {
-        pods_per_second: pods / (last - first).max(f64::EPSILON),
+        pods_per_second: pods / (last - begin).max(f64::EPSILON),
         per_second: per_second(scheduled.values().copied()),
         first_bind_seconds: first,
         last_bind_seconds: last,

@@ -24,7 +24,8 @@ const METHOD: &str = "\
   then. 500Nodes of PreemptionBasic and SchedulingWithMixedChurn and 5000Nodes of PreemptionBasic are sizes of our own.
   Nodes have their labels hostname, arch and os, which upstream's nodes lack in part.
 - pods/s, CPU/pod, memory: as in [README.md](README.md); the bench, API server and etcd share the machine, and at 500
-  nodes the API server is the limit, not the scheduler. Attempts: `scheduler_schedule_attempts_total`, all results, of
+  nodes the API server is the limit, not the scheduler. Preemption counts from the start of the scheduler and not from
+  the first binding: room may be made for all pods before the first one is bound. Attempts: `scheduler_schedule_attempts_total`, all results, of
   measured and of churned pods.
 - right: as there; besides, pods that keep apart are on different nodes, and hard constraints on spreading hold.
 - Not here: volumes that need controllers (SchedulingInTreePVs, SchedulingCSIPVs and their like), DRA, gated pods.
