@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use headroom_e2e::control_plane::audit::AuditEvent;
 use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, eventually};
 use headroom_hollow::{Hollow, HollowConfig};
@@ -119,9 +120,16 @@ pub(crate) async fn holder(cluster: &ControlPlane, lease: &str) -> String {
     lease.and_then(|lease| lease.spec).and_then(|spec| spec.holder_identity).unwrap_or_default()
 }
 
-/// Applies a node: `object` is put on top of a node with 4 CPUs, 8 GiB and 110 pods. It takes pods only when all of it
-/// is in place, since admission gives every new node a taint, which is removed last.
+/// Applies a node: `over` is put on top of a node with 4 CPUs, 8 GiB and 110 pods. It takes pods only when all of it is
+/// in place, since admission gives every new node a taint, which is removed last.
 pub(crate) async fn node(cluster: &ControlPlane, name: &str, over: Value) {
+    for write in node_writes(cluster, name, over) {
+        write.await;
+    }
+}
+
+/// The writes that [`node`] takes.
+pub(crate) fn node_writes(cluster: &ControlPlane, name: &str, over: Value) -> [BoxFuture<'static, ()>; 3] {
     let resources = json!({"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "10Gi"});
     let mut whole = json!({
         "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
@@ -131,11 +139,15 @@ pub(crate) async fn node(cluster: &ControlPlane, name: &str, over: Value) {
     merge(&mut whole, over);
     whole["status"]["capacity"] = whole["status"]["allocatable"].clone();
     let nodes: Api<Node> = Api::all(cluster.admin_client());
+    let (of_status, of_spec, name) = (nodes.clone(), nodes.clone(), name.to_owned());
     let status = Patch::Merge(json!({"status": whole["status"].take()}));
     let taints = Patch::Merge(json!({"spec": {"taints": whole["spec"]["taints"].take()}}));
-    nodes.create(&PostParams::default(), &object(whole)).await.unwrap();
-    nodes.patch_status(name, &PatchParams::default(), &status).await.unwrap();
-    nodes.patch(name, &PatchParams::default(), &taints).await.unwrap();
+    let named = name.clone();
+    [
+        async move { drop(nodes.create(&PostParams::default(), &object(whole)).await.unwrap()) }.boxed(),
+        async move { drop(of_status.patch_status(&named, &PatchParams::default(), &status).await.unwrap()) }.boxed(),
+        async move { drop(of_spec.patch(&name, &PatchParams::default(), &taints).await.unwrap()) }.boxed(),
+    ]
 }
 
 /// Changes a node by a merge patch.
