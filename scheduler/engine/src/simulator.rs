@@ -62,6 +62,9 @@ pub struct Simulator {
     pub deletions: Vec<Str>,
     /// Errors with which the next deletions are answered, in order.
     pub deletion_faults: VecDeque<Option<WriteError>>,
+    /// Pods whose deletion is answered, and of which the watch says nothing before [`Simulator::let_watch_go_on`]; absent
+    /// when the watch is as fast as the answers.
+    pub unseen: Option<Vec<Pod>>,
     /// Faults of the next binds, in order.
     pub faults: VecDeque<Option<Fault>>,
     /// Whether the watch shows what was written.
@@ -95,6 +98,7 @@ impl Simulator {
             reports: Vec::new(),
             deletions: Vec::new(),
             deletion_faults: VecDeque::new(),
+            unseen: None,
             faults: VecDeque::new(),
             watching: true,
             version: 1,
@@ -286,9 +290,17 @@ impl Simulator {
             let mut leaving = (**pod).clone();
             let grace = Duration::from_secs(leaving.spec.termination_grace_seconds.unsigned_abs());
             leaving.meta.deleted = Some(self.now.wall + grace);
-            self.pod(leaving);
+            match &mut self.unseen {
+                Some(unseen) => unseen.push(leaving),
+                None => self.pod(leaving),
+            }
         }
         Ok(Written::default())
+    }
+
+    /// The watch says what it has not said yet.
+    pub fn let_watch_go_on(&mut self) {
+        self.unseen.take().into_iter().flatten().for_each(|pod| self.pod(pod));
     }
 
     /// The kubelets end what is terminating.

@@ -4,6 +4,10 @@
 //! PreBind are turned back in memory. All others get the condition `DisruptionTarget` and are then deleted, with their own
 //! grace period: all but the last at once, then the last. Until the last one is seen going, the preemptor is kept out of
 //! the active queue; when a write fails it is tried again at once, since no event will wake it.
+//!
+//! Different on purpose: upstream lets the preemptor go as well when the last deletion is answered. The answer can be
+//! faster than the watch, and whoever is tried in between sees all victims still there, fails again, and may make room a
+//! second time, on another node.
 
 use std::collections::VecDeque;
 
@@ -60,6 +64,8 @@ pub(super) struct Running {
     stopped: bool,
     /// Some write failed.
     failed: bool,
+    /// Everything is written, and the last victim is still to be seen going.
+    written: bool,
 }
 
 impl Engine {
@@ -109,6 +115,7 @@ impl Engine {
             active: 0,
             stopped: false,
             failed: false,
+            written: false,
         };
         self.preemptions.insert(id, running);
         self.tell_preempting(profile, wanted.plugin, preemptor.uid(), true);
@@ -229,6 +236,13 @@ impl Engine {
         // Somebody else was faster: the pod is gone, or another one has its name.
         let gone = matches!(outcome.result, Err(WriteError::NotFound(_)));
         let changed = matches!(outcome.result, Err(WriteError::Conflict(_)));
+        if (gone || changed)
+            && let Some(running) = self.preemptions.get_mut(&id)
+            && matches!(&step, Step::Condition(v) | Step::Delete(v) if running.last_uid.as_ref() == Some(v.uid()))
+        {
+            // There may be nothing left to be seen going.
+            running.last_uid = None;
+        }
         match (step, &outcome.result) {
             (Step::Condition(victim), Ok(_)) => return self.delete_victim(id, victim, out),
             (Step::Delete(victim), Ok(_)) => self.preempted(id, &victim, "", now, out),
@@ -249,6 +263,12 @@ impl Engine {
     }
 
     fn end_preemption(&mut self, id: u64, now: Now) {
+        let Some(running) = self.preemptions.get_mut(&id) else { return };
+        let stands = |uid: &Str| self.cache.pod(uid).is_some_and(|p| !p.info.pod.meta.is_terminating());
+        if !running.failed && running.last_uid.as_ref().is_some_and(stands) {
+            running.written = true;
+            return;
+        }
         let Some(running) = self.preemptions.remove(&id) else { return };
         let uid = running.preemptor.uid();
         // The pod may have begun another one since its last victim was seen going.
@@ -275,6 +295,7 @@ impl Engine {
         for (profile, plugin, preemptor) in free {
             self.tell_preempting(profile, plugin, &preemptor, false);
         }
+        self.preemptions.retain(|_, r| !(r.written && r.last_uid.as_deref() == Some(uid)));
     }
 
     /// Forgets all preemptions: their writes may still be done, and the preemptors are tried again.
