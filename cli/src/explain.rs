@@ -1,11 +1,6 @@
 //! `kubectl headroom explain pod NAME`: what the engine would do with the pod, and why (interfaces.md 4).
 
-use std::{
-    fmt::Write as _,
-    io::Read,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
@@ -20,7 +15,8 @@ use headroom_runtime::{clock, wire::time::parse_rfc3339};
 use crate::{
     NO, NO_SUCH_OBJECT,
     cluster::{self, Connection},
-    snapshot::{MAX_BYTES, Snapshot},
+    file,
+    snapshot::Snapshot,
 };
 
 /// Width of the table, columns.
@@ -70,7 +66,7 @@ struct PodOptions {
     connection: Connection,
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     parse_rfc3339(text).ok_or_else(|| format!("{text:?} is not a time like 2026-11-22T10:00:00Z"))
 }
 
@@ -80,13 +76,13 @@ pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result
         None => Configuration::default(),
         Some(path) => {
             let named = || format!("--config {}", path.display());
-            Configuration::from_yaml(&read(path).with_context(named)?).with_context(named)?
+            Configuration::from_yaml(&file::read(path).with_context(named)?).with_context(named)?
         }
     };
     let (snapshot, namespace, default_time) = match &options.snapshot {
         Some(path) => {
             let named = || format!("--snapshot {}", path.display());
-            let snapshot = Snapshot::parse(&read(path).with_context(named)?).with_context(named)?;
+            let snapshot = Snapshot::parse(&file::read(path).with_context(named)?).with_context(named)?;
             let at = snapshot.time().unwrap_or_else(clock::wall);
             (snapshot, "default".to_owned(), at)
         }
@@ -136,19 +132,6 @@ fn not_asked(config: &Configuration) -> Option<String> {
         many => ("s", many.join(", ")),
     };
     Some(format!("without the word of extender{s} {names}: explain does not call extenders, the scheduler does"))
-}
-
-/// A whole file, or standard input for `-`.
-fn read(path: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let limit = MAX_BYTES.saturating_add(1);
-    if path == Path::new("-") {
-        std::io::stdin().take(limit).read_to_string(&mut text)?;
-    } else {
-        std::fs::File::open(path)?.take(limit).read_to_string(&mut text)?;
-    }
-    anyhow::ensure!(text.len() as u64 <= MAX_BYTES, "larger than {MAX_BYTES} bytes");
-    Ok(text)
 }
 
 /// The explanation for people.

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod explain;
+mod file;
 mod redact;
 mod save;
 pub mod snapshot;
@@ -32,7 +33,7 @@ pub(crate) const NO_SUCH_OBJECT: u8 = 3;
     about = "Memory and swap headroom of a cluster",
     after_help = "Examples:
   kubectl headroom top
-  kubectl headroom top worker-1 --context home -o json
+  kubectl headroom top pods -A --sort-by swap
   kubectl headroom explain pod web-1 -n shop
   kubectl headroom snapshot > cluster.json
   kubectl headroom explain pod web-1 --snapshot cluster.json --config scheduler.yaml -o json
@@ -46,7 +47,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// RAM, headroom, swap and pressure of each node, as last measured
+    /// What nodes and pods really use: RAM, headroom, swap, system overhead, pressure
     Top(top::Options),
     /// Where a pod would go, and what every plugin says of every node
     Explain(explain::Options),

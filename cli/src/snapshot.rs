@@ -49,41 +49,7 @@ impl Snapshot {
     /// # Errors
     /// One line: not JSON or YAML, or not a list.
     pub fn parse(text: &str) -> Result<Self, NotASnapshot> {
-        let first_line = |e: String| e.lines().next().unwrap_or_default().to_owned();
-        let document: Value = if text.trim_start().starts_with('{') {
-            serde_json::from_str(text).map_err(|e| NotASnapshot(format!("not valid JSON: {e}")))?
-        } else {
-            // The reader's own limits are made for configuration files.
-            let options = serde_saphyr::options! {
-                budget: serde_saphyr::budget! {
-                    max_events: 400_000_000,
-                    max_nodes: 100_000_000,
-                    max_total_scalar_bytes: 1 << 30,
-                },
-            };
-            serde_saphyr::from_str_with_options(text, options)
-                .map_err(|e| NotASnapshot(format!("not valid YAML: {}", first_line(e.to_string()))))?
-        };
-        let kind = document.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let Value::Object(mut fields) = document else {
-            return Err(NotASnapshot("not a List of objects".to_owned()));
-        };
-        match (kind.strip_suffix("List"), fields.remove("items")) {
-            (Some(of), Some(Value::Array(items))) => {
-                let version = fields.get("apiVersion").cloned().unwrap_or_default();
-                Ok(Self::from_objects(items.into_iter().map(|mut item| {
-                    // Items of a PodList and the like do not say what they are.
-                    if let (false, Some(item)) = (of.is_empty(), item.as_object_mut()) {
-                        item.entry("kind").or_insert_with(|| of.into());
-                        item.entry("apiVersion").or_insert_with(|| version.clone());
-                    }
-                    item
-                })))
-            }
-            _ => Err(NotASnapshot(format!(
-                "kind {kind:?} without items is no snapshot: expected a v1 List as printed by kubectl get -o yaml"
-            ))),
-        }
+        objects(text).map(Self::from_objects)
     }
 
     /// The objects themselves, each with its `kind`.
@@ -178,6 +144,51 @@ impl Snapshot {
     ) -> Result<Option<PodExplanation>, ConfigError> {
         let engine = self.engine(config, registry, at)?;
         Ok(self.pod(namespace, name).map(|pod| engine.explain(pod, now(at))))
+    }
+}
+
+/// The objects of a `v1 List` in JSON or YAML, each with its `kind`.
+///
+/// # Errors
+/// One line: not JSON or YAML, or not a list.
+pub(crate) fn objects(text: &str) -> Result<Vec<Value>, NotASnapshot> {
+    let first_line = |e: String| e.lines().next().unwrap_or_default().to_owned();
+    let document: Value = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|e| NotASnapshot(format!("not valid JSON: {e}")))?
+    } else {
+        // The reader's own limits are made for configuration files.
+        let options = serde_saphyr::options! {
+            budget: serde_saphyr::budget! {
+                max_events: 400_000_000,
+                max_nodes: 100_000_000,
+                max_total_scalar_bytes: 1 << 30,
+            },
+        };
+        serde_saphyr::from_str_with_options(text, options)
+            .map_err(|e| NotASnapshot(format!("not valid YAML: {}", first_line(e.to_string()))))?
+    };
+    let kind = document.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let Value::Object(mut fields) = document else {
+        return Err(NotASnapshot("not a List of objects".to_owned()));
+    };
+    match (kind.strip_suffix("List"), fields.remove("items")) {
+        (Some(of), Some(Value::Array(items))) => {
+            let version = fields.get("apiVersion").cloned().unwrap_or_default();
+            Ok(items
+                .into_iter()
+                .map(|mut item| {
+                    // Items of a PodList and the like do not say what they are.
+                    if let (false, Some(item)) = (of.is_empty(), item.as_object_mut()) {
+                        item.entry("kind").or_insert_with(|| of.into());
+                        item.entry("apiVersion").or_insert_with(|| version.clone());
+                    }
+                    item
+                })
+                .collect())
+        }
+        _ => Err(NotASnapshot(format!(
+            "kind {kind:?} without items is no snapshot: expected a v1 List as printed by kubectl get -o yaml"
+        ))),
     }
 }
 
