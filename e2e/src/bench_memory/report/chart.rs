@@ -19,8 +19,8 @@ const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-size:17px;font-weight:600}
 .back{fill:#ffffff}.grid{stroke:#d0d7de;stroke-width:1}.line{fill:none;stroke-width:2.5}.area{opacity:.18}
 .stock{stroke:#b35900}.headroom{stroke:#0969da}.fill-stock{fill:#b35900}.fill-headroom{fill:#0969da}
-.stock.line{stroke-dasharray:7 3}
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.back{fill:#0d1117}.grid{stroke:#30363d}
+.stock.line{stroke-dasharray:7 3}.mark{stroke:#57606a}
+@media(prefers-color-scheme:dark){text{fill:#e6edf3}.back{fill:#0d1117}.grid{stroke:#30363d}.mark{stroke:#8b949e}
 .stock{stroke:#f0883e}.headroom{stroke:#58a6ff}.fill-stock{fill:#f0883e}.fill-headroom{fill:#58a6ff}}
 </style>
 ";
@@ -130,7 +130,7 @@ fn legend(out: &mut String, runs: &[Thrash]) {
         let _ = writeln!(out, r#"<text x="{:.0}" y="56.5">{name}</text>"#, x + 42.0);
         x += 200.0;
     }
-    cross(out, "grid", x + 6.0, 52.0);
+    cross(out, "mark", x + 6.0, 52.0);
     let _ = writeln!(out, r#"<text x="{:.0}" y="56.5">OOM kill or eviction</text>"#, x + 18.0);
 }
 
