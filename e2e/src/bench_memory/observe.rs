@@ -81,6 +81,7 @@ impl Observer {
             totals.datastore_swap_bytes = totals.datastore_swap_bytes.max(server.swapped_bytes);
         }
         totals.work_seconds = nodes.iter().map(|node| node.work_seconds).sum();
+        totals.unstalled_seconds = nodes.iter().map(|node| node.unstalled_seconds).sum();
         totals.major_faults = nodes.iter().map(|node| node.major_faults).sum();
         // Pods of Jobs alone end by themselves.
         totals.finished = pods.iter().filter(|pod| phase(pod) == "Succeeded").count();
@@ -144,6 +145,7 @@ mod tests {
             full_avg60: full,
             major_faults: 3,
             work_seconds: 2.0,
+            unstalled_seconds: 2.0,
             system_stalled_seconds: 0.5,
         }
     }

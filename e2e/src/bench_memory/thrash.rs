@@ -78,6 +78,8 @@ pub struct Totals {
     pub datastore_losses: usize,
     /// Work, in seconds of a pod that never waits for memory.
     pub work_seconds: f64,
+    /// Seconds, summed up over the pods, without stall: what PSI alone would call work.
+    pub unstalled_seconds: f64,
     /// Pods of the waves that have done their work.
     pub finished: usize,
     /// When the last of all of them had, seconds from the start.

@@ -84,6 +84,8 @@ pub(crate) struct Usage {
 pub(crate) struct Progress {
     /// Work of the containers: one that never waits for memory does a second of it per second.
     pub(crate) worked: f64,
+    /// Containers ran without stall, however far behind their pages were: what PSI alone says.
+    pub(crate) unstalled: f64,
     /// Everything outside pods waited for memory.
     pub(crate) system_stalled: f64,
 }
@@ -358,6 +360,7 @@ impl NodeMemory {
             if group.owner.is_some() {
                 group.worked += group.pace;
                 self.progress.worked += group.pace;
+                self.progress.unstalled += 1.0 - stall;
             } else {
                 self.progress.system_stalled += stall;
             }

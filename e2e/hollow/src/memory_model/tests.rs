@@ -154,7 +154,7 @@ fn work_takes_longer_where_it_waits_for_memory() {
     let mut node = node(1024, 2048);
     node.add(container(1, "300Mi", 1.0, None, 600), 0);
     node.tick(10_000);
-    assert_eq!(node.progress(), Progress { worked: 10.0, system_stalled: 0.0 });
+    assert_eq!(node.progress(), Progress { worked: 10.0, unstalled: 10.0, system_stalled: 0.0 });
     node.add(container(2, "400Mi", 1.0, None, 600), 10_000);
     node.add(container(3, "400Mi", 1.0, None, 600), 10_000);
     node.tick(100_000);

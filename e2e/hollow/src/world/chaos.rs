@@ -92,6 +92,8 @@ pub struct NodeView {
     pub major_faults: u64,
     /// Work of the containers so far, in seconds of one that never waits for memory.
     pub work_seconds: f64,
+    /// Seconds, summed up over containers, in which they ran without stall, as PSI has it.
+    pub unstalled_seconds: f64,
     /// Seconds in which everything outside pods waited for memory.
     pub system_stalled_seconds: f64,
 }
@@ -201,6 +203,7 @@ impl World {
                 full_avg60: usage.psi.full.avg[1],
                 major_faults: usage.major_faults,
                 work_seconds: progress.worked,
+                unstalled_seconds: progress.unstalled,
                 system_stalled_seconds: progress.system_stalled,
             }
         };

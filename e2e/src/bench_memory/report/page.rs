@@ -27,6 +27,10 @@ const METHOD: &str = "\
   takes as long as the disk needs for the hot pages that are missing on the node. (On a real node of 1 GiB, over-committed
   as far as the test of the model is, one touch of 300 MiB took 111 s instead of 0.05 s; in the model it takes less.) A
   pod of a wave is finished when it has done 40 s of work; one that is killed starts anew. No pod uses more than its limit.
+- This definition of work decides much. By PSI alone many thrashing pods look as busy as a few that are not, since a task
+  that waits 78 % of the time counts 22 % whether its next round takes five seconds or five minutes; that figure stands
+  below the work. If pods finished by it, stock would finish as many as Headroom or more: thrashing would cost little.
+- One run. Runs differ by which pods come between which samples: Headroom may lean on swap for some seconds.
 - OOM kills, evictions, pressure, swap and work are the memory model's own figures, read once a second; pods are those of
   the API server. Nothing of it comes from NodeHeadroom objects.
 ";

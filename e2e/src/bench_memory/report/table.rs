@@ -52,7 +52,7 @@ pub(super) fn herd_cells(herd: &Herd) -> Vec<String> {
 type Figure = fn(&Totals) -> String;
 
 /// Names and figures of the thrash scenario, in order.
-pub(super) const FIGURES: [(&str, Figure); 13] = [
+pub(super) const FIGURES: [(&str, Figure); 14] = [
     ("OOM kills", |t| t.oom_kills.to_string()),
     ("  of pods that declared their needs", |t| t.oom_kills_of_declared.to_string()),
     ("pods evicted", |t| t.evicted.to_string()),
@@ -63,6 +63,7 @@ pub(super) const FIGURES: [(&str, Figure); 13] = [
     ("datastore's node: most memory in use, of 2048 MiB", |t| mib(t.datastore_memory_bytes)),
     ("datastore's node: most swap in use, MiB", |t| mib(t.datastore_swap_bytes)),
     ("work done, pod-seconds", |t| format!("{:.0}", t.work_seconds)),
+    ("  time without stall (PSI), pod-seconds", |t| format!("{:.0}", t.unstalled_seconds)),
     ("pods of the waves that finished", |t| format!("{} of {JOB_PODS}", t.finished)),
     ("all of them finished after", |t| t.finished_at.map_or("-".to_owned(), |at| format!("{at:.0} s"))),
     ("pods waiting at the end", |t| t.waiting.to_string()),
