@@ -36,7 +36,7 @@ HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-core differential-record e2e-upstream fuzz clean-cache
+.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-core differential-record e2e-upstream fuzz clean-cache
 
 help: ## List the targets
 	@printf 'Headroom: a scheduler and controller manager for small Kubernetes clusters\n\n'
@@ -89,6 +89,9 @@ bench: build dist control-plane ## Measure ours beside stock on the same API ser
 
 bench-perf: BENCH_FLAGS ?= --workload 500Nodes
 bench-perf: bench ## The same with scheduler_perf's workloads (docs/benchmarks/scheduler-perf.md)
+
+bench-memory: build control-plane ## What becomes of small nodes, with stock and with ours (docs/benchmarks/memory.md)
+	@$(BIN)/bench-memory $(BENCH_MEMORY_FLAGS)
 
 bench-core: ## Time the engine's decisions in process
 	$(CARGO) bench -p headroom-engine

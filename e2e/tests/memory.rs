@@ -1,13 +1,14 @@
-//! Learned memory on a real API server: profiles appear for a Deployment, survive a restart, decide where pods go, and
-//! are deleted with their workload.
+//! Memory on a real API server. Learned memory: profiles appear for a Deployment, survive a restart, decide where pods
+//! go, and are deleted with their workload. The herd: pods that come at once do not all go by the same free memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a panic is a failed test")]
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::{LONG, PATIENT, STOCK_LEASE};
-use headroom_api::MemoryProfile;
+use headroom_api::{MemoryProfile, NodeHeadroom};
 use headroom_e2e::{ControlPlane, Identity, Process, eventually, our_binary};
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -140,5 +141,55 @@ async fn learned_peaks_decide_survive_a_restart_and_go_with_their_workload() {
     common::assert_nothing_forbidden(&cluster, &Identity::HeadroomControllers.user());
     common::assert_nothing_forbidden(&cluster, &Identity::HeadroomScheduler.user());
     controllers.expect_running("the test").unwrap();
+    hollow.stop().await;
+}
+
+/// The herd of memory-and-swap.md 5.11: three nodes of 1 GiB with 500 MiB in use have H = 442 each, an unknown pod is
+/// taken to need 128 MiB. The kubelets are read every 15 s, so that all is decided by samples without any of the pods, or
+/// with pods that are still expected to grow.
+#[tokio::test]
+async fn a_herd_within_one_poll_period_takes_what_the_nodes_have_and_waits_with_the_rest() {
+    let cluster = common::control_plane_with_crds().await;
+    let hollow = common::hollow(&cluster, "worker=3:1Gi:system=500Mi:version=v1.36.4+k3s1").await;
+    let trust = common::trust_kubelets(&cluster, &hollow);
+    let flags: Vec<&str> = PATIENT.iter().copied().chain([trust.as_str()]).collect();
+    let controllers = cluster.start_headroom_controllers(&flags).unwrap();
+    let scheduler = common::start_scheduler(&cluster, STOCK_LEASE, &["--mode=primary"]).await;
+    let headrooms: Api<NodeHeadroom> = Api::all(cluster.admin_client());
+    let measured = async || {
+        let all = headrooms.list(&ListParams::default()).await.map_err(|e| e.to_string())?.items;
+        let of = |n: &NodeHeadroom| n.status.as_ref().and_then(|status| status.headroom_bytes).map(|bytes| bytes / MIB);
+        let headroom: Vec<i64> = all.iter().filter_map(of).collect();
+        if headroom.len() == 3 { Ok(headroom) } else { Err(format!("{headroom:?}")) }
+    };
+    assert_eq!(eventually(LONG, "three measured nodes", measured).await.unwrap(), [442; 3]);
+
+    let pods = common::pods(&cluster, "default");
+    common::create_many(pods.clone(), "herd", 11, json!({})).await;
+    let decided = async || {
+        let all = pods.list(&ListParams::default()).await.map_err(|e| e.to_string())?.items;
+        let mut on: BTreeMap<String, usize> = BTreeMap::new();
+        let mut waits = Vec::new();
+        for pod in &all {
+            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+            let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+            let waiting = conditions.into_iter().find(|c| c.type_ == "PodScheduled" && c.status == "False");
+            match (node, waiting) {
+                (Some(node), _) => *on.entry(node).or_default() += 1,
+                (None, Some(condition)) => waits.push(condition.message.clone().unwrap_or_default()),
+                (None, None) => {}
+            }
+        }
+        let told = on.values().sum::<usize>() + waits.len();
+        if told == 11 { Ok((on, waits)) } else { Err(format!("{on:?}, {waits:?}")) }
+    };
+    let (on, waits) = eventually(LONG, "a decision about every pod", decided).await.unwrap();
+    assert_eq!(on.values().copied().collect::<Vec<_>>(), [3; 3], "{on:?}, {waits:?}");
+    assert_eq!(waits.len(), 2);
+    for message in &waits {
+        assert!(message.contains("0/3 nodes are available: 3 node(s) had too little memory"), "{message}");
+    }
+    controllers.expect_running("the herd").unwrap();
+    scheduler.expect_running("the herd").unwrap();
     hollow.stop().await;
 }

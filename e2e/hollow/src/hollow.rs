@@ -15,7 +15,7 @@ use crate::kubelet::Kubelet;
 use crate::memory_model::Curve;
 use crate::time::{Clock, millis};
 use crate::tls::ServingCa;
-use crate::world::{NodeView, Received, World};
+use crate::world::{Loss, NodeView, Received, World};
 use crate::{chaos_api, client};
 
 /// Chaos verbs and views, shared by the handle and the HTTP API.
@@ -83,6 +83,10 @@ impl Steering {
 
     pub(crate) fn nodes(&self) -> Vec<NodeView> {
         self.shared.read(|world, _| world.views())
+    }
+
+    pub(crate) fn losses(&self) -> Vec<Loss> {
+        self.shared.read(|world, _| world.losses())
     }
 
     pub(crate) fn received(&self) -> Vec<(String, Received)> {
@@ -176,6 +180,12 @@ impl Hollow {
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeView> {
         self.steering.nodes()
+    }
+
+    /// OOM kills and evictions so far, in order.
+    #[must_use]
+    pub fn losses(&self) -> Vec<Loss> {
+        self.steering.losses()
     }
 
     /// What each kubelet received last, by node name.

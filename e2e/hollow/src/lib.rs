@@ -17,6 +17,7 @@
 //! | `hot-fraction` | share of it that is touched all the time (default 0.5) |
 //! | `cpu` | CPU use per container, for the statistics (default 1m) |
 //! | `run-seconds`, `exit-code` | app containers end after this time with this code |
+//! | `work-seconds` | they end after this much work: as many seconds, and more where they wait for memory |
 //! | `start-seconds`, `init-seconds`, `ready-seconds`, `stop-seconds` | how long starting, each init container, becoming ready and stopping take |
 //!
 //! # Deliberate differences from a kubelet
@@ -46,4 +47,4 @@ pub use error::HollowError;
 pub use hollow::Hollow;
 pub use kubelet::token_hash;
 pub use memory_model::{Curve, Qos, SwapBehavior};
-pub use world::{NodeView, Received};
+pub use world::{Loss, LossReason, NodeView, Received};

@@ -25,6 +25,8 @@ pub(crate) struct ContainerParams {
     pub(crate) swap: SwapAllowance,
     /// `oom_score_adj`, -1000 to 1000.
     pub(crate) oom_score_adj: i64,
+    /// Work after which it is finished, in milliseconds; `None` never ends.
+    pub(crate) work: Option<Millis>,
 }
 
 /// State of one memory cgroup. Sizes are bytes; fractions of a byte only keep the arithmetic smooth.
@@ -48,6 +50,11 @@ pub(super) struct Cgroup {
     pub(super) growth: f64,
     pub(super) blocked: f64,
     pub(super) stall: f64,
+    /// Work done in this step, seconds, and in all.
+    pub(super) pace: f64,
+    pub(super) worked: f64,
+    /// Work after which it is finished, in seconds.
+    pub(super) work: f64,
     pub(super) page_faults: f64,
     pub(super) major_faults: f64,
     /// Seconds in a row in which the limit could not be met.
@@ -65,7 +72,10 @@ impl Cgroup {
 
     pub(super) fn container(params: ContainerParams, now: Millis) -> Self {
         let limit = params.limit.map_or(f64::INFINITY, |bytes| bytes as f64);
-        Self::build(Some(params.owner), params.curve, params.hot, limit, params.swap, params.oom_score_adj, now)
+        let work = params.work.map_or(f64::INFINITY, |millis| millis as f64 / 1000.0);
+        let group =
+            Self::build(Some(params.owner), params.curve, params.hot, limit, params.swap, params.oom_score_adj, now);
+        Self { work, ..group }
     }
 
     fn build(
@@ -93,6 +103,9 @@ impl Cgroup {
             growth: 0.0,
             blocked: 0.0,
             stall: 0.0,
+            pace: 0.0,
+            worked: 0.0,
+            work: f64::INFINITY,
             page_faults: 0.0,
             major_faults: 0.0,
             over_limit: 0,
@@ -114,6 +127,11 @@ impl Cgroup {
 
     pub(super) fn cold_resident(&self) -> f64 {
         (self.used * (1.0 - self.hot) - self.swapped_cold).max(0.0)
+    }
+
+    /// What is waited for: hot pages in swap, and what a limit or the node could not give.
+    pub(super) fn missing(&self) -> f64 {
+        self.swapped_hot + self.blocked
     }
 
     /// Room up to the memory limit.

@@ -9,6 +9,10 @@
 //! - Hot pages in swap are wanted back at once, at the other half of the bandwidth. Each costs a major fault and time.
 //!   When only other hot pages could make room, nothing is gained: that is thrashing, and it never ends by itself.
 //! - Time spent waiting is the stall; PSI averages follow it with the kernel's windows.
+//! - Work is the time without stall, and never more than the disk allows: going once through its hot memory counts as a
+//!   second of a container's work, and takes as long as the disk needs for the hot pages that are missing on the node.
+//!   (Over-committed, one touch of 300 MiB was measured to take 111 s instead of 0.05 s while PSI said 82 %.) A container
+//!   that was given an amount of work is finished when it has done it.
 //! - A container over its limit with no swap left is killed after two seconds. A node where nothing can be reclaimed
 //!   any more stalls for [`GLOBAL_OOM_SECONDS`], then the container with the highest OOM score dies.
 //!
@@ -75,6 +79,17 @@ pub(crate) struct Usage {
     pub(crate) psi: Psi,
 }
 
+/// What was done and what was not, in seconds summed up since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Progress {
+    /// Work of the containers: one that never waits for memory does a second of it per second.
+    pub(crate) worked: f64,
+    /// Containers ran without stall, however far behind their pages were: what PSI alone says.
+    pub(crate) unstalled: f64,
+    /// Everything outside pods waited for memory.
+    pub(crate) system_stalled: f64,
+}
+
 /// The memory of one node.
 #[derive(Debug, Clone)]
 pub(crate) struct NodeMemory {
@@ -89,6 +104,7 @@ pub(crate) struct NodeMemory {
     forced: Option<(f64, f64)>,
     /// Faults of containers that are gone; a node's counters never fall.
     past_faults: (f64, f64),
+    progress: Progress,
 }
 
 impl NodeMemory {
@@ -106,6 +122,7 @@ impl NodeMemory {
             psi: Psi::default(),
             forced: None,
             past_faults: (0.0, 0.0),
+            progress: Progress::default(),
         }
     }
 
@@ -167,6 +184,16 @@ impl NodeMemory {
         killed
     }
 
+    /// The containers that have done their work, in the order of their start.
+    pub(crate) fn finished(&self) -> Vec<Owner> {
+        self.groups.iter().filter(|g| g.worked >= g.work).filter_map(|g| g.owner).collect()
+    }
+
+    /// What was done so far, by containers that are gone as well.
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress
+    }
+
     /// The node's own figures.
     pub(crate) fn node(&self) -> Usage {
         let sum = |f: fn(&Cgroup) -> f64| self.groups.iter().map(f).sum::<f64>();
@@ -197,13 +224,17 @@ impl NodeMemory {
         }
         let out_left = self.reclaim_for_limits();
         let hopeless = self.reclaim_for_node(out_left);
+        let missing: f64 = self.groups.iter().map(Cgroup::missing).sum();
+        let round = missing / (self.bandwidth / 2.0);
         for group in &mut self.groups {
             group.grow();
-            // What a limit or the node could not give is waited for like a page in swap.
-            let pending = group.swapped_hot + group.blocked;
-            group.stall = MAX_STALL * (pending / (self.bandwidth / 2.0)).min(1.0);
+            group.stall = MAX_STALL * (group.missing() / (self.bandwidth / 2.0)).min(1.0);
             if hopeless && group.used > 0.0 {
                 group.stall = group.stall.max(HOPELESS_STALL);
+            }
+            group.pace = 1.0 - group.stall;
+            if group.missing() > EPSILON {
+                group.pace = group.pace.min(1.0 / round);
             }
         }
         self.swap_in();
@@ -326,6 +357,13 @@ impl NodeMemory {
         for group in &mut self.groups {
             let stall = group.stall;
             group.psi.second(stall, stall);
+            if group.owner.is_some() {
+                group.worked += group.pace;
+                self.progress.worked += group.pace;
+                self.progress.unstalled += 1.0 - stall;
+            } else {
+                self.progress.system_stalled += stall;
+            }
             if stall > 0.01 {
                 stalled += 1;
                 worst = worst.max(stall);

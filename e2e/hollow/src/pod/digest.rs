@@ -104,6 +104,8 @@ pub(crate) struct Knobs {
     pub(crate) cpu_millis: Option<i64>,
     /// `run-seconds`: how long app containers run before they exit.
     pub(crate) run: Option<Millis>,
+    /// `work-seconds`: how long app containers run before they exit, longer where they wait for memory.
+    pub(crate) work: Option<Millis>,
     /// `exit-code` of app containers that end by themselves.
     pub(crate) exit_code: i32,
     /// `init-seconds`, `start-seconds`, `ready-seconds`, `stop-seconds`.
@@ -133,6 +135,7 @@ impl Knobs {
             "hot-fraction" => self.hot = Some(value.parse().ok().filter(|hot| (0.0..=1.0).contains(hot))?),
             "cpu" => self.cpu_millis = Some(parse_millis(value).filter(|cpu| *cpu >= 0)?),
             "run-seconds" => self.run = Some(parse_duration(value)?),
+            "work-seconds" => self.work = Some(parse_duration(value)?),
             "exit-code" => self.exit_code = value.parse().ok()?,
             "init-seconds" => self.init = Some(parse_duration(value)?),
             "start-seconds" => self.start = Some(parse_duration(value)?),

@@ -276,6 +276,17 @@ impl Machine {
         }
     }
 
+    /// An app container has done its work and exits.
+    pub(crate) fn finished(&mut self, index: u16, now: Millis, actions: &mut Vec<Action>) {
+        let index = usize::from(index);
+        let runs = self.containers.get(index).is_some_and(|c| matches!(c.state, State::Running(_)));
+        if runs && !matches!(self.stage, Stage::Stopping(..)) {
+            let code = self.timing.exit_code;
+            self.exit(index, code, if code == 0 { "Completed" } else { "Error" }, now, actions);
+            self.sync_conditions(now);
+        }
+    }
+
     /// The kubelet evicts the pod: everything is killed at once and the pod has failed.
     pub(crate) fn evict(&mut self, reason: &str, message: String, now: Millis, actions: &mut Vec<Action>) {
         if self.stage == Stage::Over {

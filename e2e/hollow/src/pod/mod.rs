@@ -6,6 +6,6 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use digest::{Amounts, Digest, Knobs};
+pub(crate) use digest::{Amounts, Digest, Kind, Knobs};
 pub(crate) use machine::{Action, Machine, Phase, Timing};
 pub(crate) use status::patch;

@@ -27,6 +27,35 @@ pub struct Received {
     pub status: u16,
 }
 
+/// Why a pod lost what it was doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum LossReason {
+    /// The kernel killed a container for memory.
+    #[serde(rename = "OOMKilled")]
+    OomKilled,
+    /// The kubelet evicted the pod for the node's memory.
+    Evicted,
+}
+
+/// An OOM kill or an eviction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Loss {
+    /// What happened.
+    pub reason: LossReason,
+    /// Where.
+    pub node: String,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's memory request in bytes; 0 when it declared none.
+    pub request_bytes: u64,
+}
+
+/// So many losses are remembered.
+const MAX_LOSSES: usize = 10_000;
+
 /// A node as the chaos API shows it. Sizes are bytes.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,6 +84,18 @@ pub struct NodeView {
     pub swapped_bytes: u64,
     /// PSI some avg10 in percent.
     pub some_avg10: f64,
+    /// PSI full avg10 in percent.
+    pub full_avg10: f64,
+    /// PSI full avg60 in percent.
+    pub full_avg60: f64,
+    /// Major faults since the start.
+    pub major_faults: u64,
+    /// Work of the containers so far, in seconds of one that never waits for memory.
+    pub work_seconds: f64,
+    /// Seconds, summed up over containers, in which they ran without stall, as PSI has it.
+    pub unstalled_seconds: f64,
+    /// Seconds in which everything outside pods waited for memory.
+    pub system_stalled_seconds: f64,
 }
 
 impl World {
@@ -144,7 +185,7 @@ impl World {
 
     pub(crate) fn views(&self) -> Vec<NodeView> {
         let view = |node: &super::Node| {
-            let usage = node.memory.node();
+            let (usage, progress) = (node.memory.node(), node.memory.progress());
             NodeView {
                 name: node.name.clone(),
                 class: node.class.name.clone(),
@@ -158,9 +199,34 @@ impl World {
                 swap_bytes: node.class.swap_bytes,
                 swapped_bytes: usage.swapped,
                 some_avg10: usage.psi.some.avg[0],
+                full_avg10: usage.psi.full.avg[0],
+                full_avg60: usage.psi.full.avg[1],
+                major_faults: usage.major_faults,
+                work_seconds: progress.worked,
+                unstalled_seconds: progress.unstalled,
+                system_stalled_seconds: progress.system_stalled,
             }
         };
         self.nodes.iter().map(view).collect()
+    }
+
+    /// Remembers that a pod lost what it was doing.
+    pub(super) fn note_loss(&mut self, key: u64, reason: LossReason) {
+        let Some(pod) = self.pods.get(&key) else { return };
+        if self.losses.len() < MAX_LOSSES {
+            self.losses.push(Loss {
+                reason,
+                node: self.nodes.get(pod.node).map(|node| node.name.clone()).unwrap_or_default(),
+                namespace: pod.digest.namespace.clone(),
+                pod: pod.digest.name.clone(),
+                request_bytes: pod.digest.memory_request(),
+            });
+        }
+    }
+
+    /// OOM kills and evictions so far, in order.
+    pub(crate) fn losses(&self) -> Vec<Loss> {
+        self.losses.clone()
     }
 
     pub(crate) fn received(&self) -> Vec<(String, Received)> {

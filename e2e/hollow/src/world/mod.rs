@@ -20,7 +20,7 @@ use std::net::Ipv4Addr;
 use hashbrown::HashMap;
 use serde_json::Value;
 
-pub use chaos::{NodeView, Received};
+pub use chaos::{Loss, LossReason, NodeView, Received};
 pub(crate) use node::Node;
 pub(crate) use summary::Summary;
 
@@ -116,6 +116,7 @@ pub(crate) struct World {
     lease_duration_seconds: i32,
     status_interval: Millis,
     sample_interval: Millis,
+    losses: Vec<Loss>,
 }
 
 impl World {
@@ -145,6 +146,7 @@ impl World {
             lease_duration_seconds: config.lease_duration_seconds,
             status_interval: millis(config.status_interval).max(1),
             sample_interval: millis(config.sample_interval),
+            losses: Vec::new(),
         };
         let base = u32::from(config.address_base);
         for class in &config.nodes {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::chaos::LossReason;
 use super::{LeaseMethod, Outcome, Timer, World, Write};
 use crate::pod::Action;
 use crate::time::{Millis, rfc3339, rfc3339_micro};
@@ -141,10 +142,19 @@ impl World {
     pub(super) fn memory_due(&mut self, now: Millis) {
         for index in 0..self.nodes.len() {
             let Some(node) = self.nodes.get_mut(index) else { continue };
-            for owner in node.memory.tick(now) {
+            let (killed, finished) = (node.memory.tick(now), node.memory.finished());
+            for owner in killed {
                 let mut actions = Vec::new();
                 if let Some(pod) = self.pods.get_mut(&owner.pod) {
                     pod.machine.oom_killed(owner.container, now, &mut actions);
+                }
+                self.note_loss(owner.pod, LossReason::OomKilled);
+                self.act(owner.pod, &actions, now);
+            }
+            for owner in finished {
+                let mut actions = Vec::new();
+                if let Some(pod) = self.pods.get_mut(&owner.pod) {
+                    pod.machine.finished(owner.container, now, &mut actions);
                 }
                 self.act(owner.pod, &actions, now);
             }
@@ -204,6 +214,7 @@ impl World {
         if let Some(pod) = self.pods.get_mut(&key) {
             pod.machine.evict("Evicted", message, now, &mut actions);
         }
+        self.note_loss(key, LossReason::Evicted);
         self.act(key, &actions, now);
     }
 }

@@ -3,7 +3,7 @@
 use super::extended::is_extended;
 use super::{Outcome, Pod, RETRY_FIRST, RETRY_MAX, Timer, World, Write};
 use crate::memory_model::{ContainerParams, Owner, swap_allowance};
-use crate::pod::{Action, Digest, Knobs, Machine, Phase, Timing, patch};
+use crate::pod::{Action, Digest, Kind, Knobs, Machine, Phase, Timing, patch};
 use crate::time::{Millis, parse_rfc3339};
 use crate::wire::PodWire;
 
@@ -213,6 +213,7 @@ impl World {
             limit: spec.limit,
             swap: swap_allowance(class.behavior(), class.memory_bytes, class.swap_bytes, pod.digest.swap_subject(spec)),
             oom_score_adj: pod.digest.oom_score_adj(spec, class.memory_bytes),
+            work: pod.digest.knobs.work.filter(|_| spec.kind == Kind::App),
         };
         node.memory.add(params, now);
     }

@@ -266,6 +266,24 @@ fn oom_kills_reach_the_pod() {
         _ => false,
     });
     assert!(killed);
+    let losses = world.losses();
+    assert_eq!(
+        (losses[0].reason, losses[0].pod.as_str(), losses[0].request_bytes),
+        (LossReason::OomKilled, "a", 16 * MI)
+    );
+}
+
+#[test]
+fn a_container_exits_when_its_work_is_done() {
+    let mut world = world("w=1:1Gi");
+    let mut object = pod("a", "w-1", "16Mi");
+    object["spec"]["restartPolicy"] = json!("Never");
+    object["metadata"]["annotations"] = json!({"hollow.headroom.dev/work-seconds": "5"});
+    world.apply(&wire(&object), T0);
+    assert_eq!(phases(&run(&mut world, T0, T0 + 4000)), ["a Running"]);
+    assert_eq!(phases(&run(&mut world, T0 + 4000, T0 + 9000)), ["a Succeeded"]);
+    let view = &world.views()[0];
+    assert_eq!((view.pods, view.work_seconds, view.system_stalled_seconds), (0, 5.0, 0.0));
 }
 
 #[test]
@@ -286,6 +304,8 @@ fn low_memory_evicts_what_uses_more_than_it_asked_for() {
         })
         .collect();
     assert_eq!(evicted, ["small"]);
+    let lost: Vec<_> = world.losses().iter().map(|loss| (loss.reason, loss.pod.clone())).collect();
+    assert_eq!(lost, [(LossReason::Evicted, "small".to_owned())]);
     assert!(world.nodes[0].pressure);
 }
 

@@ -1,0 +1,144 @@
+//! The command line.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use super::{MemoryBenchError, Plan, report};
+use crate::bench::BenchError;
+
+/// Where the results go, seen from the top of the checkout.
+const OUTPUT: &str = "docs/benchmarks";
+
+/// Exit status when ours did not keep what it promises.
+const BROKEN: u8 = 2;
+
+/// Measures what becomes of small nodes whose memory is short, with headroom-scheduler and with kube-scheduler.
+///
+/// Each side has a control plane of its own with the same simulated nodes, memory curves and arrivals. The table goes to
+/// standard output; memory.json, memory.md and thrash.svg to docs/benchmarks.
+#[derive(Debug, Parser)]
+#[command(name = "bench-memory", after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Only one of the scenarios; writes nothing without --output
+    #[arg(long, value_enum)]
+    only: Option<Scenario>,
+    /// How long the thrash scenario is watched, seconds
+    #[arg(long, default_value_t = 240, value_parser = clap::value_parser!(u64).range(10..=3600))]
+    seconds: u64,
+    /// Directory for memory.json, memory.md and thrash.svg
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Write no files
+    #[arg(long, conflicts_with = "output")]
+    no_write: bool,
+}
+
+/// A scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// 11 pods at once on three nodes.
+    Herd,
+    /// Waves of a crawler.
+    Thrash,
+}
+
+const EXAMPLES: &str = "Examples:
+  bench-memory                              the whole measurement, about five minutes
+  bench-memory --only herd                  the herd alone, half a minute
+  bench-memory --only thrash --seconds 120  the first two minutes of the thrash scenario
+
+Exit status: 0 when Headroom kept what it promises, 2 when not, 1 when a run failed.";
+
+impl Arguments {
+    fn plan(&self) -> Plan {
+        let runs = |scenario| self.only.is_none_or(|only| only == scenario);
+        let mut flags = String::new();
+        if let Some(only) = self.only.and_then(|only| only.to_possible_value()) {
+            flags = format!("--only {} ", only.get_name());
+        }
+        if self.seconds != 240 {
+            flags = format!("{flags}--seconds {}", self.seconds);
+        }
+        let command = match flags.trim() {
+            "" => "make bench-memory".to_owned(),
+            flags => format!("make bench-memory BENCH_MEMORY_FLAGS=\"{flags}\""),
+        };
+        Plan {
+            herd: runs(Scenario::Herd),
+            thrash: runs(Scenario::Thrash).then(|| Duration::from_secs(self.seconds)),
+            command,
+        }
+    }
+
+    /// Where to write, if anywhere.
+    fn output(&self) -> Result<Option<PathBuf>, BenchError> {
+        match &self.output {
+            Some(dir) => Ok(Some(dir.clone())),
+            None if self.no_write || self.only.is_some() => Ok(None),
+            None => {
+                let dir = PathBuf::from(OUTPUT);
+                let parent = dir.parent().unwrap_or(Path::new("."));
+                if parent.is_dir() { Ok(Some(dir)) } else { Err(BenchError::NoOutput { parent: parent.to_path_buf() }) }
+            }
+        }
+    }
+}
+
+/// Runs the command line; Ctrl-C ends everything in order.
+pub async fn main(arguments: Arguments) -> ExitCode {
+    let work = async {
+        match execute(&arguments).await {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(BROKEN),
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "bench-memory: error: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    };
+    tokio::select! {
+        code = work => code,
+        _ = tokio::signal::ctrl_c() => ExitCode::from(130),
+    }
+}
+
+/// Whether ours kept what it promises.
+async fn execute(arguments: &Arguments) -> Result<bool, MemoryBenchError> {
+    // Told before minutes are spent.
+    let output = arguments.output()?;
+    let report = super::run(&arguments.plan()).await?;
+    let _ = write!(std::io::stdout(), "{}", report::table(&report));
+    if let Some(dir) = output {
+        report::write(&report, &dir)?;
+        super::progress(&format!("the results are in {}", dir.display()));
+    }
+    Ok(report.broken_promises().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn one_scenario_alone_writes_nothing() {
+        let all = Arguments::try_parse_from(["bench-memory"]).unwrap().plan();
+        assert_eq!(
+            (all.herd, all.thrash, all.command.as_str()),
+            (true, Some(Duration::from_secs(240)), "make bench-memory")
+        );
+        let herd = Arguments::try_parse_from(["bench-memory", "--only", "herd"]).unwrap();
+        assert!(herd.plan().herd && herd.plan().thrash.is_none() && herd.output().unwrap().is_none());
+        assert!(herd.plan().command.contains("--only herd"));
+        assert!(Arguments::try_parse_from(["bench-memory", "--seconds", "1"]).is_err());
+    }
+}

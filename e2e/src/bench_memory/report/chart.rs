@@ -1,0 +1,175 @@
+//! The chart of the thrash scenario: an SVG of two panels over time, drawn by hand. It has colours for light and for
+//! dark pages, and a background of its own for viewers that know neither.
+
+use std::fmt::Write;
+
+use crate::upstream::Side;
+
+use super::super::{Series, Thrash};
+
+const WIDTH: f64 = 800.0;
+const HEIGHT: f64 = 520.0;
+/// The panels' sides, and the upper edge and height of each.
+const LEFT: f64 = 70.0;
+const RIGHT: f64 = 780.0;
+const PANELS: [(f64, f64); 2] = [(96.0, 150.0), (300.0, 160.0)];
+
+const STYLE: &str = "\
+<style>
+text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-size:17px;font-weight:600}
+.back{fill:#ffffff}.grid{stroke:#d0d7de;stroke-width:1}.line{fill:none;stroke-width:2.5}.area{opacity:.18}
+.stock{stroke:#b35900}.headroom{stroke:#0969da}.fill-stock{fill:#b35900}.fill-headroom{fill:#0969da}
+.stock.line{stroke-dasharray:7 3}.mark{stroke:#57606a}
+@media(prefers-color-scheme:dark){text{fill:#e6edf3}.back{fill:#0d1117}.grid{stroke:#30363d}.mark{stroke:#8b949e}
+.stock{stroke:#f0883e}.headroom{stroke:#58a6ff}.fill-stock{fill:#f0883e}.fill-headroom{fill:#58a6ff}}
+</style>
+";
+
+/// A panel: where it is and what its axes mean.
+struct Panel {
+    top: f64,
+    height: f64,
+    seconds: f64,
+    most: f64,
+}
+
+impl Panel {
+    fn x(&self, at: f64) -> f64 {
+        LEFT + (RIGHT - LEFT) * (at / self.seconds).clamp(0.0, 1.0)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        self.top + self.height * (1.0 - (value / self.most).clamp(0.0, 1.0))
+    }
+
+    /// Grid, ticks and names of the axes.
+    fn axes(&self, out: &mut String, name: &str, steps: usize) {
+        let _ = writeln!(out, r#"<text x="{LEFT}" y="{:.0}">{name}</text>"#, self.top - 10.0);
+        for step in 0..=steps {
+            let value = self.most * step as f64 / steps as f64;
+            let y = self.y(value);
+            let _ = writeln!(out, r#"<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1}" y2="{y:.1}"/>"#);
+            let _ =
+                writeln!(out, r#"<text x="{:.0}" y="{:.1}" text-anchor="end">{value:.0}</text>"#, LEFT - 8.0, y + 4.5);
+        }
+        let bottom = self.top + self.height;
+        let mut at = 0.0;
+        while at <= self.seconds {
+            let x = self.x(at);
+            let _ = writeln!(out, r#"<text x="{x:.1}" y="{:.0}" text-anchor="middle">{at:.0}</text>"#, bottom + 18.0);
+            at += 30.0;
+        }
+    }
+
+    /// A line through the points; with steps it is level between them.
+    fn line(&self, out: &mut String, side: Side, points: &[(f64, f64)], steps: bool) {
+        let mut path = String::new();
+        for (index, &(at, value)) in points.iter().enumerate() {
+            let (x, y) = (self.x(at), self.y(value));
+            let _ = match index {
+                0 => write!(path, "M{x:.1} {y:.1}"),
+                _ if steps => write!(path, "H{x:.1}V{y:.1}"),
+                _ => write!(path, "L{x:.1} {y:.1}"),
+            };
+        }
+        if let (true, Some(first), Some(last)) = (steps, points.first(), points.last()) {
+            let (from, to, bottom) = (self.x(first.0), self.x(last.0), self.top + self.height);
+            let _ = writeln!(out, r#"<path class="area fill-{side}" d="{path}H{to:.1}V{bottom:.1}H{from:.1}Z"/>"#);
+        }
+        let _ = writeln!(out, r#"<path class="line {side}" d="{path}"/>"#);
+    }
+}
+
+/// The whole picture.
+pub(super) fn chart(runs: &[Thrash]) -> String {
+    let seconds = runs.iter().map(|run| run.seconds).fold(1.0, f64::max);
+    let work = runs.iter().map(|run| run.totals.work_seconds).fold(1.0, f64::max);
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
+         aria-labelledby=\"t d\">\n<title id=\"t\">Crawler waves on 1 GiB nodes: stock beside Headroom</title>\n\
+         <desc id=\"d\">{}</desc>\n{STYLE}<rect class=\"back\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"6\"/>\n",
+        description(runs)
+    );
+    let _ = writeln!(out, r#"<text class="title" x="{LEFT}" y="30">Crawler waves on 1 GiB nodes with swap</text>"#);
+    legend(&mut out, runs);
+
+    let [(top, height), (lower_top, lower_height)] = PANELS;
+    let panel = Panel { top, height, seconds, most: 4.0 };
+    panel.axes(&mut out, "Nodes that thrash, of 4", 4);
+    for run in runs {
+        let points = points(&run.series, |series, i| series.thrashing_nodes.get(i).map(|n| *n as f64));
+        panel.line(&mut out, run.side, &points, true);
+    }
+    losses(&mut out, &panel, runs);
+    let panel = Panel { top: lower_top, height: lower_height, seconds, most: round_up(work) };
+    panel.axes(&mut out, "Work done, in seconds of a pod that never waits for memory", 4);
+    for run in runs {
+        let points = points(&run.series, |series, i| series.work_seconds.get(i).copied());
+        panel.line(&mut out, run.side, &points, false);
+    }
+    let (x, y) = ((LEFT + RIGHT) / 2.0, lower_top + lower_height + 42.0);
+    let _ = writeln!(out, r#"<text x="{x:.0}" y="{y:.0}" text-anchor="middle">Seconds since the start</text>"#);
+    out.push_str("</svg>\n");
+    out
+}
+
+fn points(series: &Series, value: impl Fn(&Series, usize) -> Option<f64>) -> Vec<(f64, f64)> {
+    series.at.iter().enumerate().filter_map(|(i, at)| Some((*at, value(series, i)?))).collect()
+}
+
+/// Who is which line, and what a cross is.
+fn legend(out: &mut String, runs: &[Thrash]) {
+    let mut x = LEFT;
+    for run in runs {
+        let side = run.side;
+        let _ = writeln!(out, r#"<line class="line {side}" x1="{x:.0}" x2="{:.0}" y1="52" y2="52"/>"#, x + 34.0);
+        let name = match side {
+            Side::Stock => "kube-scheduler",
+            Side::Headroom => "headroom-scheduler",
+        };
+        let _ = writeln!(out, r#"<text x="{:.0}" y="56.5">{name}</text>"#, x + 42.0);
+        x += 200.0;
+    }
+    cross(out, "mark", x + 6.0, 52.0);
+    let _ = writeln!(out, r#"<text x="{:.0}" y="56.5">OOM kill or eviction</text>"#, x + 18.0);
+}
+
+/// A cross above the upper panel for each second in which something was killed or evicted, one row per side.
+fn losses(out: &mut String, panel: &Panel, runs: &[Thrash]) {
+    for (row, run) in runs.iter().enumerate() {
+        let y = panel.top + 8.0 + 12.0 * row as f64;
+        let mut before = 0;
+        for (at, lost) in run.series.at.iter().zip(&run.series.lost) {
+            if *lost > before {
+                cross(out, run.side.to_string().as_str(), panel.x(*at), y);
+            }
+            before = *lost;
+        }
+    }
+}
+
+fn cross(out: &mut String, class: &str, x: f64, y: f64) {
+    let (l, r, t, b) = (x - 4.0, x + 4.0, y - 4.0, y + 4.0);
+    let _ = writeln!(
+        out,
+        r#"<path class="{class}" stroke-width="2" d="M{l:.1} {t:.1}L{r:.1} {b:.1}M{l:.1} {b:.1}L{r:.1} {t:.1}"/>"#
+    );
+}
+
+/// In words, for whoever cannot see it.
+fn description(runs: &[Thrash]) -> String {
+    let one = |run: &Thrash| {
+        let t = &run.totals;
+        format!(
+            "{}: {:.0} node-seconds of thrashing, {} OOM kills, {} evictions, {:.0} pod-seconds of work.",
+            run.side, t.thrashing_node_seconds, t.oom_kills, t.evicted, t.work_seconds
+        )
+    };
+    runs.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// The next number that divides into four round parts.
+fn round_up(value: f64) -> f64 {
+    let step = 10f64.powf(value.max(1.0).log10().floor()) / 5.0 * 4.0;
+    (value / step).ceil().max(1.0) * step
+}
