@@ -20,7 +20,7 @@ const SWAP_MEDIA: &str = "headroom.dev/swap-media";
 /// Node annotation: protected or not, whatever the labels say.
 const PROTECTED: &str = "headroom.dev/protected";
 /// Pod annotation: expected memory.
-const HINT: &str = "headroom.dev/memory-hint";
+pub(super) const HINT: &str = "headroom.dev/memory-hint";
 /// Pod annotation: `never` wants no swap.
 const SWAP: &str = "headroom.dev/swap";
 /// Pod annotation: may go to protected nodes.
@@ -53,6 +53,16 @@ pub(super) fn containers(pod: &Pod) -> (Vec<&str>, Vec<ContainerMemory>) {
     init.chain(spec.containers.iter().map(|c| (&*c.name, of(ContainerKind::App, c)))).unzip()
 }
 
+/// Bytes that a hint says.
+fn size(text: &str) -> Option<i64> {
+    quantity::value(text).ok().filter(|bytes| *bytes >= 0)
+}
+
+/// A hint that says nothing.
+pub(super) fn unreadable_hint(pod: &Pod) -> Option<&str> {
+    pod.meta.annotations.get(HINT).map(|text| &**text).filter(|text| size(text).is_none())
+}
+
 /// What the model reads of a pod, around its containers.
 pub(super) fn pod_memory<'a>(pod: &Pod, containers: &'a [ContainerMemory]) -> PodMemory<'a> {
     let spec = &pod.spec;
@@ -73,7 +83,7 @@ pub(super) fn pod_memory<'a>(pod: &Pod, containers: &'a [ContainerMemory]) -> Po
         daemon_set: pod.meta.controller().is_some_and(|o| o.kind == "DaemonSet"),
         overhead: spec.overhead.memory.unwrap_or(0),
         memory_volumes: volumes.fold(0_i64, |sum, bytes| sum.saturating_add(bytes.max(0))),
-        hint: annotation(HINT).and_then(|text| quantity::value(text).ok()).filter(|bytes| *bytes >= 0),
+        hint: annotation(HINT).and_then(size),
         swap_never: annotation(SWAP) == Some("never"),
         allow_protected: annotation(ALLOW_PROTECTED) == Some("true"),
         pod_request: spec.pod_requests.as_ref().and_then(|r| r.memory),

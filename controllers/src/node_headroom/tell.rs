@@ -22,12 +22,18 @@ use crate::{
 
 /// Namespaces whose pods were told that they get no swap; beyond it no more are.
 const MAX_NAMESPACES: usize = 1024;
+/// Workloads that were told of a hint that cannot be read; beyond it no more are.
+const MAX_HINTS: usize = 1024;
+/// How much of such a hint is repeated, characters.
+const SHOWN: usize = 64;
 
 /// What was said once and is not said again by this process.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     /// Namespaces with a BestEffort pod that gets no swap.
     namespaces: HashSet<Str>,
+    /// UIDs of workloads, or of pods without one, with a hint that cannot be read.
+    hints: HashSet<Str>,
 }
 
 impl NodeHeadroomController {
@@ -75,6 +81,7 @@ impl NodeHeadroomController {
         for one in news {
             out.event(about_node(node, one, now));
         }
+        self.said.bad_hints(measured, node, world, now, out);
         if measured.behavior == SwapBehavior::LimitedSwap && memory.swap > 0 {
             self.said.no_swap(measured, node, world, now, out);
         }
@@ -82,6 +89,22 @@ impl NodeHeadroomController {
 }
 
 impl Said {
+    /// Hints that are no quantities are ignored (5.12 (4)): said once per workload.
+    fn bad_hints(&mut self, measured: &Measured, node: &Node, world: &World, now: Now, out: &mut Outbox<'_>) {
+        for pod in world.pods.on_node(node.name()) {
+            let Some(hint) = rows::unreadable_hint(pod) else { continue };
+            let workload = pod.meta.controller().map_or(&pod.meta.uid, |owner| &owner.uid);
+            let sampled = measured.pods.iter().any(|seen| seen.uid == pod.meta.uid);
+            if !sampled || self.hints.contains(workload) || self.hints.len() >= MAX_HINTS {
+                continue;
+            }
+            self.hints.insert(workload.clone());
+            let shown: String = hint.chars().take(SHOWN).collect();
+            let note = format!("its annotation {}: {shown:?} is no size like 300Mi, and is ignored", rows::HINT);
+            out.event(about_pod(pod, EventType::Warning, "InvalidMemoryHint", note, now));
+        }
+    }
+
     /// BestEffort pods get no swap from any kubelet: said once per namespace, with the way out.
     fn no_swap(&mut self, measured: &Measured, node: &Node, world: &World, now: Now, out: &mut Outbox<'_>) {
         for seen in &measured.pods {

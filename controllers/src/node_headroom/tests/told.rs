@@ -34,6 +34,30 @@ fn people_are_told_of_thrashing_and_of_pods_without_swap() {
 }
 
 #[test]
+fn a_hint_that_is_no_size_is_told_once() {
+    let mut rig = rig();
+    let mut rv = 1;
+    rig.node(small("n1").arc());
+    let hinted = |hint: &str| {
+        pod("web").uid("uid-web").on("n1").requests("", "64Mi").annotation("headroom.dev/memory-hint", hint)
+    };
+    rig.pod(hinted(&"lots".repeat(100)).arc());
+    rig.pod(
+        pod("other").uid("uid-other").on("n1").requests("", "64Mi").annotation("headroom.dev/memory-hint", "1Gi").arc(),
+    );
+    rig.headroom(Arc::new(row("n1", "uid-n1", 5)));
+    rig.start();
+    for expected in [1, 0] {
+        rig.good(600);
+        rig.serve(&mut rv);
+        let events = rig.take_events();
+        let told: Vec<&String> = events.iter().filter(|e| e.starts_with("InvalidMemoryHint ")).collect();
+        assert_eq!(told.len(), expected, "{events:?}");
+        assert!(told.iter().all(|e| e.contains("is no size like 300Mi") && e.len() < 200), "{told:?}");
+    }
+}
+
+#[test]
 fn a_control_plane_with_swap_is_told_once() {
     let mut rig = rig();
     let mut rv = 1;
