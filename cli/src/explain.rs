@@ -105,7 +105,7 @@ pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result
     }
     let namespace = options.namespace.as_ref().unwrap_or(&namespace);
     let at = options.at.unwrap_or(default_time);
-    let explained = snapshot.explain(config, registry, at, namespace, &options.name);
+    let explained = snapshot.explain_and_fix(config, registry, at, namespace, &options.name);
     let explained = match &options.config {
         Some(path) => explained.with_context(|| format!("--config {}", path.display()))?,
         None => explained?,
@@ -161,6 +161,12 @@ fn table(e: &PodExplanation) -> String {
         let score = node.total.map_or_else(|| "-".to_owned(), |t| t.to_string());
         let head = format!("{:name_width$}  {fits:4}  {score:>5}  ", node.name);
         paragraph(&mut text, &head, &why(node));
+    }
+    if !e.fixes.is_empty() {
+        text.push_str("\nEach of these was tried, and would do:\n");
+    }
+    for fix in &e.fixes {
+        paragraph(&mut text, "  - ", fix["text"].as_str().unwrap_or_default());
     }
     text
 }

@@ -8,6 +8,7 @@
 mod cluster;
 mod explain;
 mod file;
+mod fixes;
 mod redact;
 mod save;
 pub mod snapshot;

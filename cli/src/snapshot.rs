@@ -12,6 +12,8 @@ use headroom_engine::{
 use headroom_runtime::wire::{self, AnyRow, Interners, time::parse_rfc3339};
 use serde_json::Value;
 
+use crate::fixes;
+
 use std::sync::Arc;
 
 /// Largest file that is read, bytes.
@@ -144,6 +146,34 @@ impl Snapshot {
     ) -> Result<Option<PodExplanation>, ConfigError> {
         let engine = self.engine(config, registry, at)?;
         Ok(self.pod(namespace, name).map(|pod| engine.explain(pod, now(at))))
+    }
+
+    /// The same, with what would make the pod fit: every fix was tried with the same engine.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the configuration cannot be used.
+    pub fn explain_and_fix(
+        &self,
+        config: Configuration,
+        registry: Registry,
+        at: Timestamp,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<PodExplanation>, ConfigError> {
+        let mut engine = self.engine(config, registry, at)?;
+        let Some(pod) = self.pod(namespace, name) else { return Ok(None) };
+        let mut explained = engine.explain(pod, now(at));
+        let (mut pods, mut nodes) = (Vec::new(), Vec::new());
+        for row in &self.rows {
+            match row {
+                AnyRow::Pod(pod) => pods.push(pod.clone()),
+                AnyRow::Node(node) => nodes.push(node.clone()),
+                _ => {}
+            }
+        }
+        let fixes = fixes::find(&mut engine, &explained, pod, &pods, &nodes, now(at));
+        explained.fixes = fixes.iter().filter_map(|fix| serde_json::to_value(fix).ok()).collect();
+        Ok(Some(explained))
     }
 }
 
