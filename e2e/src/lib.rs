@@ -21,6 +21,7 @@
 pub mod bench;
 pub mod bench_memory;
 pub mod binaries;
+mod command;
 pub mod control_plane;
 pub mod demo;
 mod error;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 use super::bare::{self, BareArguments};
 use super::{BenchError, Case, Contestant, Plan, Report, Workload, report};
+use crate::command::{exit_code, results_directory};
 
 /// Where the results go, seen from the top of the checkout.
 const OUTPUT: &str = "docs/benchmarks";
@@ -132,34 +133,15 @@ impl Arguments {
 
     /// Where to write, if anywhere.
     fn output(&self) -> Result<Option<PathBuf>, BenchError> {
-        match &self.output {
-            Some(dir) => Ok(Some(dir.clone())),
-            None if self.no_write || self.quick => Ok(None),
-            None => {
-                let dir = PathBuf::from(OUTPUT);
-                let parent = dir.parent().unwrap_or(Path::new("."));
-                if parent.is_dir() { Ok(Some(dir)) } else { Err(BenchError::NoOutput { parent: parent.to_path_buf() }) }
-            }
-        }
+        let for_the_record = !self.no_write && !self.quick;
+        results_directory(self.output.as_ref(), OUTPUT, for_the_record)
+            .map_err(|parent| BenchError::NoOutput { parent })
     }
 }
 
 /// Runs the command line; Ctrl-C ends everything in order.
 pub async fn main(arguments: Arguments) -> ExitCode {
-    let work = async {
-        match execute(&arguments).await {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::from(WRONG),
-            Err(error) => {
-                let _ = writeln!(std::io::stderr(), "bench: error: {error}");
-                ExitCode::FAILURE
-            }
-        }
-    };
-    tokio::select! {
-        code = work => code,
-        _ = tokio::signal::ctrl_c() => ExitCode::from(130),
-    }
+    exit_code("bench", WRONG, execute(&arguments)).await
 }
 
 /// Whether everything was bound exactly once.
@@ -255,7 +237,7 @@ mod tests {
         assert!(parse("bench --quick").unwrap().output().unwrap().is_none());
         assert!(parse("bench --no-write").unwrap().output().unwrap().is_none());
         let dir = parse("bench --quick --output /x").unwrap().output().unwrap();
-        assert_eq!(dir.as_deref(), Some(Path::new("/x")));
+        assert_eq!(dir.as_deref(), Some(std::path::Path::new("/x")));
     }
 
     #[test]

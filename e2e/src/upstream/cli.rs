@@ -1,13 +1,14 @@
 //! The command line.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 
 use super::{Plan, Report, Side, UpstreamError, report};
+use crate::command::{exit_code, results_directory};
 
 /// Where the results go, seen from the top of the checkout.
 const OUTPUT: &str = "docs/conformance";
@@ -76,39 +77,15 @@ impl Arguments {
 
     /// Where to write, if anywhere.
     fn output(&self, plan: &Plan) -> Result<Option<PathBuf>, UpstreamError> {
-        let partial = plan.sides != Side::ALL || !plan.filter.is_empty();
-        match &self.output {
-            Some(dir) => Ok(Some(dir.clone())),
-            None if self.no_write || partial => Ok(None),
-            None => {
-                let dir = PathBuf::from(OUTPUT);
-                let parent = dir.parent().unwrap_or(Path::new("."));
-                if parent.is_dir() {
-                    Ok(Some(dir))
-                } else {
-                    Err(UpstreamError::NoOutput { parent: parent.to_path_buf() })
-                }
-            }
-        }
+        let whole = plan.sides == Side::ALL && plan.filter.is_empty();
+        results_directory(self.output.as_ref(), OUTPUT, !self.no_write && whole)
+            .map_err(|parent| UpstreamError::NoOutput { parent })
     }
 }
 
 /// Runs the command line; Ctrl-C ends everything in order.
 pub async fn main(arguments: Arguments) -> ExitCode {
-    let work = async {
-        match execute(&arguments).await {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::from(DIFFERENT),
-            Err(error) => {
-                let _ = writeln!(std::io::stderr(), "upstream: error: {error}");
-                ExitCode::FAILURE
-            }
-        }
-    };
-    tokio::select! {
-        code = work => code,
-        _ = tokio::signal::ctrl_c() => ExitCode::from(130),
-    }
+    exit_code("upstream", DIFFERENT, execute(&arguments)).await
 }
 
 /// Whether ours passes what stock passes.

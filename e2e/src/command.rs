@@ -1,0 +1,58 @@
+//! What the command lines of the long measurements share: where results go, and the exit status.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Where the results go: the directory that was given, else `usual` when the run is one for the record.
+///
+/// # Errors
+/// The parent of `usual` when it is not there: the command does not run at the top of a checkout.
+pub(crate) fn results_directory(
+    given: Option<&PathBuf>,
+    usual: &str,
+    for_the_record: bool,
+) -> Result<Option<PathBuf>, PathBuf> {
+    match given {
+        Some(dir) => Ok(Some(dir.clone())),
+        None if !for_the_record => Ok(None),
+        None => {
+            let dir = PathBuf::from(usual);
+            let parent = dir.parent().unwrap_or(Path::new("."));
+            if parent.is_dir() { Ok(Some(dir)) } else { Err(parent.to_path_buf()) }
+        }
+    }
+}
+
+/// Runs it until it is done, or until Ctrl-C ends everything in order. The exit status is `no` when the answer is, and 1
+/// with one line when the run failed.
+pub(crate) async fn exit_code<E: Display>(name: &str, no: u8, work: impl Future<Output = Result<bool, E>>) -> ExitCode {
+    let answer = tokio::select! {
+        answer = work => answer,
+        _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
+    };
+    match answer {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(no),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{name}: error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_go_where_they_were_asked_for_or_into_the_checkout() {
+        let given = PathBuf::from("/x");
+        let absent = "no-such-directory-here/benchmarks";
+        assert_eq!(results_directory(Some(&given), absent, false), Ok(Some(given)));
+        assert_eq!(results_directory(None, absent, false), Ok(None));
+        assert_eq!(results_directory(None, absent, true), Err(PathBuf::from("no-such-directory-here")));
+        assert_eq!(results_directory(None, "src/benchmarks", true), Ok(Some(PathBuf::from("src/benchmarks"))));
+    }
+}
