@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use headroom_core::{
     Mono, Now, Timestamp,
-    object::{ObjectKey, Pod, WorkloadSelector},
+    object::{Node, ObjectKey, Pod, WorkloadSelector},
 };
 use headroom_engine::{
     ConfigError, Configuration, Engine, Input, Mode, Registry, cache::StorageObject, engine::PodExplanation,
@@ -148,6 +148,19 @@ impl Snapshot {
         Ok(self.pod(namespace, name).map(|pod| engine.explain(pod, now(at))))
     }
 
+    /// All pods, and all nodes.
+    pub(crate) fn pods_and_nodes(&self) -> (Vec<Arc<Pod>>, Vec<Arc<Node>>) {
+        let (mut pods, mut nodes) = (Vec::new(), Vec::new());
+        for row in &self.rows {
+            match row {
+                AnyRow::Pod(pod) => pods.push(pod.clone()),
+                AnyRow::Node(node) => nodes.push(node.clone()),
+                _ => {}
+            }
+        }
+        (pods, nodes)
+    }
+
     /// The same, with what would make the pod fit: every fix was tried with the same engine.
     ///
     /// # Errors
@@ -163,14 +176,7 @@ impl Snapshot {
         let mut engine = self.engine(config, registry, at)?;
         let Some(pod) = self.pod(namespace, name) else { return Ok(None) };
         let mut explained = engine.explain(pod, now(at));
-        let (mut pods, mut nodes) = (Vec::new(), Vec::new());
-        for row in &self.rows {
-            match row {
-                AnyRow::Pod(pod) => pods.push(pod.clone()),
-                AnyRow::Node(node) => nodes.push(node.clone()),
-                _ => {}
-            }
-        }
+        let (pods, nodes) = self.pods_and_nodes();
         let fixes = fixes::find(&mut engine, &explained, pod, &pods, &nodes, now(at));
         explained.fixes = fixes.iter().filter_map(|fix| serde_json::to_value(fix).ok()).collect();
         Ok(Some(explained))
@@ -223,7 +229,7 @@ pub(crate) fn objects(text: &str) -> Result<Vec<Value>, NotASnapshot> {
 }
 
 /// Both clocks at a saved time.
-fn now(at: Timestamp) -> Now {
+pub(crate) fn now(at: Timestamp) -> Now {
     Now { wall: at, mono: Mono(u64::try_from(at.0).unwrap_or(0)) }
 }
 

@@ -2,7 +2,7 @@ use headroom_engine::{Configuration, Registry};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, now};
 
 fn node(name: &str, cpu: &str, memory: &str) -> Value {
     json!({"kind": "Node", "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
@@ -44,18 +44,17 @@ fn with_swap(mut node: Value) -> Value {
 fn fixes(objects: Vec<Value>) -> Vec<(String, String)> {
     let snapshot = Snapshot::from_objects(objects);
     let at = snapshot.time().unwrap_or(headroom_core::Timestamp::from_secs(1_800_000_000));
-    let ask = |with_fixes: bool| {
-        let (config, registry) = (Configuration::default(), Registry::in_tree());
-        let explained = match with_fixes {
-            true => snapshot.explain_and_fix(config, registry, at, "default", "web"),
-            false => snapshot.explain(config, registry, at, "default", "web"),
-        };
-        explained.unwrap().unwrap()
-    };
-    let explained = ask(true);
-    assert_eq!(PodExplanation { fixes: Vec::new(), ..explained.clone() }, ask(false), "the rest is the same");
-    let text = |fix: &Value, field: &str| fix[field].as_str().unwrap().to_owned();
-    explained.fixes.iter().map(|fix| (text(fix, "kind"), text(fix, "text"))).collect()
+    let mut engine = snapshot.engine(Configuration::default(), Registry::in_tree(), at).unwrap();
+    let (pods, nodes) = snapshot.pods_and_nodes();
+    let pod = snapshot.pod("default", "web").unwrap();
+    let explained = engine.explain(pod, now(at));
+    let found = find(&mut engine, &explained, pod, &pods, &nodes, now(at));
+    assert_eq!(engine.explain(pod, now(at)), explained, "the engine is left as it was");
+    let whole = snapshot.explain_and_fix(Configuration::default(), Registry::in_tree(), at, "default", "web");
+    let whole = whole.unwrap().unwrap();
+    assert_eq!(whole.fixes, found.iter().map(|fix| serde_json::to_value(fix).unwrap()).collect::<Vec<_>>());
+    assert_eq!(PodExplanation { fixes: Vec::new(), ..whole }, explained, "the rest is the same");
+    found.into_iter().map(|fix| (fix.kind.to_owned(), fix.text)).collect()
 }
 
 #[test]

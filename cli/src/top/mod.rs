@@ -126,7 +126,7 @@ async fn show(shown: &impl Shown) -> anyhow::Result<ExitCode> {
     let items = shown.items(&samples, &samples.nodes);
     let mut table = Table::new(&shown.columns(common.output == Output::Wide));
     if common.watch && common.output != Output::Table && common.output != Output::Wide {
-        items.iter().try_for_each(|item| print_one(common.output, &item.value))?;
+        items.iter().for_each(|item| print_one(common.output, &item.value));
     } else {
         print(common, &mut table, &items)?;
     }
@@ -140,7 +140,7 @@ async fn show(shown: &impl Shown) -> anyhow::Result<ExitCode> {
         code = ExitCode::from(NO_SUCH_OBJECT);
     }
     match &samples.client {
-        Some(client) if common.watch => watch::watch(client, shown, &samples, &mut table, items).await,
+        Some(client) if common.watch => watch::watch(client, shown, &samples, &table).await,
         _ => Ok(code),
     }
 }
@@ -163,12 +163,12 @@ fn print(common: &Common, table: &mut Table, items: &[Item]) -> anyhow::Result<(
 }
 
 /// One document of a stream.
-fn print_one(output: Output, value: &Value) -> anyhow::Result<()> {
+fn print_one(output: Output, value: &Value) {
     match output {
-        Output::Yaml => print!("---\n{}", serde_saphyr::to_string(value)?),
+        // A value of JSON is one of YAML as well, should it not be written otherwise.
+        Output::Yaml => print!("---\n{}", serde_saphyr::to_string(value).unwrap_or_else(|_| value.to_string() + "\n")),
         _ => println!("{value}"),
     }
-    Ok(())
 }
 
 /// The time that ages are counted to.

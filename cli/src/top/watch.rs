@@ -1,6 +1,9 @@
 //! `--watch`: a line for whatever changes, as `kubectl get --watch` prints it.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{
+    collections::{BTreeMap, HashSet},
+    process::ExitCode,
+};
 
 use futures::{StreamExt, pin_mut};
 use headroom_api::NodeHeadroom;
@@ -20,54 +23,63 @@ pub(super) async fn watch(
     client: &Client,
     shown: &impl Shown,
     first: &Samples,
-    table: &mut Table,
-    items: Vec<Item>,
+    table: &Table,
 ) -> anyhow::Result<ExitCode> {
     let api: Api<NodeHeadroom> = Api::all(client.clone());
     let mut version = first.resource_version.clone();
-    let mut printed = Printed::new();
-    for node in &first.nodes {
-        let own = shown.items(first, std::slice::from_ref(node));
-        printed.insert(node.name_any(), own.into_iter().filter(|item| items.contains(item)).collect());
-    }
+    let own = |node: &NodeHeadroom| (node.name_any(), shown.items(first, std::slice::from_ref(node)));
+    let mut printed: Printed = first.nodes.iter().map(own).collect();
     loop {
-        let stream = api.watch(&WatchParams::default(), &version).await.map_err(read::explain)?;
-        pin_mut!(stream);
-        // It ends when the API server says so; what came since is asked for again.
-        while let Some(event) = stream.next().await {
-            match event {
-                Ok(WatchEvent::Added(node) | WatchEvent::Modified(node)) => {
-                    version = node.resource_version().unwrap_or(version);
-                    changed(shown, first, &node, table, &mut printed)?;
+        match follow(&api, shown, first, table, &mut version, &mut printed).await {
+            // The stream ends when the API server says so; what came since is asked for again.
+            Ok(()) => {}
+            Err(kube::Error::Api(status)) if status.code == 410 => {
+                // So long ago that the API server does not remember.
+                let list = read::list(client).await?;
+                version = list.metadata.resource_version.unwrap_or_default();
+                for node in &list.items {
+                    changed(shown, first, node, table, &mut printed);
                 }
-                Ok(WatchEvent::Deleted(node)) => {
-                    version = node.resource_version().unwrap_or(version);
-                    printed.remove(&node.name_any());
-                    eprintln!("node {} is gone", node.name_any());
-                }
-                Ok(WatchEvent::Bookmark(mark)) => version = mark.metadata.resource_version,
-                Ok(WatchEvent::Error(status)) if status.code == 410 => {
-                    let list = read::list(client).await?;
-                    version = list.metadata.resource_version.unwrap_or_default();
-                    for node in &list.items {
-                        changed(shown, first, node, table, &mut printed)?;
-                    }
-                    break;
-                }
-                Ok(WatchEvent::Error(status)) => return Err(read::explain(kube::Error::Api(status))),
-                Err(error) => return Err(read::explain(error)),
             }
+            Err(error) => return Err(read::explain(error)),
         }
     }
 }
 
-fn changed(
+/// One stream, to its end.
+async fn follow(
+    api: &Api<NodeHeadroom>,
     shown: &impl Shown,
     first: &Samples,
-    node: &NodeHeadroom,
     table: &Table,
+    version: &mut String,
     printed: &mut Printed,
-) -> anyhow::Result<()> {
+) -> Result<(), kube::Error> {
+    let stream = api.watch(&WatchParams::default(), version).await?;
+    pin_mut!(stream);
+    while let Some(event) = stream.next().await {
+        let seen = match event? {
+            WatchEvent::Added(node) | WatchEvent::Modified(node) => {
+                changed(shown, first, &node, table, printed);
+                node.resource_version()
+            }
+            WatchEvent::Deleted(node) => {
+                printed.remove(&node.name_any());
+                eprintln!("node {} is gone", node.name_any());
+                node.resource_version()
+            }
+            WatchEvent::Bookmark(mark) => Some(mark.metadata.resource_version),
+            WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
+        };
+        if let Some(seen) = seen {
+            *version = seen;
+        }
+    }
+    Ok(())
+}
+
+/// Prints the lines that say something else than before.
+fn changed(shown: &impl Shown, first: &Samples, node: &NodeHeadroom, table: &Table, printed: &mut Printed) {
     let as_of = Samples {
         selected: first.selected.clone(),
         namespace: first.namespace.clone(),
@@ -76,11 +88,36 @@ fn changed(
     };
     let items = shown.items(&as_of, std::slice::from_ref(node));
     let before = printed.insert(node.name_any(), items.clone()).unwrap_or_default();
-    for item in items.iter().filter(|item| !before.contains(item)) {
+    for item in news(&before, &items) {
         match shown.common().output {
             Output::Table | Output::Wide => print!("{}", table.line(&item.cells)),
-            output => print_one(output, &item.value)?,
+            output => print_one(output, &item.value),
         }
     }
-    Ok(())
+}
+
+/// The items whose cells are not among those before. (Their values have the time of the sample, which always differs.)
+fn news<'a>(before: &[Item], now: &'a [Item]) -> Vec<&'a Item> {
+    let known: HashSet<&[String]> = before.iter().map(|item| item.cells.as_slice()).collect();
+    now.iter().filter(|item| !known.contains(item.cells.as_slice())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_that_says_the_same_is_no_news() {
+        let item = |name: &str, ram: &str, at: i64| Item {
+            name: name.to_owned(),
+            cells: vec![name.to_owned(), ram.to_owned()],
+            value: json!({"observedAt": at}),
+        };
+        let before = [item("a", "5Mi", 1), item("b", "6Mi", 1)];
+        let now = [item("a", "5Mi", 2), item("b", "7Mi", 2), item("c", "1Mi", 2)];
+        let names: Vec<&str> = news(&before, &now).iter().map(|item| item.name.as_str()).collect();
+        assert_eq!(names, ["b", "c"]);
+    }
 }
