@@ -36,7 +36,7 @@ HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-core differential-record e2e-upstream fuzz clean-cache
+.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-collector bench-core differential-record e2e-upstream fuzz clean-cache
 
 help: ## List the targets
 	@printf 'Headroom: a scheduler and controller manager for small Kubernetes clusters\n\n'
@@ -92,6 +92,9 @@ bench-perf: bench ## The same with scheduler_perf's workloads (docs/benchmarks/s
 
 bench-memory: build control-plane ## What becomes of small nodes, with stock and with ours (docs/benchmarks/memory.md)
 	@$(BIN)/bench-memory $(BENCH_MEMORY_FLAGS)
+
+bench-collector: build dist control-plane ## What measuring 1,000 nodes costs (docs/benchmarks/collector.md)
+	@HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench-collector $(BENCH_COLLECTOR_FLAGS)
 
 bench-core: ## Time the engine's decisions in process
 	$(CARGO) bench -p headroom-engine

@@ -1,15 +1,20 @@
-//! Metrics of the loops, under upstream's names: `workqueue_*` per loop, `running_managed_controllers`.
+//! Metrics of the loops, under upstream's names: `workqueue_*` per loop, `running_managed_controllers`; and of the
+//! collector, which upstream does not have: `headroom_kubelet_reads_total`.
 
 use headroom_runtime::metrics::{QueueMetrics, Registry, WorkqueueMetrics};
-use prometheus::{IntGaugeVec, Opts};
+use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 
 use super::loops::Loops;
-use crate::selection;
+use crate::{
+    node_headroom::{Answer, Path, ScrapeError},
+    selection,
+};
 
 /// Refreshed by the task that runs the loops.
 #[derive(Debug)]
 pub(super) struct LoopMetrics {
     queues: Vec<QueueMetrics>,
+    reads: IntCounterVec,
 }
 
 /// The `name` label that upstream's queue of this loop has (reference 5.3); ours otherwise.
@@ -36,11 +41,31 @@ impl LoopMetrics {
             &["name", "manager"],
         )?;
         registry.register(Box::new(running.clone()))?;
+        let reads = IntCounterVec::new(
+            Opts::new(
+                "headroom_kubelet_reads_total",
+                "Reads of kubelets by what was asked for and the result: ok, or the reason of the condition Fresh.",
+            ),
+            &["path", "result"],
+        )?;
+        registry.register(Box::new(reads.clone()))?;
         let queues = WorkqueueMetrics::new(registry)?;
         for name in selected {
             running.with_label_values(&[name, "headroom-controllers"]).set(1);
         }
-        Ok(Self { queues: selected.iter().map(|name| queues.named(queue_name(name))).collect() })
+        Ok(Self { queues: selected.iter().map(|name| queues.named(queue_name(name))).collect(), reads })
+    }
+
+    /// Counts what a kubelet answered.
+    pub(super) fn answered(&self, answer: &Answer) {
+        let Answer::Kubelet(result) = answer else { return };
+        let path = match result.path {
+            Path::Summary => "summary",
+            Path::FullSummary => "full_summary",
+            Path::Configz => "configz",
+        };
+        let outcome = result.result.as_ref().err().map_or("ok", ScrapeError::reason);
+        self.reads.with_label_values(&[path, outcome]).inc();
     }
 
     /// Copies the queues' figures; they come in the order of the selection.

@@ -171,7 +171,10 @@ async fn drive(
                     loops.handle(input, now);
                 }
             }
-            Some(answer) = answers.recv() => loops.handle(Input::Answer(answer), clock::now()),
+            Some(answer) = answers.recv() => {
+                metrics.answered(&answer);
+                loops.handle(Input::Answer(answer), clock::now());
+            }
             () = tokio::time::sleep(sleep) => {}
         }
     }

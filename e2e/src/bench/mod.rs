@@ -10,15 +10,15 @@ mod contestant;
 mod drain;
 mod error;
 pub(crate) mod machine;
-mod measure;
+pub(crate) mod measure;
 mod observe;
 mod perf;
 mod report;
-mod requests;
+pub(crate) mod requests;
 mod scenario;
 mod setup;
 mod verify;
-mod wire;
+pub(crate) mod wire;
 mod workload;
 
 use std::io::Write;

@@ -86,6 +86,20 @@ impl Attempts {
     }
 }
 
+/// The sum of a metric's samples that have all of these labels. Values of labels hold neither quotes nor commas.
+pub(crate) fn sum(text: &str, metric: &str, labels: &[(&str, &str)]) -> f64 {
+    let value = |line: &str| {
+        let rest = line.strip_prefix(metric)?;
+        let (found, value) = match rest.strip_prefix('{') {
+            Some(rest) => rest.rsplit_once("} ")?,
+            None => ("", rest.strip_prefix(' ')?),
+        };
+        let all = labels.iter().all(|(name, wanted)| label(found, name) == *wanted);
+        all.then(|| value.split_whitespace().next()?.parse::<f64>().ok())?
+    };
+    text.lines().filter_map(value).sum()
+}
+
 /// A counter's value: printed as a float, far below 2^53.
 fn number(value: &str) -> u64 {
     value.split_whitespace().next().and_then(|v| v.parse::<f64>().ok()).unwrap_or(0.0) as u64
@@ -116,6 +130,15 @@ other{code="201"} 5
 "#;
         let want = Requests { bindings: 499, bindings_refused: 3, events: 1201, event_updates: 7 };
         assert_eq!(Requests::parse(text), want);
+    }
+
+    #[test]
+    fn samples_are_summed() {
+        let text =
+            "# TYPE a counter\na{x=\"1\",y=\"2\"} 3\na{x=\"1\"} 4.5\na{x=\"2\"} 100\nab{x=\"1\"} 7\nc 8 1700000000\n";
+        assert_eq!(sum(text, "a", &[("x", "1")]), 7.5);
+        assert_eq!(sum(text, "a", &[]), 107.5);
+        assert_eq!((sum(text, "c", &[]), sum(text, "d", &[])), (8.0, 0.0));
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub fn cluster(seed: u64) -> Cluster {
     if seed >= PREEMPTION {
         made.others = preemption::budgets(rng, seed);
         made.pods.iter_mut().enumerate().for_each(|(i, pod)| preemption::victim(rng, pod, i));
+        preemption::one_pod_per_host_port(&mut made.pods);
         made.pending.iter_mut().for_each(|pod| preemption::preemptor(rng, pod));
     } else if seed >= VOLUMES {
         let storage = storage::storage(rng, seed, made.nodes.len());

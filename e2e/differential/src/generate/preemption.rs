@@ -1,5 +1,7 @@
 //! Clusters that are full of pods that may be preempted.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::Rng;
@@ -29,6 +31,21 @@ pub(super) fn preemptor(rng: &mut Rng, pod: &mut Value) {
     }
 }
 
+/// Takes host ports from pods whose node has a pod with the same one. Stock's node forgets a port with the first of two
+/// pods that hold it, which is a defect; while victims are tried one after the other it would decide cases.
+pub(super) fn one_pod_per_host_port(pods: &mut [Value]) {
+    let mut taken = BTreeSet::new();
+    for pod in pods {
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned();
+        for kind in ["containers", "initContainers"] {
+            for container in pod["spec"].get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten() {
+                let Some(ports) = container.get_mut("ports").and_then(Value::as_array_mut) else { continue };
+                ports.retain(|port| taken.insert((node.clone(), port["hostPort"].as_u64())));
+            }
+        }
+    }
+}
+
 /// A budget or two.
 pub(super) fn budgets(rng: &mut Rng, seed: u64) -> Vec<Value> {
     let mut all = Vec::new();
@@ -42,4 +59,27 @@ pub(super) fn budgets(rng: &mut Rng, seed: u64) -> Vec<Value> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::{PREEMPTION, cluster};
+
+    #[test]
+    fn no_host_port_twice_on_a_node() {
+        for seed in PREEMPTION..PREEMPTION + 300 {
+            let mut seen = BTreeSet::new();
+            for pod in cluster(seed).pods {
+                for kind in ["containers", "initContainers"] {
+                    for container in pod["spec"][kind].as_array().into_iter().flatten() {
+                        for port in container["ports"].as_array().into_iter().flatten() {
+                            let place = (pod["spec"]["nodeName"].to_string(), port["hostPort"].to_string());
+                            assert!(seen.insert(place.clone()), "seed {seed}: {place:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
