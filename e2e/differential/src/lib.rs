@@ -10,11 +10,13 @@
 //! A corpus is JSON lines: a [`Header`], then [`Case`]s. It holds objects as the API server returned them, without what
 //! no scheduler reads ([`trim`]): it does not depend on the generator.
 
+mod api;
 pub mod case;
 pub mod generate;
 pub mod record;
 pub mod replay;
 pub mod shrink;
+pub mod stories;
 pub mod trim;
 pub mod world;
 

@@ -8,11 +8,13 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use futures::StreamExt;
 use headroom_differential::{
     Corpus, generate,
     record::{Outcome, Stock},
     replay::{Replayer, Verdict},
     shrink,
+    stories::{self, LOOPS, Stage, StoryCorpus, Told},
 };
 use headroom_engine::Registry;
 use serde_json::json;
@@ -20,7 +22,11 @@ use serde_json::json;
 /// Where the corpus lies, seen from the top of the checkout.
 const CORPUS: &str = "e2e/differential/corpus/cases.jsonl";
 
-/// Gives generated clusters to the real stock scheduler and compares the engine with it.
+/// Where the stories of the controllers lie.
+const STORIES: &str = "e2e/differential/corpus/stories.jsonl";
+
+/// Gives generated clusters to the real stock scheduler and compares the engine with it; the same for stories of the
+/// stock kube-controller-manager.
 #[derive(Debug, Parser)]
 #[command(name = "differential-record")]
 struct Options {
@@ -51,6 +57,34 @@ enum Verb {
         #[arg(long)]
         verbose: bool,
     },
+    /// Record what the stock kube-controller-manager does in generated stories, each told twice: what is not the same both
+    /// times is left out
+    RecordStories {
+        /// How many stories are told
+        #[arg(long, default_value_t = 400)]
+        stories: u64,
+        /// Seed of the first one
+        #[arg(long, default_value_t = 1)]
+        first_seed: u64,
+        /// Stories at a time
+        #[arg(long, default_value_t = 40)]
+        at_once: usize,
+        /// Where to
+        #[arg(long, default_value = STORIES)]
+        output: PathBuf,
+    },
+    /// Tell the stories of a corpus with headroom-controllers
+    TellStories {
+        /// The corpus
+        #[arg(long, default_value = STORIES)]
+        corpus: PathBuf,
+        /// Stories at a time
+        #[arg(long, default_value_t = 40)]
+        at_once: usize,
+        /// Only this one
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Print the smallest cluster that shows the difference of a case
     Shrink {
         /// The case's seed
@@ -67,6 +101,10 @@ async fn main() -> ExitCode {
         Verb::Record { cases, first_seed, output } => record(cases, first_seed, &output).await,
         Verb::Check { corpus, verbose } => check(&corpus, verbose),
         Verb::Shrink { seed, corpus } => shrink_one(seed, &corpus).await,
+        Verb::RecordStories { stories, first_seed, at_once, output } => {
+            record_stories(first_seed..first_seed + stories, at_once, &output).await
+        }
+        Verb::TellStories { corpus, at_once, seed } => tell_stories(&corpus, at_once, seed).await,
     };
     result.unwrap_or_else(|error| {
         eprintln!("differential-record: {error:#}");
@@ -132,6 +170,70 @@ async fn shrink_one(seed: u64, corpus: &Path) -> anyhow::Result<ExitCode> {
     println!("{}", serde_json::to_string_pretty(&list)?);
     println!("seed {seed}, pod {}: {}", found.case.decisions[found.decision].pod["metadata"]["name"], found.difference);
     Ok(ExitCode::from(2))
+}
+
+async fn record_stories(seeds: std::ops::Range<u64>, at_once: usize, output: &Path) -> anyhow::Result<ExitCode> {
+    let stage = Stage::stock().await?;
+    let told = futures::stream::iter(seeds.clone()).map(|seed| {
+        let stage = &stage;
+        async move {
+            let story = stories::generate::story(seed);
+            // One after the other, so that the two do not have the same luck.
+            let first = stories::record(stage, &story, 1).await;
+            let second = stories::record(stage, &story, 2).await;
+            (seed, first, second)
+        }
+    });
+    let mut told = told.buffer_unordered(at_once);
+    let (mut kept, mut dropped): (Vec<Told>, usize) = (Vec::new(), 0);
+    while let Some((seed, first, second)) = told.next().await {
+        match (first, second) {
+            (Ok(first), Ok(second)) if first == second => kept.push(first),
+            (Ok(_), Ok(_)) => {
+                eprintln!("story {seed} went differently the second time");
+                dropped += 1;
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                eprintln!("story {seed} cannot be told: {error:#}");
+                dropped += 1;
+            }
+        }
+        stage.check()?;
+        if (kept.len() + dropped).is_multiple_of(50) {
+            eprintln!("{} of {}", kept.len() + dropped, seeds.end - seeds.start);
+        }
+    }
+    drop(told);
+    kept.sort_by_key(|story| story.seed);
+    let steps: usize = kept.iter().map(|story| story.steps.len()).sum();
+    let loops = LOOPS.iter().map(|name| (*name).to_owned()).collect();
+    println!("{} stories with {steps} steps in {}, {dropped} left out", kept.len(), output.display());
+    StoryCorpus { stock: stage.version().to_owned(), loops, stories: kept }.write(output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn tell_stories(corpus: &Path, at_once: usize, seed: Option<u64>) -> anyhow::Result<ExitCode> {
+    let corpus = StoryCorpus::read(corpus)?;
+    let stage = Stage::ours().await?;
+    let chosen = corpus.stories.iter().filter(|story| seed.is_none_or(|seed| seed == story.seed));
+    let told = futures::stream::iter(chosen).map(|story| stories::replay(&stage, story));
+    let mut told = told.buffer_unordered(at_once);
+    let (mut same, mut different) = (0, 0);
+    while let Some(outcome) = told.next().await {
+        match outcome? {
+            None => same += 1,
+            Some(what) => {
+                different += 1;
+                println!("{what}");
+            }
+        }
+    }
+    drop(told);
+    if different > 0 {
+        stage.keep();
+    }
+    println!("{same} the same, {different} different");
+    Ok(if different == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
 #[derive(Debug, Default)]

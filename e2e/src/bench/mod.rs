@@ -29,7 +29,7 @@ pub use error::BenchError;
 pub use measure::{Burst, Idle};
 pub use perf::Case;
 pub use report::Report;
-pub use requests::Attempts;
+pub use requests::{Attempts, sum as metric_sum};
 pub use workload::Workload;
 
 use contestant::Program;

@@ -87,7 +87,7 @@ impl Attempts {
 }
 
 /// The sum of a metric's samples that have all of these labels. Values of labels hold neither quotes nor commas.
-pub(crate) fn sum(text: &str, metric: &str, labels: &[(&str, &str)]) -> f64 {
+pub fn sum(text: &str, metric: &str, labels: &[(&str, &str)]) -> f64 {
     let value = |line: &str| {
         let rest = line.strip_prefix(metric)?;
         let (found, value) = match rest.strip_prefix('{') {

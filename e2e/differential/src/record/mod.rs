@@ -15,6 +15,7 @@ use headroom_e2e::{ControlPlane, Process, SchedulerOptions};
 use serde_json::Value;
 
 use self::log::{Log, Verdict};
+use crate::api::{patch_status, post};
 use crate::case::{Case, Decision, Header, LAYOUT};
 use crate::generate::Cluster;
 use crate::trim::trim;
@@ -268,42 +269,4 @@ fn decision(pod: Value, verdict: Option<Verdict>, mut scores: Vec<(String, Strin
         None => bail!("no verdict"),
     };
     Ok(Decision { pod, node, message, nominated: None, victims: Vec::new(), plugins, scores: rows })
-}
-
-/// The URL of the objects of its kind, in its namespace.
-fn path_of(object: &Value) -> String {
-    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let version = text("/apiVersion");
-    let root = if version.contains('/') { "apis" } else { "api" };
-    let plural = match text("/kind") {
-        "RuntimeClass" => "runtimeclasses".to_owned(),
-        "PriorityClass" => "priorityclasses".to_owned(),
-        "StorageClass" => "storageclasses".to_owned(),
-        kind => format!("{}s", kind.to_lowercase()),
-    };
-    match text("/metadata/namespace") {
-        "" => format!("/{root}/{version}/{plural}"),
-        namespace => format!("/{root}/{version}/namespaces/{namespace}/{plural}"),
-    }
-}
-
-/// Creates an object. The inner error is a refusal by the API server.
-async fn post(client: &kube::Client, object: &Value) -> anyhow::Result<Result<Value, kube::Error>> {
-    let body = serde_json::to_vec(object)?;
-    let request = http::Request::post(path_of(object)).header("content-type", "application/json").body(body)?;
-    match client.request::<Value>(request).await {
-        Ok(created) => Ok(Ok(created)),
-        Err(error @ kube::Error::Api(_)) => Ok(Err(error)),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Writes the status of an object, which no server takes at its creation.
-async fn patch_status(client: &kube::Client, object: &Value) -> anyhow::Result<Value> {
-    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    let body = serde_json::to_vec(&serde_json::json!({"status": object["status"]}))?;
-    let request = http::Request::patch(format!("{}/{name}/status", path_of(object)))
-        .header("content-type", "application/merge-patch+json")
-        .body(body)?;
-    Ok(client.request(request).await?)
 }

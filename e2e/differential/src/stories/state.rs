@@ -1,0 +1,246 @@
+//! What stands in a namespace, without what must differ between two runs: random suffixes of names, UIDs, versions, times.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::pods::identity;
+
+/// The kinds that are looked at, by their plural.
+pub(super) const KINDS: [&str; 6] =
+    ["pods", "replicationcontrollers", "services", "endpoints", "endpointslices", "events"];
+
+/// What stands there: a sorted list per kind. A kind that is missing is as it was before.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct State(BTreeMap<String, Vec<Value>>);
+
+/// Alphabet of the five characters that end a generated name.
+const ALPHABET: &str = "bcdfghjklmnpqrstvwxz2456789";
+
+impl State {
+    /// From the objects of a namespace, by kind.
+    pub(super) fn of(objects: &BTreeMap<String, Vec<Value>>, namespace: &str) -> Self {
+        let pods = objects.get("pods").map(Vec::as_slice).unwrap_or_default();
+        let names: BTreeMap<&str, String> =
+            pods.iter().filter_map(|pod| Some((pod.pointer("/metadata/name")?.as_str()?, identity(pod)))).collect();
+        let mut state = BTreeMap::new();
+        for (kind, objects) in objects {
+            let mut seen: Vec<Value> = match kind.as_str() {
+                "pods" => objects.iter().map(pod).collect(),
+                "replicationcontrollers" => objects.iter().map(controller).collect(),
+                "endpoints" => objects.iter().map(|object| endpoints(object, &names)).collect(),
+                "endpointslices" => objects.iter().map(|object| slice(object, &names)).collect(),
+                "events" => events(objects, namespace),
+                _ => continue,
+            };
+            seen.sort_by_key(Value::to_string);
+            state.insert(kind.clone(), seen);
+        }
+        Self(state)
+    }
+
+    /// What is different from before.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self(self.0.iter().filter(|(kind, all)| before.0.get(*kind) != Some(all)).map(clone).collect())
+    }
+
+    /// Takes over what is different now.
+    pub fn apply(&mut self, change: &Self) {
+        self.0.extend(change.0.iter().map(clone));
+    }
+
+    /// The first kind that is not as expected, in words.
+    #[must_use]
+    pub fn difference(&self, expected: &Self) -> Option<String> {
+        let kinds = expected.0.keys().chain(self.0.keys());
+        let none = Vec::new();
+        kinds.into_iter().find_map(|kind| {
+            let (ours, stock) = (self.0.get(kind).unwrap_or(&none), expected.0.get(kind).unwrap_or(&none));
+            let only = |a: &[Value], b: &[Value]| {
+                a.iter().filter(|v| !b.contains(v)).map(Value::to_string).collect::<Vec<_>>().join("\n    ")
+            };
+            (ours != stock).then(|| {
+                format!(
+                    "{kind}: {} here, {} with stock\n  only here:\n    {}\n  only with stock:\n    {}",
+                    ours.len(),
+                    stock.len(),
+                    only(ours, stock),
+                    only(stock, ours)
+                )
+            })
+        })
+    }
+}
+
+fn clone((kind, all): (&String, &Vec<Value>)) -> (String, Vec<Value>) {
+    (kind.clone(), all.clone())
+}
+
+fn pod(pod: &Value) -> Value {
+    let meta = &pod["metadata"];
+    let ready = pod["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == "Ready");
+    json!({
+        "id": identity(pod),
+        "labels": meta["labels"],
+        "annotations": meta["annotations"],
+        "owners": owners(meta),
+        "terminating": meta.get("deletionTimestamp").is_some(),
+        "phase": pod["status"]["phase"],
+        "ready": ready.map(|c| c["status"].clone()),
+        "node": pod["spec"]["nodeName"],
+        "containers": pod["spec"]["containers"].as_array().into_iter().flatten()
+            .map(|c| json!([c["name"], c["image"]])).collect::<Vec<_>>(),
+    })
+}
+
+fn owners(meta: &Value) -> Vec<Value> {
+    let all = meta["ownerReferences"].as_array().into_iter().flatten().cloned();
+    all.map(|mut owner| {
+        drop_keys(&mut owner, &["uid"]);
+        owner
+    })
+    .collect()
+}
+
+fn controller(rc: &Value) -> Value {
+    let mut status = rc["status"].clone();
+    for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+        drop_keys(condition, &["lastTransitionTime"]);
+    }
+    json!({"name": rc["metadata"]["name"], "labels": rc["metadata"]["labels"], "replicas": rc["spec"]["replicas"],
+        "generation": rc["metadata"]["generation"], "status": status})
+}
+
+/// Labels, annotations without their times, owners.
+fn meta(object: &Value) -> Map<String, Value> {
+    let meta = &object["metadata"];
+    let annotations: Map<String, Value> = meta["annotations"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| {
+            let timed = key.ends_with("last-change-trigger-time");
+            (key.clone(), if timed { Value::from("a time") } else { value.clone() })
+        })
+        .collect();
+    let mut out = Map::new();
+    out.insert("labels".to_owned(), meta["labels"].clone());
+    out.insert("annotations".to_owned(), annotations.into());
+    out.insert("owners".to_owned(), owners(meta).into());
+    out
+}
+
+fn endpoints(object: &Value, pods: &BTreeMap<&str, String>) -> Value {
+    let mut out = meta(object);
+    out.insert("name".to_owned(), object["metadata"]["name"].clone());
+    let mut subsets = object["subsets"].clone();
+    rename(&mut subsets, pods);
+    out.insert("subsets".to_owned(), subsets);
+    out.into()
+}
+
+fn slice(object: &Value, pods: &BTreeMap<&str, String>) -> Value {
+    let mut out = meta(object);
+    let name = &object["metadata"]["generateName"];
+    let name = if name.is_null() { &object["metadata"]["name"] } else { name };
+    out.insert("name".to_owned(), name.clone());
+    out.insert("addressType".to_owned(), object["addressType"].clone());
+    for field in ["endpoints", "ports"] {
+        // Their order says nothing.
+        let mut all = object[field].clone();
+        rename(&mut all, pods);
+        if let Some(all) = all.as_array_mut() {
+            all.sort_by_key(Value::to_string);
+        }
+        out.insert(field.to_owned(), all);
+    }
+    out.into()
+}
+
+/// Puts identities in the place of pods' names, and leaves UIDs and namespaces out.
+fn rename(value: &mut Value, pods: &BTreeMap<&str, String>) {
+    match value {
+        Value::Array(all) => all.iter_mut().for_each(|value| rename(value, pods)),
+        Value::Object(fields) => {
+            if fields.get("kind").is_some_and(|kind| kind == "Pod") {
+                let id = fields.get("name").and_then(Value::as_str).and_then(|name| pods.get(name)).cloned();
+                fields.insert("name".to_owned(), id.map_or(Value::from("a pod that is gone"), Value::from));
+                fields.remove("uid");
+                fields.remove("namespace");
+            }
+            fields.values_mut().for_each(|value| rename(value, pods));
+        }
+        _ => {}
+    }
+}
+
+/// Events by what they say, with how often they said it.
+fn events(objects: &[Value], namespace: &str) -> Vec<Value> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for event in objects {
+        let regarding = &event["involvedObject"];
+        let text = |value: &Value| generic(&value.as_str().unwrap_or_default().replace(namespace, "NAMESPACE"));
+        let said = json!({
+            "type": event["type"], "reason": event["reason"], "message": text(&event["message"]),
+            "source": event["source"]["component"], "kind": regarding["kind"], "name": text(&regarding["name"]),
+        });
+        *counts.entry(said.to_string()).or_default() += event["count"].as_u64().unwrap_or(1);
+    }
+    counts.into_iter().map(|(said, count)| json!([said, count])).collect()
+}
+
+/// Without the random ends of names.
+fn generic(text: &str) -> String {
+    let word = |word: &str| match word.rsplit_once('-') {
+        Some((stem, end)) if end.len() == 5 && end.chars().all(|c| ALPHABET.contains(c)) => format!("{stem}-?"),
+        _ => word.to_owned(),
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn drop_keys(value: &mut Value, keys: &[&str]) {
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|key, _| !keys.contains(&key.as_str()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lose_their_random_end() {
+        assert_eq!(generic("Created pod: web-x2f9q"), "Created pod: web-?");
+        assert_eq!(generic("Created pod: web-hello"), "Created pod: web-hello");
+    }
+
+    #[test]
+    fn two_runs_of_the_same_look_the_same() {
+        let run = |suffix: &str, uid: &str, namespace: &str| {
+            let pod = json!({"metadata": {"name": format!("web-{suffix}"), "generateName": "web-", "uid": uid},
+                "status": {"podIP": "10.1.0.1", "phase": "Running"}});
+            let slice = json!({"metadata": {"name": format!("s-{suffix}"), "generateName": "s-"},
+                "endpoints": [{"addresses": ["10.1.0.1"], "targetRef": {"kind": "Pod", "name": format!("web-{suffix}"), "uid": uid}}]});
+            let event = json!({"message": format!("Created pod: web-{suffix} in {namespace}"), "count": 2});
+            State::of(
+                &BTreeMap::from([
+                    ("pods".to_owned(), vec![pod]),
+                    ("endpointslices".to_owned(), vec![slice]),
+                    ("events".to_owned(), vec![event]),
+                ]),
+                namespace,
+            )
+        };
+        let (one, other) = (run("bcdfg", "1", "s1"), run("xzwvt", "2", "s2"));
+        assert_eq!(one, other);
+        assert_eq!(one.difference(&other), None);
+        let mut third = State::default();
+        third.apply(&one.since(&State::default()));
+        assert_eq!((third.since(&one), third.clone()), (State::default(), one));
+        third.0.insert("pods".to_owned(), Vec::new());
+        assert!(third.difference(&other).unwrap().starts_with("pods: 0 here, 1 with stock"));
+    }
+}

@@ -1,0 +1,128 @@
+//! Everything that is looked at, by namespace, kept up to date by watches.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use kube::Api;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::{WatchStreamExt, watcher};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::State;
+use super::state::KINDS;
+
+/// The objects of a namespace by kind and name, and when one of them changed last.
+#[derive(Debug)]
+struct Room {
+    objects: BTreeMap<String, BTreeMap<String, Value>>,
+    changed: Instant,
+}
+
+/// All namespaces.
+#[derive(Debug, Default)]
+pub(super) struct Store(Mutex<HashMap<String, Room>>);
+
+impl Store {
+    /// Starts to watch.
+    pub(super) fn start(client: &kube::Client, tasks: &mut JoinSet<()>) -> Arc<Self> {
+        let store = Arc::new(Self::default());
+        for kind in KINDS {
+            let (group, version_kind) = match kind {
+                "pods" => ("", "Pod"),
+                "replicationcontrollers" => ("", "ReplicationController"),
+                "services" => ("", "Service"),
+                "endpoints" => ("", "Endpoints"),
+                "endpointslices" => ("discovery.k8s.io", "EndpointSlice"),
+                _ => ("", "Event"),
+            };
+            let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", version_kind), kind);
+            let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+            tasks.spawn(follow(store.clone(), kind, api));
+        }
+        store
+    }
+
+    fn with<T>(&self, namespace: &str, look: impl FnOnce(&mut Room) -> T) -> T {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let empty = || Room { objects: BTreeMap::new(), changed: Instant::now() };
+        look(all.entry(namespace.to_owned()).or_insert_with(empty))
+    }
+
+    fn set(&self, kind: &str, object: DynamicObject) {
+        let namespace = object.metadata.namespace.clone().unwrap_or_default();
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let Ok(value) = serde_json::to_value(object) else { return };
+        self.with(&namespace, |room| {
+            let old = room.objects.entry(kind.to_owned()).or_default().insert(name, value.clone());
+            if old.as_ref() != Some(&value) {
+                room.changed = Instant::now();
+            }
+        });
+    }
+
+    fn remove(&self, kind: &str, namespace: &str, name: &str) {
+        self.with(namespace, |room| {
+            if room.objects.get_mut(kind).is_some_and(|all| all.remove(name).is_some()) {
+                room.changed = Instant::now();
+            }
+        });
+    }
+
+    /// Removes what a new list does not have.
+    fn keep(&self, kind: &str, seen: &HashSet<(String, String)>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (namespace, room) in all.iter_mut() {
+            if let Some(objects) = room.objects.get_mut(kind) {
+                objects.retain(|name, _| seen.contains(&(namespace.clone(), name.clone())));
+            }
+        }
+    }
+
+    /// Since when nothing has changed in a namespace.
+    pub(super) fn quiet_for(&self, namespace: &str) -> Duration {
+        self.with(namespace, |room| room.changed.elapsed())
+    }
+
+    /// What stands in a namespace.
+    pub(super) fn state(&self, namespace: &str) -> State {
+        self.with(namespace, |room| {
+            let lists =
+                room.objects.iter().map(|(kind, all)| (kind.clone(), all.values().cloned().collect())).collect();
+            State::of(&lists, namespace)
+        })
+    }
+
+    /// The pods of a namespace.
+    pub(super) fn pods(&self, namespace: &str) -> Vec<Value> {
+        self.with(namespace, |room| room.objects.get("pods").map(|all| all.values().cloned().collect()))
+            .unwrap_or_default()
+    }
+}
+
+async fn follow(store: Arc<Store>, kind: &'static str, api: Api<DynamicObject>) {
+    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let mut listed = HashSet::new();
+    let key = |object: &DynamicObject| {
+        (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default())
+    };
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(watcher::Event::Init) => listed.clear(),
+            Ok(watcher::Event::InitApply(object)) => {
+                listed.insert(key(&object));
+                store.set(kind, object);
+            }
+            Ok(watcher::Event::InitDone) => store.keep(kind, &listed),
+            Ok(watcher::Event::Apply(object)) => store.set(kind, object),
+            Ok(watcher::Event::Delete(object)) => {
+                let (namespace, name) = key(&object);
+                store.remove(kind, &namespace, &name);
+            }
+            // It is tried again; whoever waits says in the end what is missing.
+            Err(_) => {}
+        }
+    }
+}
