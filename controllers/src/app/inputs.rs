@@ -9,7 +9,12 @@ use headroom_runtime::{
     wire::{LinkRow, MemoryProfileRow, NodeHeadroomRow},
 };
 
-use crate::{memory_profile, node_headroom::Answer, selection};
+use crate::{
+    memory_profile,
+    node_headroom::Answer,
+    node_lifecycle::{DialResult, LifecycleProfile},
+    selection,
+};
 
 /// One input. The channel that carries them is bounded: a slow loop slows the informers down, nothing piles up.
 #[derive(Debug)]
@@ -42,6 +47,21 @@ pub(super) enum Input {
     Outcome(Outcome),
     /// What a kubelet or metrics.k8s.io answered.
     Answer(Answer),
+    /// Whether a kubelet could be dialled.
+    Dialled(DialResult),
+}
+
+/// The kinds by which a profile of node lifecycle judges nodes and pods. Nobody waits for them: a loop that is told
+/// nothing does what upstream does.
+#[must_use]
+pub(super) fn profile_kinds(profile: LifecycleProfile, selected: &[&str]) -> &'static [Kind] {
+    let concerned = selected.contains(&selection::NODE_LIFECYCLE) || selected.contains(&selection::TAINT_EVICTION);
+    match profile {
+        LifecycleProfile::Fast | LifecycleProfile::Patient if concerned => {
+            &[Kind::NODE_HEADROOM, Kind::MEMORY_PROFILE, Kind::REPLICA_SET, Kind::JOB]
+        }
+        _ => &[],
+    }
 }
 
 /// The kinds that a loop has to know completely before it may start.

@@ -18,15 +18,16 @@ use crate::{
     framework::{Controller, HeadroomRow, Outbox, World, WorldEvent},
     memory_profile::MemoryProfileController,
     node_headroom::{Answer, CollectorCommand, NodeHeadroomController},
-    node_lifecycle::NodeLifecycleController,
+    node_lifecycle::{DialCommand, NodeLifecycleController},
     replication::Replication,
     selection,
-    taint_eviction::TaintEvictionController,
+    taint_eviction::{Policy, TaintEvictionController},
 };
 
 /// One loop.
 enum Loop {
     Plain(Box<dyn Controller + Send>),
+    Lifecycle(Box<NodeLifecycleController>),
     Headroom(Box<NodeHeadroomController>),
     Profile(Box<MemoryProfileController>),
 }
@@ -35,6 +36,7 @@ impl Loop {
     fn as_mut(&mut self) -> &mut dyn Controller {
         match self {
             Self::Plain(c) => c.as_mut(),
+            Self::Lifecycle(c) => c.as_mut(),
             Self::Headroom(c) => c.as_mut(),
             Self::Profile(c) => c.as_mut(),
         }
@@ -43,6 +45,7 @@ impl Loop {
     fn as_ref(&self) -> &dyn Controller {
         match self {
             Self::Plain(c) => c.as_ref(),
+            Self::Lifecycle(c) => c.as_ref(),
             Self::Headroom(c) => c.as_ref(),
             Self::Profile(c) => c.as_ref(),
         }
@@ -55,6 +58,10 @@ pub(super) struct Loops {
     loops: Vec<(Loop, bool)>,
     leading: bool,
     next_id: u64,
+    /// Kinds that are watched beside those that loops need.
+    extra: &'static [Kind],
+    /// Evictions are held back by what NodeHeadrooms say.
+    brake: bool,
     /// Intents that the dispatcher had no room for yet.
     outgoing: VecDeque<Intent>,
 }
@@ -72,6 +79,17 @@ impl Loops {
     /// The selected loops. `seed` differs from process to process: names of pods and slices depend on it.
     #[must_use]
     pub(super) fn new(selected: &[&'static str], options: &Options, seed: u64) -> Self {
+        let profile = options.node_lifecycle.profile;
+        let both = selected.contains(&selection::NODE_LIFECYCLE) && selected.contains(&selection::TAINT_EVICTION);
+        let policy =
+            Policy { cap_default_tolerations: profile.caps_default_tolerations(), brake: profile.brakes() && both };
+        if profile.brakes() && !both {
+            warn!(
+                "--node-lifecycle-profile: evictions are not held back: that needs both {} and {} here",
+                selection::NODE_LIFECYCLE,
+                selection::TAINT_EVICTION
+            );
+        }
         let make = |name: &&'static str| -> Loop {
             match *name {
                 selection::REPLICATION => Loop::Plain(Box::new(Replication::new(seed))),
@@ -82,9 +100,9 @@ impl Loops {
                     Loop::Plain(Box::new(EndpointSliceController::new(options.endpoints.slice_config(), seed ^ 1)))
                 }
                 selection::NODE_LIFECYCLE => {
-                    Loop::Plain(Box::new(NodeLifecycleController::new(options.node_lifecycle.clone())))
+                    Loop::Lifecycle(Box::new(NodeLifecycleController::new(options.node_lifecycle.clone())))
                 }
-                selection::TAINT_EVICTION => Loop::Plain(Box::new(TaintEvictionController::new())),
+                selection::TAINT_EVICTION => Loop::Plain(Box::new(TaintEvictionController::new(policy))),
                 selection::MEMORY_PROFILE => Loop::Profile(Box::new(MemoryProfileController::new(Params::default()))),
                 _ => Loop::Headroom(Box::new(NodeHeadroomController::new(
                     Params::default(),
@@ -97,6 +115,8 @@ impl Loops {
             loops: selected.iter().map(|name| (make(name), false)).collect(),
             leading: false,
             next_id: 0,
+            extra: inputs::profile_kinds(profile, selected),
+            brake: policy.brake,
             outgoing: VecDeque::new(),
         }
     }
@@ -112,6 +132,8 @@ impl Loops {
                 }
             }
         }
+        let extra: Vec<Kind> = self.extra.iter().filter(|kind| !kinds.contains(kind)).copied().collect();
+        kinds.extend(extra);
         kinds
     }
 
@@ -153,6 +175,7 @@ impl Loops {
                     meta: row.meta.clone(),
                     sample: row.sample.unwrap_or_default(),
                     overhead: row.system_overhead,
+                    details: self.brake.then_some(row),
                 };
                 self.world.apply_headroom(std::sync::Arc::new(kept), &mut tell);
             }
@@ -163,11 +186,23 @@ impl Loops {
             Input::Job(c) => change!(c, Kind::JOB, apply_job, remove_job),
             Input::Outcome(outcome) => self.outcome(&outcome, now),
             Input::Answer(answer) => self.answered(answer, now),
+            Input::Dialled(result) => {
+                if let Some(c) = lifecycle(&mut self.loops) {
+                    c.dialled(&result, &self.world, now);
+                }
+            }
         }
     }
 
-    /// A kubelet has answered: the one loop measures, the other learns from what was measured.
+    /// A kubelet has answered: the one loop measures, the other learns from what was measured, and a third one notes
+    /// that it lives.
     fn answered(&mut self, answer: Answer, now: Now) {
+        if let Answer::Kubelet(result) = &answer
+            && result.heard()
+            && let Some(lifecycle) = lifecycle(&mut self.loops)
+        {
+            lifecycle.kubelet_answered(&result.node, result.received_at.mono);
+        }
         let headroom = self.loops.iter_mut().find_map(|(l, _)| match l {
             Loop::Headroom(c) => Some(c),
             _ => None,
@@ -267,6 +302,14 @@ impl Loops {
             .unwrap_or_default()
     }
 
+    /// Which kubelets are to be dialled.
+    pub(super) fn take_dials(&mut self) -> Vec<DialCommand> {
+        if !self.leading {
+            return Vec::new();
+        }
+        lifecycle(&mut self.loops).map(NodeLifecycleController::take_dials).unwrap_or_default()
+    }
+
     /// When there is work though nothing has changed.
     #[must_use]
     pub(super) fn next_deadline(&self) -> Option<Mono> {
@@ -279,5 +322,35 @@ impl Loops {
     /// Queue figures of each loop: name, (depth, adds, retries).
     pub(super) fn queue_stats(&self) -> impl Iterator<Item = (&'static str, (usize, u64, u64))> {
         self.loops.iter().map(|(l, _)| (l.as_ref().name(), l.as_ref().queue_stats()))
+    }
+}
+
+fn lifecycle(loops: &mut [(Loop, bool)]) -> Option<&mut NodeLifecycleController> {
+    loops.iter_mut().find_map(|(l, _)| if let Loop::Lifecycle(c) = l { Some(&mut **c) } else { None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headroom_runtime::process::parse_or_explain;
+
+    #[test]
+    fn a_profile_watches_more_and_the_brake_needs_both_loops() {
+        for (controllers, profile, brake, headrooms) in [
+            ("node-lifecycle-controller,taint-eviction-controller", "stock", false, false),
+            ("node-lifecycle-controller,taint-eviction-controller", "fast", true, true),
+            ("node-lifecycle-controller,taint-eviction-controller", "patient", true, true),
+            ("node-lifecycle-controller", "fast", false, true),
+            ("taint-eviction-controller", "patient", false, true),
+            ("endpoints-controller", "fast", false, false),
+        ] {
+            let flags = [format!("--controllers={controllers}"), format!("--node-lifecycle-profile={profile}")];
+            let options: Options = parse_or_explain(std::iter::once("x".to_owned()).chain(flags)).unwrap();
+            let loops = Loops::new(&selection::select(&options.controllers).unwrap(), &options, 1);
+            let kinds = loops.kinds();
+            assert_eq!(loops.brake, brake, "{controllers} {profile}");
+            assert_eq!(kinds.contains(&Kind::NODE_HEADROOM), headrooms, "{controllers} {profile}");
+            assert_eq!(kinds.contains(&Kind::MEMORY_PROFILE), headrooms, "{controllers} {profile}");
+        }
     }
 }

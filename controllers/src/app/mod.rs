@@ -32,6 +32,7 @@ use crate::{
         scrape::{Executor, KubeletTrust},
         token::{KubeTokens, TokenSource},
     },
+    node_lifecycle::dial::Dialer,
     selection,
 };
 
@@ -99,6 +100,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
         true => Some(executor(&options, &clients, answers_tx).await?),
         false => None,
     };
+    let dials = options.node_lifecycle.profile.dials() && selected.contains(&selection::NODE_LIFECYCLE);
+    let dialer = if dials { Some(Dialer::new(tx.clone(), Input::Dialled)?) } else { None };
     let metrics = LoopMetrics::new(&registry, &selected)?;
     let server = start_serving(&options, &clients, &health, &leadership, registry, &selected).await?;
     tracing::info!(
@@ -107,9 +110,16 @@ async fn run(options: Options) -> anyhow::Result<()> {
         "running"
     );
 
-    let ended =
-        drive(&mut loops, &mut inputs, (executor, answers), &leadership, dispatcher.handle(), &metrics, &leader)
-            .await?;
+    let ended = drive(
+        &mut loops,
+        &mut inputs,
+        (executor, dialer, answers),
+        &leadership,
+        dispatcher.handle(),
+        &metrics,
+        &leader,
+    )
+    .await?;
     match ended {
         Ended::Lost => anyhow::bail!("leader election lost"),
         Ended::Signal(name) => {
@@ -130,7 +140,7 @@ enum Ended {
 async fn drive(
     loops: &mut Loops,
     inputs: &mut mpsc::Receiver<Input>,
-    (executor, mut answers): (Option<Executor>, mpsc::Receiver<Answer>),
+    (executor, dialer, mut answers): (Option<Executor>, Option<Dialer<Input>>, mpsc::Receiver<Answer>),
     leadership: &Leadership,
     dispatch: DispatchHandle,
     metrics: &LoopMetrics,
@@ -145,6 +155,11 @@ async fn drive(
         if let Some(executor) = &executor {
             for command in loops.take_commands() {
                 executor.execute(command);
+            }
+        }
+        if let Some(dialer) = &dialer {
+            for command in loops.take_dials() {
+                dialer.execute(command);
             }
         }
         metrics.refresh(loops);

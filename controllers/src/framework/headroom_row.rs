@@ -1,6 +1,11 @@
 //! What the controllers keep of a NodeHeadroom.
 
-use headroom_core::{memory::Sample, object::Meta};
+use std::sync::Arc;
+
+use headroom_core::{
+    memory::Sample,
+    object::{Meta, NodeHeadroom},
+};
 
 /// A NodeHeadroom, as far as its writer needs it after a restart: whose it is, and what was last measured.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -11,4 +16,7 @@ pub struct HeadroomRow {
     pub sample: Sample,
     /// `systemOverheadBytes`, absent when never measured.
     pub overhead: Option<i64>,
+    /// All that it says, each pod's use included. Kept only where evictions are held back by it: the writer knows it
+    /// already, and 20,000 pods are to fit in little memory.
+    pub details: Option<Arc<NodeHeadroom>>,
 }

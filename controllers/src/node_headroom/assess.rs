@@ -5,13 +5,13 @@ use hashbrown::HashMap;
 use headroom_core::{
     Now, Str, Timestamp,
     memory::{
-        ContainerKind, NodeState, NodeSums, Params, PodUsage, Psi, Sample, SwapBehavior, TrackedPod, demand,
+        ContainerKind, NodeState, NodeSums, Params, PodUsage, Psi, Sample, SwapBehavior,
         headroom::measured_overhead,
-        node::{phase, rate},
+        node::rate,
         pressure::known_psi,
         swap::{self, ObservedSwap},
     },
-    object::{Node, Pod, Status},
+    object::{Node, Pod},
 };
 
 use super::{
@@ -276,25 +276,11 @@ pub fn headroom(
     let usage: HashMap<&str, &MeasuredPod> = measured.pods.iter().map(|pod| (&*pod.uid, pod)).collect();
     let swap_node = memory.swap_node(params);
     let tracked = world.pods.on_node(node.name()).filter(|pod| !pod.is_terminal()).map(|pod| {
-        let (_, specs) = rows::containers(pod);
-        let pod_memory = rows::pod_memory(pod, &specs);
-        let profile = world.profile(pod);
-        let history = |index: usize| {
-            let container = pod.spec.init_containers.iter().chain(pod.spec.containers.iter()).nth(index)?;
-            profile?.history(&container.name, &container.image).copied()
-        };
-        let wanted = demand(&pod_memory, history, params.default_demand_bytes, measured.at, params);
-        let ready = pod.condition("Ready").is_some_and(|c| c.status == Status::True);
-        TrackedPod {
-            reserved: wanted.reserved,
-            demand: wanted.total,
-            swap_limit: swap::pod_limit(swap::eligible_requests(&pod_memory), &swap_node),
-            usage: usage.get(rows::sample_uid(pod)).and_then(|seen| {
-                Some(PodUsage { working_set: seen.working_set?, swap: seen.swap, swap_available: seen.swap_available })
-            }),
-            phase: phase(pod.status.start_time, ready, measured.at, params),
-            terminating: pod.meta.is_terminating(),
-        }
+        let candidate = rows::candidate(pod, world, measured.at, params);
+        let usage = usage.get(rows::sample_uid(pod)).and_then(|seen| {
+            Some(PodUsage { working_set: seen.working_set?, swap: seen.swap, swap_available: seen.swap_available })
+        });
+        rows::tracked(pod, &candidate, usage, &swap_node, measured.at, params)
     });
     let mut sums = NodeSums::default();
     for pod in tracked {

@@ -106,6 +106,25 @@ pub struct ScrapeResult {
     pub received_at: Now,
 }
 
+impl ScrapeResult {
+    /// Whether the kubelet has answered, whatever it said: an error of HTTP's is an answer, a connection that nobody
+    /// takes is none.
+    #[must_use]
+    pub const fn heard(&self) -> bool {
+        match &self.result {
+            Ok(_) => true,
+            Err(error) => matches!(
+                error,
+                ScrapeError::Unauthorized { .. }
+                    | ScrapeError::Forbidden { .. }
+                    | ScrapeError::Status { .. }
+                    | ScrapeError::TooLarge { .. }
+                    | ScrapeError::Malformed(_)
+            ),
+        }
+    }
+}
+
 /// Why a kubelet could not be read. The text says what to do about it; [`ScrapeError::reason`] is the condition's.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ScrapeError {

@@ -17,7 +17,7 @@ pub mod metrics_api;
 mod observations;
 pub mod options;
 mod publish;
-mod rows;
+pub(crate) mod rows;
 pub mod scrape;
 pub mod status;
 pub mod summary;

@@ -1,11 +1,14 @@
 //! From rows to what the memory model reads.
 
 use headroom_core::{
+    Timestamp,
     memory::{
-        ContainerKind, ContainerMemory, NodeMemory, PodMemory, Qos, SwapBehavior, SwapMedia,
-        node::{default_eviction, protected, swap_capacity},
+        Candidate, ContainerKind, ContainerMemory, NodeMemory, Params, PodMemory, PodUsage, Qos, SwapBehavior,
+        SwapMedia, TrackedPod,
+        node::{default_eviction, phase, protected, swap_capacity},
+        swap::{self, SwapNode},
     },
-    object::{self, Container, Node, Pod, VolumeKind},
+    object::{self, Container, Node, Pod, Status, VolumeKind},
     quantity,
 };
 
@@ -30,7 +33,7 @@ const PROTECTED_ROLES: [&str; 3] =
     ["node-role.kubernetes.io/etcd", "node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
 
 /// The UID under which a kubelet's summary lists this pod.
-pub(super) fn sample_uid(pod: &Pod) -> &str {
+pub(crate) fn sample_uid(pod: &Pod) -> &str {
     if pod.is_mirror() {
         pod.meta.annotations.get(CONFIG_HASH).map_or(&pod.meta.uid, |hash| hash)
     } else {
@@ -39,7 +42,7 @@ pub(super) fn sample_uid(pod: &Pod) -> &str {
 }
 
 /// A container's name beside what the model reads of it.
-pub(super) fn containers(pod: &Pod) -> (Vec<&str>, Vec<ContainerMemory>) {
+pub(crate) fn containers(pod: &Pod) -> (Vec<&str>, Vec<ContainerMemory>) {
     let of = |kind: ContainerKind, c: &Container| ContainerMemory {
         kind,
         request: c.requests.memory,
@@ -64,7 +67,7 @@ pub(super) fn unreadable_hint(pod: &Pod) -> Option<&str> {
 }
 
 /// What the model reads of a pod, around its containers.
-pub(super) fn pod_memory<'a>(pod: &Pod, containers: &'a [ContainerMemory]) -> PodMemory<'a> {
+pub(crate) fn pod_memory<'a>(pod: &Pod, containers: &'a [ContainerMemory]) -> PodMemory<'a> {
     let spec = &pod.spec;
     let annotation = |key: &str| pod.meta.annotations.get(key).map(|v| &**v);
     let volumes = spec.volumes.iter().filter_map(|v| match v.kind {
@@ -92,13 +95,13 @@ pub(super) fn pod_memory<'a>(pod: &Pod, containers: &'a [ContainerMemory]) -> Po
 }
 
 /// The behaviour that an annotation demands.
-pub(super) fn behavior_override(node: &Node) -> Option<&str> {
+pub(crate) fn behavior_override(node: &Node) -> Option<&str> {
     node.meta.annotations.get(SWAP_BEHAVIOR).map(|v| &**v)
 }
 
 /// Whether control-plane protection applies to the node: annotation, role labels, or a mirror pod of etcd or the API
 /// server (5.9).
-pub(super) fn is_protected(node: &Node, world: &World) -> bool {
+pub(crate) fn is_protected(node: &Node, world: &World) -> bool {
     let annotation = node.meta.annotations.get(PROTECTED).and_then(|v| match &**v {
         "true" => Some(true),
         "false" => Some(false),
@@ -115,7 +118,7 @@ pub(super) fn is_protected(node: &Node, world: &World) -> bool {
 }
 
 /// What the model reads of a node. `swap` and `behavior` are what was measured, `eviction` what `/configz` said.
-pub(super) fn node_memory(
+pub(crate) fn node_memory(
     node: &Node,
     swap: Option<i64>,
     behavior: SwapBehavior,
@@ -133,5 +136,36 @@ pub(super) fn node_memory(
         protected,
         control_plane: PROTECTED_ROLES[1..].iter().any(|role| node.meta.labels.has(role)),
         overhead,
+    }
+}
+
+/// The pod as the rules see it, by what was learned of its workload.
+pub(crate) fn candidate(pod: &Pod, world: &World, now: Timestamp, params: &Params) -> Candidate {
+    let (_, specs) = containers(pod);
+    let profile = world.profile(pod);
+    let history = |index: usize| {
+        let container = pod.spec.init_containers.iter().chain(pod.spec.containers.iter()).nth(index)?;
+        profile?.history(&container.name, &container.image).copied()
+    };
+    Candidate::new(&pod_memory(pod, &specs), history, params.default_demand_bytes, now, params)
+}
+
+/// A pod of a node whose sample, taken at `sampled`, says `usage` of it.
+pub(crate) fn tracked(
+    pod: &Pod,
+    candidate: &Candidate,
+    usage: Option<PodUsage>,
+    node: &SwapNode,
+    sampled: Timestamp,
+    params: &Params,
+) -> TrackedPod {
+    let ready = pod.condition("Ready").is_some_and(|c| c.status == Status::True);
+    TrackedPod {
+        reserved: candidate.demand.reserved,
+        demand: candidate.demand.total,
+        swap_limit: swap::pod_limit(candidate.eligible.iter().copied(), node),
+        usage,
+        phase: phase(pod.status.start_time, ready, sampled, params),
+        terminating: pod.meta.is_terminating(),
     }
 }

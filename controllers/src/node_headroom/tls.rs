@@ -81,7 +81,7 @@ impl KubeletTrust {
     ///
     /// # Errors
     /// When no CA of the list is a certificate.
-    pub(super) fn client_config(&self) -> Result<ClientConfig, TlsError> {
+    pub(crate) fn client_config(&self) -> Result<ClientConfig, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
         let mut config = match self {

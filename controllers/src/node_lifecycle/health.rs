@@ -26,6 +26,12 @@ pub(super) struct Health {
     seen: Option<Seen>,
     /// The newest renewal of its lease that was seen.
     pub(super) renewed: Option<Timestamp>,
+    /// When its kubelet last answered this process.
+    pub(super) answered: Option<Mono>,
+    /// A dial of its kubelet is in flight, since then.
+    pub(super) dial: Option<(u64, Mono)>,
+    /// Since when it is not declared silent because it is only slow.
+    pub(super) spared: Option<Mono>,
     /// A live check is in flight.
     pub(super) check: Option<IntentId>,
     /// When a live check first agreed that it is silent, while no other node was heard of either.
@@ -47,6 +53,9 @@ impl Health {
             probe: now,
             seen: seen(node),
             renewed: None,
+            answered: None,
+            dial: None,
+            spared: None,
             check: None,
             suspected: None,
             dead: false,
@@ -90,6 +99,7 @@ impl Health {
     pub(super) fn restart(&mut self, now: Mono) {
         self.probe = now;
         self.suspected = None;
+        self.spared = None;
         self.dead = false;
     }
 

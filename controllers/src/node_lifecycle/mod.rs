@@ -15,11 +15,16 @@
 //!   node that it sees for the first time, and so cancels evictions at every change of leader.
 //! - A node's writes follow one another and each waits for its predecessor's row, so that none rests on a state that we
 //!   have changed ourselves. Failed `NoSchedule` writes are retried at once instead of with the node's next event.
+//! - Profiles other than `stock` ([`profile`]) change the numbers, dial the kubelet first, and give nodes that thrash and
+//!   still answer up to five minutes more.
 //! - The clock of a node that never reported a status starts when it is first seen, not at its creation time.
 
+pub mod dial;
 mod health;
+pub mod kubelet;
 pub mod options;
 mod pods;
+pub mod profile;
 mod taints;
 mod writes;
 mod zones;
@@ -44,7 +49,9 @@ use self::{
     zones::{Change, Zones, zone_key},
 };
 pub use self::{
+    kubelet::{DialCommand, DialResult},
     options::NodeLifecycleOptions,
+    profile::LifecycleProfile,
     zones::{ZoneFigures, ZoneState},
 };
 use crate::framework::{Controller, Outbox, World, WorldEvent};
@@ -70,6 +77,9 @@ pub struct NodeLifecycleController {
     pods: WorkQueue<ObjectKey>,
     writes: HashMap<Str, NodeWrite>,
     in_flight: HashMap<IntentId, Write>,
+    /// Kubelets to be dialled, and the number of the last one.
+    dials: Vec<DialCommand>,
+    next_dial: u64,
     next_pass: Mono,
     last_pass: Option<Mono>,
     /// When any node at all was last heard of.
@@ -94,6 +104,8 @@ impl NodeLifecycleController {
             pods: WorkQueue::default(),
             writes: HashMap::new(),
             in_flight: HashMap::new(),
+            dials: Vec::new(),
+            next_dial: 0,
             next_pass: Mono(0),
             last_pass: None,
             last_life: Mono(0),
@@ -112,21 +124,16 @@ impl NodeLifecycleController {
     /// Longest time between two passes that is no pause of ours: a part of the grace, so that a shorter pause cannot
     /// use it up.
     fn longest_gap(&self) -> Duration {
-        let grace = self.options.monitor_grace_period.0;
-        self.options.monitor_period.0 + (grace / 8).clamp(Duration::from_secs(1), Duration::from_secs(5))
+        self.options.period() + (self.options.grace() / 8).clamp(Duration::from_secs(1), Duration::from_secs(5))
     }
 
     fn grace(&self, node: &Node) -> Duration {
-        if health::ready(node).is_none() {
-            self.options.startup_grace_period.0
-        } else {
-            self.options.monitor_grace_period.0
-        }
+        if health::ready(node).is_none() { self.options.startup_grace_period.0 } else { self.options.grace() }
     }
 
     /// Whether no node at all has been heard of for a while: more likely nobody reaches the API server.
     fn all_silent(&self, now: Mono) -> bool {
-        now.since(self.last_life) >= self.options.monitor_grace_period.0 * 4 / 5
+        now.since(self.last_life) >= self.options.grace() * 4 / 5
     }
 
     /// A node's row or lease has changed, or is looked at anyway.
@@ -166,12 +173,12 @@ impl NodeLifecycleController {
         let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         for name in names {
             let Some(node) = world.nodes.get(&name) else { continue };
+            self.expire_dial(&name, world, now);
             let grace = self.grace(node);
-            let silent = self
-                .health
-                .get(&name)
-                .is_some_and(|health| health.expired(grace, now.mono) && !health.dead && health.check.is_none());
-            if silent && taints::unknown_body(node, now.wall).is_some() {
+            let silent = self.health.get(&name).is_some_and(|health| {
+                health.expired(grace, now.mono) && !health.dead && health.check.is_none() && health.dial.is_none()
+            });
+            if silent && taints::unknown_body(node, now.wall).is_some() && !self.spare(&name, world, now) {
                 let check = self.live_check(&name, out);
                 if let Some(health) = self.health.get_mut(&name) {
                     health.check = Some(check);
@@ -389,7 +396,7 @@ impl Controller for NodeLifecycleController {
         if now.mono >= self.next_pass {
             self.pass(world, now, out);
             // From now, not from when it was due: passes that were missed are not made up for.
-            self.next_pass = now.mono + self.options.monitor_period.0;
+            self.next_pass = now.mono + self.options.period();
             return true;
         }
         if let Some((zone, node)) = self.zones.grant(now.mono) {

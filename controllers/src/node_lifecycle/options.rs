@@ -1,21 +1,28 @@
-//! Upstream's flags and defaults (`cmd/kube-controller-manager/app/options/nodelifecyclecontroller.go`, 1.36).
+//! Upstream's flags and defaults (`cmd/kube-controller-manager/app/options/nodelifecyclecontroller.go`, 1.36), and the
+//! profile that changes some of the defaults. A flag that is given wins over the profile's number.
 
 use std::time::Duration;
 
 use clap::Args;
 use headroom_runtime::process::{DurationError, GoDuration};
 
+use super::profile::LifecycleProfile;
+
 /// Flags of the node lifecycle controller.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Node lifecycle (node-lifecycle-controller)")]
 pub struct NodeLifecycleOptions {
-    /// How often node health is looked at.
-    #[arg(long = "node-monitor-period", value_name = "DURATION", default_value = "5s", value_parser = positive)]
-    pub monitor_period: GoDuration,
+    /// How dead nodes are found and how fast their pods leave: as upstream, faster, or slower [default: stock]
+    #[arg(long = "node-lifecycle-profile", value_name = "PROFILE", default_value = "stock", hide_default_value = true)]
+    pub profile: LifecycleProfile,
 
-    /// How long a running node may be silent before it is marked unhealthy.
-    #[arg(long = "node-monitor-grace-period", value_name = "DURATION", default_value = "50s", value_parser = positive)]
-    pub monitor_grace_period: GoDuration,
+    /// How often node health is looked at [default: 5s; fast: 2s]
+    #[arg(long = "node-monitor-period", value_name = "DURATION", value_parser = positive)]
+    pub monitor_period: Option<GoDuration>,
+
+    /// How long a running node may be silent before it is marked unhealthy [default: 50s; fast: 24s; patient: 2m]
+    #[arg(long = "node-monitor-grace-period", value_name = "DURATION", value_parser = positive)]
+    pub monitor_grace_period: Option<GoDuration>,
 
     /// The same for a node that has never reported its status.
     #[arg(long = "node-startup-grace-period", value_name = "DURATION", default_value = "1m", value_parser = positive)]
@@ -41,14 +48,29 @@ pub struct NodeLifecycleOptions {
 impl Default for NodeLifecycleOptions {
     fn default() -> Self {
         Self {
-            monitor_period: GoDuration(Duration::from_secs(5)),
-            monitor_grace_period: GoDuration(Duration::from_secs(50)),
+            profile: LifecycleProfile::Stock,
+            monitor_period: None,
+            monitor_grace_period: None,
             startup_grace_period: GoDuration(Duration::from_secs(60)),
             eviction_rate: 0.1,
             secondary_eviction_rate: 0.01,
             large_cluster_size_threshold: 50,
             unhealthy_zone_threshold: 0.55,
         }
+    }
+}
+
+impl NodeLifecycleOptions {
+    /// `--node-monitor-period`, else the profile's.
+    #[must_use]
+    pub fn period(&self) -> Duration {
+        self.monitor_period.map_or_else(|| self.profile.monitor_period(), |given| given.0)
+    }
+
+    /// `--node-monitor-grace-period`, else the profile's.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        self.monitor_grace_period.map_or_else(|| self.profile.monitor_grace_period(), |given| given.0)
     }
 }
 
@@ -90,8 +112,29 @@ mod tests {
             "--node-eviction-rate=NaN",
             "--unhealthy-zone-threshold=1.5",
             "--large-cluster-size-threshold=-5",
+            "--node-lifecycle-profile=slow",
         ] {
             assert!(Line::try_parse_from(["x", bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_profile_and_the_profile_over_the_default() {
+        let of = |args: &[&str]| {
+            let parsed = Line::try_parse_from(["x"].iter().chain(args)).unwrap().options;
+            (parsed.period().as_secs(), parsed.grace().as_secs(), parsed.startup_grace_period.0.as_secs())
+        };
+        for (args, wanted) in [
+            (&[][..], (5, 50, 60)),
+            (&["--node-lifecycle-profile=stock"], (5, 50, 60)),
+            (&["--node-lifecycle-profile=fast"], (2, 24, 60)),
+            (&["--node-lifecycle-profile=patient"], (5, 120, 60)),
+            (&["--node-lifecycle-profile=fast", "--node-monitor-period=5s"], (5, 24, 60)),
+            (&["--node-lifecycle-profile=fast", "--node-monitor-grace-period=50s"], (2, 50, 60)),
+            (&["--node-monitor-grace-period=30s", "--node-lifecycle-profile=patient"], (5, 30, 60)),
+            (&["--node-monitor-period=1s", "--node-monitor-grace-period=9s"], (1, 9, 60)),
+        ] {
+            assert_eq!(of(args), wanted, "{args:?}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Timelines against a small API server.
 
+mod profile;
+
 use std::{sync::Arc, time::Duration};
 
 use headroom_core::{

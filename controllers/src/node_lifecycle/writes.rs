@@ -177,8 +177,7 @@ impl NodeLifecycleController {
                 }
                 let since = *health.suspected.get_or_insert(now.mono);
                 if !all_silent || now.mono.since(since) >= KUBELET_RETRY {
-                    health.dead = true;
-                    self.nodes.add(name.clone());
+                    self.silent(name, node, now.mono);
                 }
             }
             Err(_) => {

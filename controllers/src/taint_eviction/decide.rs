@@ -3,7 +3,14 @@
 
 use std::time::Duration;
 
-use headroom_core::taint::{Effect, Taint, Toleration};
+use headroom_core::taint::{Effect, Taint, Toleration, TolerationOperator};
+
+/// What admission (`DefaultTolerationSeconds`) gives every pod, in seconds.
+const ADMISSION_DEFAULT: i64 = 300;
+/// What it counts for where it is capped.
+const CAPPED: i64 = 60;
+/// The taints that admission adds tolerations of; the ones that the node lifecycle controller puts on silent nodes.
+pub(super) const LIFECYCLE: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 
 /// How long a pod may stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,14 +23,24 @@ pub enum Stay {
     Not,
 }
 
-/// The decision for one pod.
+/// Whether it is exactly what admission adds, so that nobody has to have meant it.
+fn is_admission_default(toleration: &Toleration) -> bool {
+    toleration.seconds == Some(ADMISSION_DEFAULT)
+        && toleration.effect == Some(Effect::NoExecute)
+        && toleration.operator == TolerationOperator::Exists
+        && toleration.value.is_empty()
+        && LIFECYCLE.iter().any(|key| toleration.key == **key)
+}
+
+/// The decision for one pod; `cap` cuts the tolerations that admission adds.
 #[must_use]
-pub fn stay(taints: &[Taint], tolerations: &[Toleration]) -> Stay {
+pub fn stay(taints: &[Taint], tolerations: &[Toleration], cap: bool) -> Stay {
     let mut least: Option<i64> = None;
     for taint in taints.iter().filter(|t| t.effect == Effect::NoExecute) {
         // The first toleration that matches counts, even if a later one is more generous.
         let Some(toleration) = tolerations.iter().find(|t| t.tolerates(taint)) else { return Stay::Not };
         if let Some(seconds) = toleration.seconds {
+            let seconds = if cap && is_admission_default(toleration) { CAPPED } else { seconds };
             least = Some(least.map_or(seconds, |l| l.min(seconds)));
         }
     }
@@ -76,8 +93,42 @@ mod tests {
             (vec![a.clone(), b], vec![tolerates("a", Some(9))], Stay::Not),
             (vec![a], vec![tolerates("a", Some(i64::MAX))], for_secs(i64::MAX as u64)),
         ] {
-            assert_eq!(stay(&taints, &tolerations), expected, "{taints:?} {tolerations:?}");
+            for cap in [false, true] {
+                assert_eq!(stay(&taints, &tolerations, cap), expected, "{taints:?} {tolerations:?}");
+            }
         }
+    }
+
+    #[test]
+    fn only_the_admission_default_is_capped() {
+        let [not_ready, unreachable] = LIFECYCLE.map(|key| taint(key, Effect::NoExecute));
+        let default = |key: &str| tolerates(key, Some(300));
+        let with = |change: fn(&mut Toleration)| {
+            let mut one = default(LIFECYCLE[1]);
+            change(&mut one);
+            one
+        };
+        for (tolerations, seconds) in [
+            (vec![default(LIFECYCLE[0]), default(LIFECYCLE[1])], 60),
+            (vec![with(|t| t.seconds = Some(299))], 299),
+            (vec![with(|t| t.seconds = Some(301))], 301),
+            (vec![with(|t| t.seconds = Some(30))], 30),
+            (vec![with(|t| t.effect = None)], 300),
+            (vec![with(|t| t.key = "".into())], 300),
+            (vec![with(|t| (t.operator, t.value) = (Equal, "v".into()))], 300),
+            // The first that matches counts, as ever.
+            (vec![with(|t| t.seconds = Some(600)), default(LIFECYCLE[1])], 600),
+        ] {
+            let taints = std::slice::from_ref(&unreachable);
+            assert_eq!(stay(taints, &tolerations, true), Stay::For(Duration::from_secs(seconds)), "{tolerations:?}");
+        }
+        let both = [not_ready, unreachable];
+        let tolerations = [default(LIFECYCLE[0]), tolerates(LIFECYCLE[1], Some(90))];
+        assert_eq!(stay(&both, &tolerations, true), Stay::For(Duration::from_secs(60)));
+        assert_eq!(stay(&both, &tolerations, false), Stay::For(Duration::from_secs(90)));
+        let other = [taint("example.com/maintenance", Effect::NoExecute)];
+        let tolerations = [tolerates("example.com/maintenance", Some(300))];
+        assert_eq!(stay(&other, &tolerations, true), Stay::For(Duration::from_secs(300)));
     }
 
     proptest! {
@@ -91,7 +142,8 @@ mod tests {
             let tolerations: Vec<Toleration> = tolerations.iter().map(|(k, s)| tolerates(&k.to_string(), *s)).collect();
             let rank = |s: Stay| match s { Stay::Forever => u64::MAX, Stay::For(d) => 1 + d.as_secs(), Stay::Not => 0 };
             for n in 1..=taints.len() {
-                prop_assert!(rank(stay(&taints[..n], &tolerations)) <= rank(stay(&taints[..n - 1], &tolerations)));
+                let all = rank(stay(&taints[..n], &tolerations, false));
+                prop_assert!(all <= rank(stay(&taints[..n - 1], &tolerations, false)));
             }
         }
     }

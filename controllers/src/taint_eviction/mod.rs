@@ -11,9 +11,16 @@
 //! - Failures are retried with backoff for as long as the reason stands (upstream: five attempts within 50 ms, then
 //!   never again until the node's taints change).
 //! - Pods that are already being deleted or have ended are left alone when their time comes.
+//! - With a [`Policy`] other than the default: tolerations that admission has added count 60 s, and pods of dead nodes
+//!   leave only as fast as the rest of the cluster can take them ([`brake`]).
 
+mod brake;
 mod decide;
+mod room;
+mod tally;
 
+#[cfg(test)]
+mod brake_tests;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +32,7 @@ use headroom_core::{
     queue::WorkQueue,
 };
 
+use self::brake::Brake;
 pub use self::decide::{Stay, stay};
 use crate::framework::{Controller, Outbox, World, WorldEvent};
 
@@ -32,6 +40,15 @@ use crate::framework::{Controller, Outbox, World, WorldEvent};
 const COMPONENT: &str = "taint-eviction-controller";
 const REASON: &str = "DeletionByTaintManager";
 const MESSAGE: &str = "Taint manager: deleting due to NoExecute taint";
+
+/// Where it differs from upstream; the default does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Tolerations of exactly the admission default's shape are capped at 60 s.
+    pub cap_default_tolerations: bool,
+    /// Pods of dead nodes leave only as fast as the rest can take them.
+    pub brake: bool,
+}
 
 /// A pod whose time is running, or has run out.
 #[derive(Debug)]
@@ -46,6 +63,8 @@ struct Eviction {
 enum Step {
     /// The countdown runs.
     Waiting,
+    /// The countdown has run out; the brake holds the pod.
+    Held,
     /// Announced; the condition is to be written, or is on its way.
     Marking(Option<IntentId>),
     /// The condition stands; the deletion is to be sent, or is on its way.
@@ -62,6 +81,8 @@ pub struct TaintEvictionController {
     pods: WorkQueue<ObjectKey>,
     evictions: HashMap<ObjectKey, Eviction>,
     in_flight: HashMap<IntentId, ObjectKey>,
+    cap_default_tolerations: bool,
+    brake: Option<Brake>,
     deletions: u64,
     leading: bool,
 }
@@ -69,8 +90,12 @@ pub struct TaintEvictionController {
 impl TaintEvictionController {
     /// A controller that knows nothing yet.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            cap_default_tolerations: policy.cap_default_tolerations,
+            brake: policy.brake.then(Brake::default),
+            ..Self::default()
+        }
     }
 
     /// Pods deleted so far (metric `taint_eviction_controller_pod_deletions_total`).
@@ -89,24 +114,25 @@ impl TaintEvictionController {
         }
         let Some(pod) = pod else { return };
         let taints = pod.node_name.as_ref().and_then(|name| world.nodes.get(name)).map_or(&[][..], |n| &n.taints);
+        let stay = stay(taints, &pod.spec.tolerations, self.cap_default_tolerations);
         let Some(eviction) = self.evictions.get(key) else {
-            let wait = match stay(taints, &pod.spec.tolerations) {
+            let wait = match stay {
                 Stay::Forever => return,
                 Stay::Not => std::time::Duration::ZERO,
                 Stay::For(wait) => wait,
             };
             let eviction = Eviction { uid: pod.meta.uid.clone(), at: now.mono + wait, step: Step::Waiting };
             self.evictions.insert(key.clone(), eviction);
-            return self.carry_out(key, pod, now, out);
+            return self.carry_out(key, pod, world, now, out);
         };
         if matches!(eviction.step, Step::Marking(Some(_)) | Step::Deleting(Some(_)) | Step::Deleted) {
             return;
         }
-        match stay(taints, &pod.spec.tolerations) {
+        match stay {
             Stay::Forever => self.cancel(key, now, out),
-            _ if eviction.step != Step::Waiting => self.carry_out(key, pod, now, out),
+            _ if eviction.step != Step::Waiting => self.carry_out(key, pod, world, now, out),
             // A countdown that runs is kept, whether another would be shorter or longer (trap 11: as stock).
-            Stay::For(_) => self.carry_out(key, pod, now, out),
+            Stay::For(_) => self.carry_out(key, pod, world, now, out),
             Stay::Not => {
                 // As stock: the plan is called off, and the pod goes at once.
                 if eviction.at > now.mono {
@@ -114,31 +140,39 @@ impl TaintEvictionController {
                     let eviction = Eviction { uid: pod.meta.uid.clone(), at: now.mono, step: Step::Waiting };
                     self.evictions.insert(key.clone(), eviction);
                 }
-                self.carry_out(key, pod, now, out);
+                self.carry_out(key, pod, world, now, out);
             }
         }
     }
 
     /// The next step of an eviction that is due.
-    fn carry_out(&mut self, key: &ObjectKey, pod: &Pod, now: Now, out: &mut Outbox<'_>) {
+    fn carry_out(&mut self, key: &ObjectKey, pod: &Pod, world: &World, now: Now, out: &mut Outbox<'_>) {
         let Some(eviction) = self.evictions.get_mut(key) else { return };
         match &eviction.step {
             Step::Waiting if eviction.at > now.mono => {
                 let at = eviction.at;
                 self.pods.add_at(key.clone(), at);
             }
-            Step::Waiting => {
+            Step::Waiting | Step::Held => {
+                let node = pod.node_name.as_ref().and_then(|name| world.nodes.get(name));
                 if pod.is_terminal() || pod.meta.is_terminating() {
                     eviction.step = Step::Deleted;
+                } else if let Some((brake, node)) = self.brake.as_mut().zip(node)
+                    && brake::concerns(pod, node)
+                {
+                    brake.hold(pod, node, eviction.at, now.mono);
+                    eviction.step = Step::Held;
                     return;
+                } else {
+                    eviction.step = Step::Marking(None);
+                    out.event(event(key, format!("Marking for deletion Pod {key}"), now));
                 }
-                out.event(event(key, format!("Marking for deletion Pod {key}"), now));
-                eviction.step = Step::Marking(None);
-                self.carry_out(key, pod, now, out);
+                self.let_go_of(key);
+                self.carry_out(key, pod, world, now, out);
             }
             Step::Marking(None) if is_marked(pod) => {
                 eviction.step = Step::Deleting(None);
-                self.carry_out(key, pod, now, out);
+                self.carry_out(key, pod, world, now, out);
             }
             Step::Marking(None) => {
                 let condition = PodCondition {
@@ -169,13 +203,34 @@ impl TaintEvictionController {
         }
     }
 
+    /// The brake has nothing to do with this pod any more.
+    fn let_go_of(&mut self, key: &ObjectKey) {
+        if let Some(brake) = &mut self.brake {
+            brake.forget(key);
+        }
+    }
+
+    /// Lets those of the held pods go that the rest of the cluster can take, and those that have waited long enough.
+    fn brake_round(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) {
+        let Some(brake) = &mut self.brake else { return };
+        for key in brake.round(world, now) {
+            if let Some(eviction) = self.evictions.get_mut(&key).filter(|e| e.step == Step::Held) {
+                eviction.step = Step::Marking(None);
+                out.event(event(&key, format!("Marking for deletion Pod {key}"), now));
+                self.pods.add(key);
+            }
+        }
+        brake.tell(now, out);
+    }
+
     /// Calls off an eviction, and says so unless the pod is deleted or about to be.
     fn cancel(&mut self, key: &ObjectKey, now: Now, out: &mut Outbox<'_>) {
         if let Some(eviction) = self.evictions.remove(key)
-            && matches!(eviction.step, Step::Waiting | Step::Marking(None) | Step::Deleting(None))
+            && matches!(eviction.step, Step::Waiting | Step::Held | Step::Marking(None) | Step::Deleting(None))
         {
             out.event(event(key, format!("Cancelling deletion of Pod {key}"), now));
         }
+        self.let_go_of(key);
         self.pods.forget(key);
     }
 
@@ -241,6 +296,9 @@ impl Controller for TaintEvictionController {
             }
             WorldEvent::Pod(change) => {
                 let Some(pod) = change.latest() else { return };
+                if let Some(brake) = self.brake.as_mut().filter(|_| change.old.is_none()) {
+                    brake.arrived(pod);
+                }
                 let key = &pod.meta.key;
                 let known = self.evictions.contains_key(key);
                 let relevant = match (change.old, change.new) {
@@ -279,7 +337,9 @@ impl Controller for TaintEvictionController {
         if !self.leading || !world.is_synced(Kind::NODE) || !world.is_synced(Kind::POD) {
             return false;
         }
-        if let Some(name) = self.nodes.pop(now.mono) {
+        if self.brake.as_ref().is_some_and(|brake| brake.due(now.mono)) {
+            self.brake_round(world, now, out);
+        } else if let Some(name) = self.nodes.pop(now.mono) {
             let mut keys: Vec<ObjectKey> = world.pods.on_node(&name).map(|pod| pod.meta.key.clone()).collect();
             keys.sort();
             for key in keys {
@@ -323,7 +383,8 @@ impl Controller for TaintEvictionController {
     }
 
     fn next_deadline(&self) -> Option<Mono> {
-        let due = [self.nodes.next_deadline(), self.pods.next_deadline()];
+        let round = self.brake.as_ref().and_then(Brake::next_round);
+        let due = [self.nodes.next_deadline(), self.pods.next_deadline(), round];
         due.into_iter().flatten().min().filter(|_| self.leading)
     }
 
