@@ -212,15 +212,20 @@ impl Loops {
         }
         let mut more = false;
         for number in 0..self.loops.len() {
-            for _ in 0..budget {
-                let Some(again) = self.poll_one(number, now) else { break };
+            let mut left = budget;
+            while self.poll_one(number, now) == Some(true) {
                 if !self.flush(&mut submit) {
                     return false;
                 }
-                more = again;
-                if !again {
+                left = left.saturating_sub(1);
+                if left == 0 {
+                    // Whatever the loops behind this one have to do.
+                    more = true;
                     break;
                 }
+            }
+            if !self.flush(&mut submit) {
+                return false;
             }
         }
         more
