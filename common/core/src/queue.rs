@@ -32,6 +32,7 @@ pub struct WorkQueue<K> {
     sequence: u64,
     failures: HashMap<K, u32>,
     base_delay: Duration,
+    max_delay: Duration,
     adds: u64,
     retries: u64,
 }
@@ -68,6 +69,7 @@ impl<K> Default for WorkQueue<K> {
             sequence: 0,
             failures: HashMap::new(),
             base_delay: BASE_DELAY,
+            max_delay: MAX_DELAY,
             adds: 0,
             retries: 0,
         }
@@ -78,7 +80,13 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
     /// A queue whose failing keys wait for `base` first, instead of [`BASE_DELAY`].
     #[must_use]
     pub fn with_base_delay(base: Duration) -> Self {
-        Self { base_delay: base, ..Self::default() }
+        Self::with_delays(base, MAX_DELAY)
+    }
+
+    /// A queue whose failing keys wait for `base` first, and for `max` at most.
+    #[must_use]
+    pub fn with_delays(base: Duration, max: Duration) -> Self {
+        Self { base_delay: base, max_delay: max, ..Self::default() }
     }
 
     /// Asks for work on `key`, now.
@@ -101,11 +109,11 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
         self.heap.push(Reverse((at, self.sequence, Ordered(key))));
     }
 
-    /// Asks for work on `key` after a delay that doubles with each failure in a row, from the queue's base delay ([`BASE_DELAY`] unless set otherwise) to
-    /// [`MAX_DELAY`]. Returns the delay.
+    /// Asks for work on `key` after a delay that doubles with each failure in a row, from the queue's base delay to its longest
+    /// ([`BASE_DELAY`] and [`MAX_DELAY`] unless set otherwise). Returns the delay.
     pub fn add_rate_limited(&mut self, key: K, now: Mono) -> Duration {
         let failures = self.failures.entry(key.clone()).or_insert(0);
-        let delay = self.base_delay.saturating_mul(1u32.checked_shl(*failures).unwrap_or(u32::MAX)).min(MAX_DELAY);
+        let delay = self.base_delay.saturating_mul(1u32.checked_shl(*failures).unwrap_or(u32::MAX)).min(self.max_delay);
         *failures = failures.saturating_add(1).min(31);
         self.retries += 1;
         self.add_at(key, now + delay);
@@ -224,6 +232,9 @@ mod tests {
         q.forget(&"a");
         assert_eq!(q.failures(&"a"), 0);
         assert_eq!(q.add_rate_limited("b", at(0)), BASE_DELAY);
+        let mut q = WorkQueue::with_delays(Duration::from_secs(1), Duration::from_secs(100));
+        let delays: Vec<_> = (0..9).map(|_| q.add_rate_limited("a", at(0)).as_secs()).collect();
+        assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 100, 100]);
     }
 
     proptest::proptest! {

@@ -15,10 +15,12 @@ use super::{Options, inputs, inputs::Input};
 use crate::{
     endpoints::EndpointsController,
     endpointslice::EndpointSliceController,
+    endpointslice_mirroring::EndpointSliceMirroringController,
     framework::{Controller, HeadroomRow, Outbox, World, WorldEvent},
     memory_profile::MemoryProfileController,
     node_headroom::{Answer, CollectorCommand, NodeHeadroomController},
     node_lifecycle::{DialCommand, NodeLifecycleController},
+    pod_gc::PodGcController,
     replication::Replication,
     selection,
     taint_eviction::{Policy, TaintEvictionController},
@@ -99,6 +101,10 @@ impl Loops {
                 selection::ENDPOINT_SLICE => {
                     Loop::Plain(Box::new(EndpointSliceController::new(options.endpoints.slice_config(), seed ^ 1)))
                 }
+                selection::ENDPOINT_SLICE_MIRRORING => {
+                    Loop::Plain(Box::new(EndpointSliceMirroringController::new(&options.mirroring, seed ^ 2)))
+                }
+                selection::POD_GC => Loop::Plain(Box::new(PodGcController::new(&options.pod_gc))),
                 selection::NODE_LIFECYCLE => {
                     Loop::Lifecycle(Box::new(NodeLifecycleController::new(options.node_lifecycle.clone())))
                 }
@@ -247,15 +253,20 @@ impl Loops {
         }
         let mut more = false;
         for number in 0..self.loops.len() {
-            for _ in 0..budget {
-                let Some(again) = self.poll_one(number, now) else { break };
+            let mut left = budget;
+            while self.poll_one(number, now) == Some(true) {
                 if !self.flush(&mut submit) {
                     return false;
                 }
-                more = again;
-                if !again {
+                left = left.saturating_sub(1);
+                if left == 0 {
+                    // Whatever the loops behind this one have to do.
+                    more = true;
                     break;
                 }
+            }
+            if !self.flush(&mut submit) {
+                return false;
             }
         }
         more

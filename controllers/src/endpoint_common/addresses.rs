@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use headroom_core::object::{Pod, Service};
+use headroom_core::object::{AddressType, Pod, Service};
 
 /// A family of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +21,15 @@ impl AddressFamily {
             "IPv4" => Some(Self::V4),
             "IPv6" => Some(Self::V6),
             _ => None,
+        }
+    }
+}
+
+impl From<AddressFamily> for AddressType {
+    fn from(family: AddressFamily) -> Self {
+        match family {
+            AddressFamily::V4 => Self::IPv4,
+            AddressFamily::V6 => Self::IPv6,
         }
     }
 }

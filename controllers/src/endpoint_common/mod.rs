@@ -1,9 +1,12 @@
-//! What the Endpoints and the EndpointSlice controllers share: which pods stand behind a service, by which address and
-//! port, and which services a changed pod concerns (`staging/src/k8s.io/endpointslice/{utils.go,util}`).
+//! What the Endpoints, the EndpointSlice and the mirroring controllers share: which pods stand behind a service, by which
+//! address and port, which services a changed pod concerns (`staging/src/k8s.io/endpointslice/{utils.go,util}`), the one
+//! form of subsets, and how slices are compared and written.
 
 mod addresses;
 mod ports;
 mod services;
+pub mod slices;
+mod subsets;
 mod trigger_time;
 
 #[cfg(test)]
@@ -13,17 +16,21 @@ pub use self::{
     addresses::{AddressFamily, canonical_ip, first_ip, ips_of},
     ports::{endpoint_ports, find_port},
     services::{concerned_services, in_namespace, is_ip_set, selected_pods},
+    subsets::{MOST_EXPANDED, repack, repack_foreign},
     trigger_time::TriggerTimes,
 };
 
 use std::time::Duration;
 
-use headroom_core::object::{ObjectReference, Pod, Service};
+use headroom_core::object::{ObjectReference, Pod, Service, TargetRef};
+use serde_json::{Map, Value, json};
 
 /// Label on what belongs to a service without an address of its own.
 pub const HEADLESS: &str = "service.kubernetes.io/headless";
 /// Annotation with the time of the change that led to the last write.
 pub const LAST_CHANGE: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+/// Annotation on Endpoints that old components use as a lock: no service has ever stood behind them.
+pub const LEADER_LOCK: &str = "control-plane.alpha.kubernetes.io/leader";
 /// Retries of a failing key before it waits for the next event.
 pub const MAX_RETRIES: u32 = 15;
 /// After this a write that the watch has not shown is not waited for any more. Every later write carries a resource
@@ -48,13 +55,25 @@ pub fn hostname<'a>(pod: &'a Pod, service: &Service) -> &'a str {
 
 /// The reference to the pod behind an address.
 #[must_use]
-pub fn target_of(pod: &Pod) -> ObjectReference {
-    ObjectReference {
+pub fn target_of(pod: &Pod) -> TargetRef {
+    let object = ObjectReference {
         kind: "Pod".into(),
         namespace: pod.meta.key.namespace.clone(),
         name: pod.meta.key.name.clone(),
         uid: pod.meta.uid.clone(),
-    }
+    };
+    object.into()
+}
+
+/// `targetRef` as JSON.
+#[must_use]
+pub fn target_json(target: &TargetRef) -> Value {
+    let object = &target.object;
+    let fields =
+        [("kind", &object.kind), ("namespace", &object.namespace), ("name", &object.name), ("uid", &object.uid)];
+    let rest = target.rest.iter().flat_map(|r| [("apiVersion", &r.api_version), ("fieldPath", &r.field_path)]);
+    let set = fields.into_iter().chain(rest).filter(|(_, value)| !value.is_empty());
+    Value::Object(set.map(|(name, value)| (name.to_owned(), json!(value))).collect::<Map<_, _>>())
 }
 
 /// Whether the loop writes anything for the service: it has a selector and is not an alias. An empty selector counts as

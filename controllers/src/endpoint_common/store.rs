@@ -1,4 +1,4 @@
-//! A fake API server for tests of both endpoint controllers: objects as JSON, with versions and preconditions.
+//! A fake API server for tests of the endpoint controllers: objects as JSON, with versions and preconditions.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "for tests")]
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -7,8 +7,8 @@ use headroom_core::{
     Str,
     intent::{Op, PatchKind, WriteError, Written},
     object::{
-        AddressType, Endpoint, EndpointAddress, EndpointPort, EndpointSlice, EndpointSubset, Endpoints, Meta,
-        ObjectKey, ObjectReference, OwnerRef, Protocol,
+        AddressType, Endpoint, EndpointAddress, EndpointPort, EndpointSlice, EndpointSubset, Endpoints, Kind, Meta,
+        ObjectKey, ObjectReference, OwnerRef, Protocol, TargetRef, TargetRest,
     },
     selector::Labels,
 };
@@ -28,7 +28,7 @@ impl Store {
         let done =
             |rv: u64, uid: &Value| Written { uid: uid.as_str().map(Str::from), resource_version: rv, found: vec![] };
         match op {
-            Op::Create { key, body, .. } => {
+            Op::Create { kind, key, body } => {
                 self.writes.push(format!("create {}", key.name));
                 if self.objects.contains_key(key) {
                     return Err(WriteError::AlreadyExists(key.to_string()));
@@ -38,6 +38,10 @@ impl Store {
                 self.rv += 1;
                 object["metadata"]["uid"] = json!(format!("uid{}", self.rv));
                 object["metadata"]["resourceVersion"] = json!(self.rv.to_string());
+                // Endpoints have no generation.
+                if *kind == Kind::ENDPOINT_SLICE {
+                    object["metadata"]["generation"] = json!(1);
+                }
                 let written = done(self.rv, &object["metadata"]["uid"]);
                 self.objects.insert(key.clone(), object);
                 Ok(written)
@@ -52,9 +56,24 @@ impl Store {
                         return Err(WriteError::Conflict(key.to_string()));
                     }
                 }
+                let before = object.clone();
                 merge(object, body);
+                if *object == before {
+                    let version = object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+                    return Ok(done(version, &object["metadata"]["uid"]));
+                }
                 self.rv += 1;
                 object["metadata"]["resourceVersion"] = json!(self.rv.to_string());
+                let content = |v: &Value| {
+                    let mut v = v.clone();
+                    v["metadata"] = Value::Null;
+                    v
+                };
+                if let Some(generation) = before["metadata"]["generation"].as_i64()
+                    && content(object) != content(&before)
+                {
+                    object["metadata"]["generation"] = json!(generation + 1);
+                }
                 Ok(done(self.rv, &object["metadata"]["uid"]))
             }
             Op::Delete { key, uid, .. } => {
@@ -117,6 +136,7 @@ fn meta(object: &Value) -> Meta {
         key: ObjectKey { namespace: text(&m["namespace"]), name: text(&m["name"]) },
         uid: text(&m["uid"]),
         resource_version: text(&m["resourceVersion"]).parse().unwrap(),
+        generation: m["generation"].as_i64().unwrap_or(0),
         labels: map(&m["labels"]),
         annotations: map(&m["annotations"]),
         owners: list(&m["ownerReferences"]).iter().map(owner).collect(),
@@ -124,12 +144,16 @@ fn meta(object: &Value) -> Meta {
     }
 }
 
-fn target(value: &Value) -> Option<ObjectReference> {
-    value.is_object().then(|| ObjectReference {
-        kind: text(&value["kind"]),
-        namespace: text(&value["namespace"]),
-        name: text(&value["name"]),
-        uid: text(&value["uid"]),
+fn target(value: &Value) -> Option<TargetRef> {
+    let rest = TargetRest { api_version: text(&value["apiVersion"]), field_path: text(&value["fieldPath"]) };
+    value.is_object().then(|| TargetRef {
+        object: ObjectReference {
+            kind: text(&value["kind"]),
+            namespace: text(&value["namespace"]),
+            name: text(&value["name"]),
+            uid: text(&value["uid"]),
+        },
+        rest: (!rest.api_version.is_empty() || !rest.field_path.is_empty()).then(|| Arc::new(rest)),
     })
 }
 

@@ -30,14 +30,14 @@ use headroom_core::{
 use self::object::Decision;
 use crate::{
     answers::server_message,
-    endpoint_common::{MAX_RETRIES, PATIENCE, TriggerTimes, concerned_services, is_managed, selected_pods},
+    endpoint_common::{
+        LEADER_LOCK, MAX_RETRIES, PATIENCE, TriggerTimes, concerned_services, is_managed, selected_pods,
+    },
     framework::{Controller, Outbox, World, WorldEvent},
 };
 
 /// Source of the events (`component`).
 const COMPONENT: &str = "endpoint-controller";
-/// Annotation on objects that old components use as a lock: no service has ever stood behind them.
-const LEADER_LOCK: &str = "control-plane.alpha.kubernetes.io/leader";
 
 /// What an intent was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use headroom_core::{
 };
 use serde_json::{Map, Value, json};
 
-use super::subsets::{repack, truncate};
-use crate::endpoint_common::{HEADLESS, LAST_CHANGE, is_ip_set};
+use super::subsets::truncate;
+use crate::endpoint_common::{HEADLESS, LAST_CHANGE, is_ip_set, repack, repack_foreign, target_json};
 
 /// Label with the writer.
 pub(super) const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
@@ -60,7 +60,7 @@ pub(super) fn decide(
     if over_capacity == cut.then_some("truncated")
         && labels_correct(&current.meta.labels, &service.meta.labels)
         // As it stands first: repacking is the costlier half.
-        && (current.subsets == subsets || repack(&current.subsets) == repack(&subsets))
+        && (current.subsets == subsets || repack_foreign(&current.subsets).is_some_and(|c| c == repack(&subsets)))
     {
         return Decision::Nothing;
     }
@@ -120,9 +120,8 @@ fn address_json(address: &EndpointAddress) -> Value {
     if !address.node_name.is_empty() {
         out.insert("nodeName".to_owned(), json!(address.node_name));
     }
-    if let Some(t) = &address.target {
-        let target = json!({ "kind": t.kind, "namespace": t.namespace, "name": t.name, "uid": t.uid });
-        out.insert("targetRef".to_owned(), target);
+    if let Some(target) = &address.target {
+        out.insert("targetRef".to_owned(), target_json(target));
     }
     Value::Object(out)
 }

@@ -9,7 +9,9 @@ use headroom_core::{
 
 use crate::{
     endpoint_common::{
-        AddressFamily, canonical_ip, endpoint_ports, hostname, ips_of, is_published, selected_pods, target_of,
+        AddressFamily, canonical_ip, endpoint_ports, hostname, ips_of, is_published, selected_pods,
+        slices::{Group, identity, port_key},
+        target_of,
     },
     framework::World,
 };
@@ -17,48 +19,10 @@ use crate::{
 /// Label with a node's zone.
 pub(super) const ZONE: &str = "topology.kubernetes.io/zone";
 
-/// Makes an endpoint the same one although something about it has changed: addresses, host name, pod.
-pub(super) type Identity = (Vec<Str>, Str, Str, Str);
-
-pub(super) fn identity(e: &Endpoint) -> Identity {
-    let mut addresses = e.addresses.to_vec();
-    addresses.sort();
-    let (namespace, name) = e.target.as_ref().map(|t| (t.namespace.clone(), t.name.clone())).unwrap_or_default();
-    (addresses, e.hostname.clone(), namespace, name)
-}
-
-/// Whether two versions of one endpoint differ in what consumers see (`EndpointsEqualBeyondHash`). Hints are looked at
-/// elsewhere.
-pub(super) fn same(a: &Endpoint, b: &Endpoint) -> bool {
-    let seen = |e: &Endpoint| (e.ready, e.serving, e.terminating);
-    seen(a) == seen(b)
-        && a.node_name == b.node_name
-        && a.zone == b.zone
-        && a.target.as_ref().map(|t| &t.uid) == b.target.as_ref().map(|t| &t.uid)
-}
-
-/// The endpoints of all pods that resolve to the same ports.
-#[derive(Debug, Default)]
-pub(super) struct Group {
-    /// In the service's order.
-    pub(super) ports: Vec<EndpointPort>,
-    pub(super) endpoints: BTreeMap<Identity, Endpoint>,
-}
-
-/// Ports in one order, so that they can be compared.
-pub(super) fn port_key(ports: &[EndpointPort]) -> Vec<EndpointPort> {
-    let mut key = ports.to_vec();
-    key.sort();
-    key
-}
-
 /// The address types of a service's slices (`getAddressTypesForService`).
 pub(super) fn address_types(service: &Service) -> BTreeSet<AddressType> {
-    let of = |family| match family {
-        AddressFamily::V4 => AddressType::IPv4,
-        AddressFamily::V6 => AddressType::IPv6,
-    };
-    let types: BTreeSet<_> = service.ip_families.iter().filter_map(|w| AddressFamily::parse(w)).map(of).collect();
+    let types: BTreeSet<_> =
+        service.ip_families.iter().filter_map(|w| AddressFamily::parse(w)).map(AddressType::from).collect();
     if !types.is_empty() {
         return types;
     }
@@ -66,7 +30,7 @@ pub(super) fn address_types(service: &Service) -> BTreeSet<AddressType> {
         return BTreeSet::from([AddressType::IPv4, AddressType::IPv6]);
     }
     let family = canonical_ip(&service.cluster_ip).map_or(AddressFamily::V4, |(family, _)| family);
-    BTreeSet::from([of(family)])
+    BTreeSet::from([family.into()])
 }
 
 /// All groups of one address type, by [`port_key`]; and what is wrong with pods that had to be left out.

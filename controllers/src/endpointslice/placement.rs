@@ -2,32 +2,9 @@
 
 use std::sync::Arc;
 
-use headroom_core::object::{AddressType, EndpointPort, EndpointSlice};
+use headroom_core::object::{AddressType, EndpointSlice};
 
-use super::desired::{Group, identity, same};
-use headroom_core::object::Endpoint;
-
-/// A slice as it should be.
-#[derive(Debug, Clone)]
-pub(super) struct Draft {
-    /// The slice to change; absent for a new one.
-    pub(super) existing: Option<Arc<EndpointSlice>>,
-    pub(super) address_type: AddressType,
-    pub(super) ports: Vec<EndpointPort>,
-    pub(super) endpoints: Vec<Endpoint>,
-}
-
-/// What is to be done with slices. What is not listed stays as it is.
-#[derive(Debug, Default)]
-pub(super) struct Plan {
-    pub(super) create: Vec<Draft>,
-    pub(super) update: Vec<Draft>,
-    pub(super) delete: Vec<Arc<EndpointSlice>>,
-    /// Endpoints that were not in any slice.
-    pub(super) added: usize,
-    /// Endpoints that are in none any more.
-    pub(super) removed: usize,
-}
+use crate::endpoint_common::slices::{Draft, Group, Plan, identity, same};
 
 /// Places the endpoints of one group of ports.
 pub(super) fn place(

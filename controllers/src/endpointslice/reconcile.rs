@@ -5,12 +5,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use headroom_core::object::{AddressType, EndpointPort, EndpointSlice, Service};
 
 use super::{
-    desired::{address_types, groups, port_key},
+    desired::{address_types, groups},
     hints::Hints,
     object::{is_owned_by, is_placeholder, labels_changed},
-    placement::{Draft, Plan, place},
+    placement::place,
 };
-use crate::framework::World;
+use crate::{
+    endpoint_common::slices::{Draft, Figures, Plan, port_key},
+    framework::World,
+};
 
 /// What a service needs.
 #[derive(Debug, Default)]
@@ -19,14 +22,6 @@ pub(super) struct Decision {
     /// Pods that had to be left out, which calls for another look.
     pub(super) errors: Vec<String>,
     pub(super) figures: Figures,
-}
-
-/// For the gauges of reference 5.3.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Figures {
-    pub(super) endpoints: usize,
-    pub(super) slices: usize,
-    pub(super) desired_slices: usize,
 }
 
 /// Compares the slices that a service has (ours, none of them being deleted) with those that it should have.
@@ -75,11 +70,7 @@ fn reconcile_type(
         out.figures.endpoints += group.endpoints.len();
         out.figures.desired_slices += group.endpoints.len().div_ceil(max);
         let placed = place(&here, group, address_type, max, |slice| labels_changed(slice, service));
-        plan.create.extend(placed.create);
-        plan.update.extend(placed.update);
-        plan.delete.extend(placed.delete);
-        plan.added += placed.added;
-        plan.removed += placed.removed;
+        plan.absorb(placed);
     }
     // Ports that nobody has any more.
     for slice in by_ports.into_values().flatten() {
@@ -97,12 +88,8 @@ fn reconcile_type(
     }
     hint(service, existing, &mut plan);
     out.figures.slices += existing.len() + plan.create.len() - plan.delete.len();
-    recycle(service, &mut plan);
-    out.plan.create.append(&mut plan.create);
-    out.plan.update.append(&mut plan.update);
-    out.plan.delete.append(&mut plan.delete);
-    out.plan.added += plan.added;
-    out.plan.removed += plan.removed;
+    plan.recycle(|slice| is_owned_by(slice, service));
+    out.plan.absorb(plan);
 }
 
 /// Sets the hints of what is written, and writes what has wrong ones.
@@ -123,23 +110,4 @@ fn hint(service: &Service, existing: &[Arc<EndpointSlice>], plan: &mut Plan) {
     for draft in plan.create.iter_mut().chain(&mut plan.update) {
         hints.apply(&mut draft.endpoints);
     }
-}
-
-/// Turns pairs of a deletion and a creation into updates.
-fn recycle(service: &Service, plan: &mut Plan) {
-    let mut left = Vec::new();
-    for slice in std::mem::take(&mut plan.delete) {
-        match plan.create.pop() {
-            Some(mut draft) if is_owned_by(&slice, service) => {
-                draft.existing = Some(slice);
-                plan.update.push(draft);
-            }
-            Some(draft) => {
-                plan.create.push(draft);
-                left.push(slice);
-            }
-            None => left.push(slice),
-        }
-    }
-    plan.delete = left;
 }

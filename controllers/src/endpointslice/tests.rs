@@ -218,7 +218,7 @@ fn writes_what_upstream_writes() {
     object["metadata"]
         .as_object_mut()
         .unwrap()
-        .retain(|k, _| !matches!(k.as_str(), "uid" | "resourceVersion" | "name"));
+        .retain(|k, _| !matches!(k.as_str(), "uid" | "resourceVersion" | "generation" | "name"));
     let target = |n: &str| json!({"kind": "Pod", "namespace": "default", "name": n, "uid": format!("uid-{n}")});
     assert_eq!(
         object,
@@ -542,7 +542,7 @@ proptest! {
             for slice in rig.slices() {
                 prop_assert!(slice.endpoints.len() <= max);
                 for e in &slice.endpoints {
-                    let name = e.target.as_ref().unwrap().name.to_string();
+                    let name = e.target.as_ref().unwrap().object.name.to_string();
                     let twice = seen.insert(name, (e.ready.unwrap(), slice.ports[0].port.unwrap()));
                     prop_assert!(twice.is_none());
                 }

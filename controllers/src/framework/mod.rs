@@ -9,7 +9,7 @@ pub use self::{
     headroom_row::HeadroomRow,
     outbox::Outbox,
     pod_index::PodIndex,
-    world::{Changed, World, WorldEvent},
+    world::{Changed, SERVICE_NAME, World, WorldEvent, service_of},
 };
 
 use headroom_core::{Mono, Now, intent::Outcome};

@@ -16,7 +16,7 @@ use headroom_runtime::wire::LinkRow;
 use super::{headroom_row::HeadroomRow, pod_index::PodIndex};
 
 /// Label that ties a slice to its service.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// Before and after. One of them is there; both when an object changed.
 #[derive(Debug)]
@@ -254,7 +254,8 @@ impl World {
 }
 
 /// The service that a slice says it belongs to.
-fn service_of(meta: &Meta) -> Option<ObjectKey> {
+#[must_use]
+pub fn service_of(meta: &Meta) -> Option<ObjectKey> {
     let name = meta.labels.get(SERVICE_NAME).filter(|name| !name.is_empty())?;
     Some(ObjectKey { namespace: meta.key.namespace.clone(), name: name.clone() })
 }

@@ -1,9 +1,11 @@
 //! Endpoints and EndpointSlices.
 
+use std::sync::Arc;
+
 use super::{meta::Meta, pod_spec::Protocol};
 use crate::str::Str;
 
-/// A reference to the object behind an address, in practice a pod.
+/// A reference to an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectReference {
     /// Kind.
@@ -16,6 +18,30 @@ pub struct ObjectReference {
     pub uid: Str,
 }
 
+/// `targetRef`: the object behind an address, in practice a pod. Its `resourceVersion` is not kept: nobody compares it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetRef {
+    /// Which object.
+    pub object: ObjectReference,
+    /// What controllers leave empty and people may set, apart so that it costs nothing where it is not there.
+    pub rest: Option<Arc<TargetRest>>,
+}
+
+/// Rare fields of a [`TargetRef`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetRest {
+    /// `apiVersion`.
+    pub api_version: Str,
+    /// `fieldPath`.
+    pub field_path: Str,
+}
+
+impl From<ObjectReference> for TargetRef {
+    fn from(object: ObjectReference) -> Self {
+        Self { object, rest: None }
+    }
+}
+
 /// An address in `Endpoints`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointAddress {
@@ -26,7 +52,7 @@ pub struct EndpointAddress {
     /// Node, empty when unset.
     pub node_name: Str,
     /// Object behind it.
-    pub target: Option<ObjectReference>,
+    pub target: Option<TargetRef>,
 }
 
 /// A port in `Endpoints` or in a slice.
@@ -108,7 +134,7 @@ pub struct Endpoint {
     /// Nodes of `hints.forNodes`.
     pub hint_nodes: Box<[Str]>,
     /// Object behind it.
-    pub target: Option<ObjectReference>,
+    pub target: Option<TargetRef>,
 }
 
 /// `discovery.k8s.io/v1` `EndpointSlice`.

@@ -24,7 +24,8 @@ pub use self::{
         ServicePort, TargetPort,
     },
     endpoints::{
-        AddressType, Endpoint, EndpointAddress, EndpointPort, EndpointSlice, EndpointSubset, Endpoints, ObjectReference,
+        AddressType, Endpoint, EndpointAddress, EndpointPort, EndpointSlice, EndpointSubset, Endpoints,
+        ObjectReference, TargetRef, TargetRest,
     },
     kind::Kind,
     memory_profile::{MemoryProfile, ProfileEntry},

@@ -1,7 +1,10 @@
 //! Endpoints.
 
+use std::sync::Arc;
+
 use headroom_core::object::{
-    EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Kind, Meta, ObjectReference, Protocol,
+    EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Kind, Meta, ObjectReference, Protocol, TargetRef,
+    TargetRest,
 };
 use serde::Deserialize;
 
@@ -40,8 +43,10 @@ struct WireAddress {
 
 /// `ObjectReference`.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct WireReference {
+    api_version: Text,
+    field_path: Text,
     kind: Text,
     namespace: Text,
     name: Text,
@@ -59,14 +64,21 @@ pub(super) struct WirePort {
 }
 
 impl WireReference {
-    pub(super) fn into_row(self, interners: &mut Interners) -> ObjectReference {
-        ObjectReference {
+    pub(super) fn into_row(self, interners: &mut Interners) -> TargetRef {
+        let rest = (!self.api_version.is_empty() || !self.field_path.is_empty()).then(|| {
+            Arc::new(TargetRest {
+                api_version: interners.str(&self.api_version),
+                field_path: interners.str(&self.field_path),
+            })
+        });
+        let object = ObjectReference {
             kind: interners.str(&self.kind),
             namespace: interners.str(&self.namespace),
             // In Endpoints and slices alike, so worth sharing.
             name: interners.str(&self.name),
             uid: interners.str(&self.uid),
-        }
+        };
+        TargetRef { object, rest }
     }
 }
 

@@ -285,11 +285,14 @@ fn other_kinds() {
     let slice = convert::<EndpointSliceWire>(&json!({
         "metadata": {"name": "s", "annotations": {"any": "thing"}}, "addressType": "IPv6",
         "endpoints": [{"addresses": ["fd00::1"], "conditions": {"ready": true},
-            "targetRef": {"kind": "Pod", "name": "p", "uid": "u"}}],
+            "targetRef": {"kind": "Pod", "name": "p", "uid": "u"}},
+            {"addresses": ["fd00::2"], "targetRef": {"kind": "Node", "name": "n", "apiVersion": "v1"}}],
         "ports": [{"name": "", "port": 80}],
     }))
     .unwrap();
     assert_eq!((slice.meta.annotations.len(), slice.endpoints[0].ready), (1, Some(true)));
+    let rest = |at: usize| slice.endpoints[at].target.as_ref().unwrap().rest.as_ref();
+    assert!(rest(0).is_none() && rest(1).is_some_and(|r| r.api_version == *"v1" && r.field_path.is_empty()));
     assert!(convert::<EndpointSliceWire>(&json!({"metadata": {"name": "s"}, "addressType": "X"})).is_err());
 
     let lease = convert::<LeaseWire>(&json!({
