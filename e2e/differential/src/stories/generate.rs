@@ -1,6 +1,8 @@
 //! Stories from seeds: the same seed gives the same story. Names and labels are drawn from short lists, so that
 //! controllers, Services and pods meet.
 
+mod mirror;
+
 use serde_json::{Value, json};
 
 use super::{Pick, Step, Story};
@@ -8,6 +10,9 @@ use crate::generate::Rng;
 
 const APPS: [&str; 2] = ["a", "b"];
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
+
+/// Seeds from here on are about Endpoints that users write themselves, which are mirrored into slices.
+pub const MIRRORED: u64 = 10_000;
 
 /// What a story has so far, as its author remembers it. What controllers do is not known here: steps about pods that are
 /// not there are left out when the story is told.
@@ -25,6 +30,9 @@ struct Plot {
 #[must_use]
 pub fn story(seed: u64) -> Story {
     let rng = &mut Rng::new(seed ^ 0x57_0217);
+    if seed >= MIRRORED {
+        return Story { seed, steps: mirror::steps(rng) };
+    }
     let mut plot = Plot::default();
     let length = rng.between(5, 12);
     if rng.percent(75) {
@@ -255,7 +263,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_story_and_every_feature_turns_up() {
         assert_eq!(story(7), story(7));
-        let all: String = (0..300).map(|seed| format!("{:?}", story(seed))).collect();
+        let all: String = (0..300).chain(MIRRORED..MIRRORED + 100).map(|seed| format!("{:?}", story(seed))).collect();
         for feature in [
             "ReplicationController",
             "minReadySeconds",
@@ -272,6 +280,10 @@ mod tests {
             "UDP",
             "Delete(\"Service\"",
             "Delete(\"ReplicationController\"",
+            "Delete(\"Endpoints\"",
+            "skip-mirror",
+            "notReadyAddresses",
+            "fd00::1",
         ] {
             assert!(all.contains(feature), "{feature}");
         }

@@ -20,7 +20,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The loops whose stories these are, as stock names them.
-pub const LOOPS: [&str; 3] = ["replicationcontroller-controller", "endpoints-controller", "endpointslice-controller"];
+pub const LOOPS: [&str; 4] = [
+    "replicationcontroller-controller",
+    "endpoints-controller",
+    "endpointslice-controller",
+    "endpointslice-mirroring-controller",
+];
 
 /// A story, before it was told.
 #[derive(Debug, Clone, PartialEq)]
