@@ -16,6 +16,8 @@ pub mod taint_eviction;
 
 pub mod app;
 pub mod endpointslice;
+pub mod endpointslice_mirroring;
+pub mod pod_gc;
 pub mod selection;
 #[cfg(test)]
 mod testkit;

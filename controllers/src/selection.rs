@@ -21,10 +21,14 @@ pub const REPLICATION: &str = "replicationcontroller-controller";
 pub const ENDPOINTS: &str = "endpoints-controller";
 /// EndpointSlices.
 pub const ENDPOINT_SLICE: &str = "endpointslice-controller";
+/// EndpointSlices of Endpoints that people write.
+pub const ENDPOINT_SLICE_MIRRORING: &str = "endpointslice-mirroring-controller";
 /// Node health and taints.
 pub const NODE_LIFECYCLE: &str = "node-lifecycle-controller";
 /// Eviction by `NoExecute` taints.
 pub const TAINT_EVICTION: &str = "taint-eviction-controller";
+/// Pods that nobody else deletes.
+pub const POD_GC: &str = "pod-garbage-collector-controller";
 /// Measures nodes and publishes `NodeHeadroom`.
 pub const NODE_HEADROOM: &str = "node-headroom-controller";
 
@@ -32,18 +36,17 @@ pub const NODE_HEADROOM: &str = "node-headroom-controller";
 pub const MEMORY_PROFILE: &str = "memory-profile-controller";
 
 /// All loops of this binary, in the order in which they are asked for work.
-pub const KNOWN: [Known; 7] = [
+pub const KNOWN: [Known; 9] = [
     Known { name: NODE_LIFECYCLE, alias: "nodelifecycle" },
     Known { name: TAINT_EVICTION, alias: "" },
     Known { name: REPLICATION, alias: "replicationcontroller" },
     Known { name: ENDPOINT_SLICE, alias: "endpointslice" },
     Known { name: ENDPOINTS, alias: "endpoint" },
+    Known { name: ENDPOINT_SLICE_MIRRORING, alias: "endpointslicemirroring" },
+    Known { name: POD_GC, alias: "podgc" },
     Known { name: NODE_HEADROOM, alias: "" },
     Known { name: MEMORY_PROFILE, alias: "" },
 ];
-
-/// Loops of upstream's that this version does not have, named so that the message can say so.
-const NOT_YET: [&str; 2] = ["endpointslice-mirroring-controller", "pod-garbage-collector-controller"];
 
 /// A list that cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -62,15 +65,6 @@ pub enum SelectionError {
         MEMORY_PROFILE
     )]
     NothingToLearnFrom,
-    /// Planned, not there.
-    #[error(
-        "--controllers: {name:?} is not part of this version: leave it to kube-controller-manager; this binary has {}",
-        names()
-    )]
-    NotYet {
-        /// As given.
-        name: String,
-    },
 }
 
 fn names() -> String {
@@ -94,7 +88,6 @@ pub fn select(list: &[String]) -> Result<Vec<&'static str>, SelectionError> {
         let (wanted, name) = raw.strip_prefix('-').map_or((true, raw), |name| (false, name));
         match KNOWN.iter().find(|k| k.name == name || (!k.alias.is_empty() && k.alias == name)) {
             Some(known) => entries.push((wanted, known.name)),
-            None if NOT_YET.contains(&name) => return Err(SelectionError::NotYet { name: name.to_owned() }),
             None => return Err(SelectionError::Unknown { name: name.to_owned() }),
         }
     }
@@ -120,6 +113,7 @@ mod tests {
         assert_eq!(selected("*").map(|l| l.len()), Ok(KNOWN.len()));
         assert_eq!(selected("*,-endpoints-controller").map(|l| l.contains(&ENDPOINTS)), Ok(false));
         assert_eq!(selected("replicationcontroller,endpoint"), Ok(vec![REPLICATION, ENDPOINTS]), "aliases");
+        assert_eq!(selected("podgc,endpointslicemirroring"), Ok(vec![ENDPOINT_SLICE_MIRRORING, POD_GC]));
         assert_eq!(selected("-endpoints-controller,endpoints-controller"), Ok(vec![]), "the first one wins");
         assert_eq!(selected(" taint-eviction-controller , "), Ok(vec![TAINT_EVICTION]));
         assert_eq!(selected(""), Ok(vec![]));
@@ -132,7 +126,5 @@ mod tests {
         let text = selected("*,-node-headroom-controller").map_err(|e| e.to_string());
         assert!(text.is_err_and(|t| t.contains("(-memory-profile-controller)")));
         assert!(selected("node-headroom-controller").is_ok_and(|l| l == [NODE_HEADROOM]));
-        let text = selected("pod-garbage-collector-controller").map_err(|e| e.to_string());
-        assert!(text.is_err_and(|t| t.contains("not part of this version")));
     }
 }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use headroom_core::{
     Now,
     intent::{EventRecord, Intent, IntentId, Op, Outcome, WriteError, Written},
-    object::{Kind, Lease, MemoryProfile, Node, ObjectKey, Pod},
+    object::{EndpointSlice, Endpoints, Kind, Lease, MemoryProfile, Node, ObjectKey, Pod, Service},
 };
 
 use crate::framework::{Controller, HeadroomRow, Outbox, World, WorldEvent};
@@ -30,7 +30,8 @@ impl<C: Controller> Rig<C> {
 
     pub(crate) fn start(&mut self) {
         let ours = [Kind::NODE_HEADROOM, Kind::MEMORY_PROFILE, Kind::REPLICA_SET, Kind::JOB];
-        for kind in [Kind::NODE, Kind::POD, Kind::LEASE].into_iter().chain(ours) {
+        let of_services = [Kind::SERVICE, Kind::ENDPOINTS, Kind::ENDPOINT_SLICE];
+        for kind in [Kind::NODE, Kind::POD, Kind::LEASE].into_iter().chain(ours).chain(of_services) {
             let (c, now) = (&mut self.controller, self.now);
             self.world.set_synced(kind, |e, w| c.observe(e, w, now));
         }
@@ -121,6 +122,36 @@ impl<C: Controller> Rig<C> {
     pub(crate) fn lease(&mut self, row: Arc<Lease>) {
         let (c, now) = (&mut self.controller, self.now);
         self.world.apply_lease(row, |e, w| c.observe(e, w, now));
+    }
+
+    pub(crate) fn service(&mut self, row: Arc<Service>) {
+        let (c, now) = (&mut self.controller, self.now);
+        self.world.apply_service(row, |e, w| c.observe(e, w, now));
+    }
+
+    pub(crate) fn remove_service(&mut self, key: &ObjectKey) {
+        let (c, now) = (&mut self.controller, self.now);
+        self.world.remove_service(key, |e, w| c.observe(e, w, now));
+    }
+
+    pub(crate) fn endpoints(&mut self, row: Arc<Endpoints>) {
+        let (c, now) = (&mut self.controller, self.now);
+        self.world.apply_endpoints(row, |e, w| c.observe(e, w, now));
+    }
+
+    pub(crate) fn remove_endpoints(&mut self, key: &ObjectKey) {
+        let (c, now) = (&mut self.controller, self.now);
+        self.world.remove_endpoints(key, |e, w| c.observe(e, w, now));
+    }
+
+    pub(crate) fn slice(&mut self, row: Arc<EndpointSlice>) {
+        let (c, now) = (&mut self.controller, self.now);
+        self.world.apply_slice(row, |e, w| c.observe(e, w, now));
+    }
+
+    pub(crate) fn remove_slice(&mut self, key: &ObjectKey) {
+        let (c, now) = (&mut self.controller, self.now);
+        self.world.remove_slice(key, |e, w| c.observe(e, w, now));
     }
 
     pub(crate) fn profile(&mut self, row: Arc<MemoryProfile>) {

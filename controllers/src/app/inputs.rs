@@ -51,6 +51,8 @@ pub(super) fn needs(controller: &str) -> &'static [Kind] {
         selection::REPLICATION => &[Kind::POD, Kind::REPLICATION_CONTROLLER],
         selection::ENDPOINTS => &[Kind::POD, Kind::SERVICE, Kind::ENDPOINTS],
         selection::ENDPOINT_SLICE => &[Kind::POD, Kind::SERVICE, Kind::ENDPOINT_SLICE, Kind::NODE],
+        selection::ENDPOINT_SLICE_MIRRORING => &[Kind::SERVICE, Kind::ENDPOINTS, Kind::ENDPOINT_SLICE],
+        selection::POD_GC => &[Kind::POD, Kind::NODE],
         selection::NODE_LIFECYCLE => &[Kind::NODE, Kind::LEASE, Kind::POD],
         selection::TAINT_EVICTION => &[Kind::NODE, Kind::POD],
         selection::NODE_HEADROOM => &[Kind::NODE, Kind::POD, Kind::NODE_HEADROOM],

@@ -15,10 +15,12 @@ use super::{Options, inputs, inputs::Input};
 use crate::{
     endpoints::EndpointsController,
     endpointslice::EndpointSliceController,
+    endpointslice_mirroring::EndpointSliceMirroringController,
     framework::{Controller, HeadroomRow, Outbox, World, WorldEvent},
     memory_profile::MemoryProfileController,
     node_headroom::{Answer, CollectorCommand, NodeHeadroomController},
     node_lifecycle::NodeLifecycleController,
+    pod_gc::PodGcController,
     replication::Replication,
     selection,
     taint_eviction::TaintEvictionController,
@@ -81,6 +83,10 @@ impl Loops {
                 selection::ENDPOINT_SLICE => {
                     Loop::Plain(Box::new(EndpointSliceController::new(options.endpoints.slice_config(), seed ^ 1)))
                 }
+                selection::ENDPOINT_SLICE_MIRRORING => {
+                    Loop::Plain(Box::new(EndpointSliceMirroringController::new(&options.mirroring, seed ^ 2)))
+                }
+                selection::POD_GC => Loop::Plain(Box::new(PodGcController::new(&options.pod_gc))),
                 selection::NODE_LIFECYCLE => {
                     Loop::Plain(Box::new(NodeLifecycleController::new(options.node_lifecycle.clone())))
                 }

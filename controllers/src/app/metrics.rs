@@ -18,6 +18,8 @@ fn queue_name(controller: &'static str) -> &'static str {
         selection::REPLICATION => "replicationmanager",
         selection::ENDPOINTS => "endpoint",
         selection::ENDPOINT_SLICE => "endpoint_slice",
+        selection::ENDPOINT_SLICE_MIRRORING => "endpoint_slice_mirroring",
+        selection::POD_GC => "orphaned_pods_nodes",
         selection::NODE_LIFECYCLE => "node_lifecycle_controller",
         selection::TAINT_EVICTION => "noexec_taint_pod",
         selection::MEMORY_PROFILE => "memory_profile",

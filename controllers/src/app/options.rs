@@ -6,7 +6,10 @@ use headroom_runtime::{
     process::{ConnectionFlags, GoDuration, LeaderFlags, LogFlags, ServingFlags},
 };
 
-use crate::{endpointslice, node_headroom::NodeHeadroomOptions, node_lifecycle::NodeLifecycleOptions, selection};
+use crate::{
+    endpointslice, endpointslice_mirroring::MirroringOptions, node_headroom::NodeHeadroomOptions,
+    node_lifecycle::NodeLifecycleOptions, pod_gc::PodGcOptions, selection,
+};
 
 /// Port of the stock kube-controller-manager; ours by default too, since ours runs where that one does not serve.
 const SECURE_PORT: u16 = 10257;
@@ -34,6 +37,10 @@ pub struct Options {
     pub(super) node_headroom: NodeHeadroomOptions,
     #[command(flatten)]
     pub(super) endpoints: EndpointsOptions,
+    #[command(flatten)]
+    pub(super) mirroring: MirroringOptions,
+    #[command(flatten)]
+    pub(super) pod_gc: PodGcOptions,
     #[command(flatten)]
     pub(super) connection: ConnectionFlags,
     #[command(flatten)]

@@ -1,0 +1,307 @@
+//! `endpointslice-mirroring-controller`: writes EndpointSlices for Endpoints that people write themselves, those of
+//! services without a selector (reference 3.11).
+//!
+//! Content, labels, annotations, owner, events, retries and the managed-by value are upstream's
+//! (`pkg/controller/endpointslicemirroring` of 1.36). Different on purpose:
+//!
+//! - Changes are merge patches with UID and resource version, deletions carry both and come last; names are chosen here
+//!   and used again after a lost answer ([`crate::endpoint_common::slices`]). Upstream replaces without a version.
+//! - Endpoints whose last writes the view has not shown wait for them instead of failing as stale; conflicts are retried
+//!   without a word. A slice that is gone already counts as deleted.
+//! - Slices that are being deleted are not counted on: new ones are made beside them. Of several slices with the same
+//!   ports the first by name is kept; upstream keeps any.
+//! - Labels of Endpoints with a slice's reserved keys do not lead to a write at every look.
+//! - Subsets whose addresses times groups of ports exceed [`MOST_EXPANDED`] are not mirrored, and an event says so:
+//!   whoever may write one object must not be able to stop the loop.
+
+mod decide;
+mod options;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use hashbrown::HashMap;
+use headroom_core::{
+    Mono, Now,
+    intent::{EventRecord, EventType, Outcome},
+    object::{EndpointSlice, Endpoints, ObjectKey, ObjectReference},
+    queue::WorkQueue,
+};
+
+use self::decide::{Decision, MANAGER, OWNER_KIND, is_selectorless, should_mirror};
+pub use self::options::MirroringOptions;
+use crate::{
+    endpoint_common::{
+        MAX_RETRIES, MOST_EXPANDED,
+        slices::{Changes, Figures, Report, SliceWriter, View, Writes, concerned, is_managed_by},
+    },
+    framework::{Changed, Controller, Outbox, World, WorldEvent, service_of},
+};
+
+/// Source of the events (`component`).
+const COMPONENT: &str = "endpoint-slice-mirroring-controller";
+/// First delay of failing Endpoints (`defaultSyncBackOff`).
+const BASE_DELAY: Duration = Duration::from_secs(1);
+/// Longest delay of failing Endpoints (`maxSyncBackOff`).
+const MAX_DELAY: Duration = Duration::from_secs(100);
+
+/// Counters for metrics (`endpoint_slice_mirroring_controller_*`, reference 5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// `changes`.
+    pub changes: Changes,
+    /// Sum of `endpoints_added_per_sync`.
+    pub endpoints_added: u64,
+    /// Sum of `endpoints_updated_per_sync`.
+    pub endpoints_updated: u64,
+    /// Sum of `endpoints_removed_per_sync`.
+    pub endpoints_removed: u64,
+    /// Sum of `addresses_skipped_per_sync`.
+    pub addresses_skipped: u64,
+}
+
+/// The loop.
+#[derive(Debug)]
+pub struct EndpointSliceMirroringController {
+    max_endpoints: usize,
+    batch_period: Duration,
+    queue: WorkQueue<ObjectKey>,
+    writer: SliceWriter,
+    figures: HashMap<ObjectKey, Figures>,
+    counters: Counters,
+    /// Missing rights are said once: they concern every object.
+    forbidden_said: bool,
+    leading: bool,
+}
+
+impl EndpointSliceMirroringController {
+    /// `seed` decides the names of slices; it must differ from process to process.
+    #[must_use]
+    pub fn new(options: &MirroringOptions, seed: u64) -> Self {
+        Self {
+            max_endpoints: usize::from(options.max_endpoints_per_subset),
+            batch_period: options.batch_period.0,
+            queue: WorkQueue::with_delays(BASE_DELAY, MAX_DELAY),
+            writer: SliceWriter::new(OWNER_KIND, seed),
+            figures: HashMap::new(),
+            counters: Counters::default(),
+            forbidden_said: false,
+            leading: false,
+        }
+    }
+
+    /// Counters for metrics.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters { changes: self.writer.changes(), ..self.counters }
+    }
+
+    /// Gauges `endpoints_desired`, `num_endpoint_slices` and `desired_endpoint_slices`.
+    #[must_use]
+    pub fn gauges(&self) -> Figures {
+        self.figures.values().copied().sum()
+    }
+
+    /// One look at one Endpoints object (`syncEndpoints`).
+    fn sync(&mut self, key: &ObjectKey, world: &World, now: Now, out: &mut Outbox<'_>) {
+        match self.writer.view(key, world, now) {
+            View::Current => {}
+            View::InFlight => return,
+            View::Behind(until) => return self.queue.add_at(key.clone(), until),
+        }
+        let ours = |s: &&Arc<EndpointSlice>| is_managed_by(s, MANAGER) && !s.meta.is_terminating();
+        let slices: Vec<_> = world.slices_of(key).filter(ours).cloned().collect();
+        let selectorless = world.services.get(key).is_some_and(|s| is_selectorless(s));
+        let mirrored = world.endpoints.get(key).filter(|e| selectorless && should_mirror(e));
+        let writes = match mirrored {
+            None => {
+                self.figures.remove(key);
+                if slices.is_empty() {
+                    self.writer.release(key);
+                    self.queue.forget(key);
+                    return;
+                }
+                Writes { delete: slices, ..Writes::default() }
+            }
+            Some(endpoints) => match decide::reconcile(endpoints, &slices, self.max_endpoints) {
+                Some(decision) => {
+                    self.note(endpoints, &decision, now, out);
+                    decide::header(endpoints).writes(decision.plan)
+                }
+                None => {
+                    let note = format!(
+                        "More than {MOST_EXPANDED} addresses, counted once for each group of ports: they are not \
+                         mirrored, and EndpointSlices stay as they are"
+                    );
+                    out.event(warning(endpoints, "TooManyAddressesToMirror", note, now));
+                    self.queue.forget(key);
+                    return;
+                }
+            },
+        };
+        if let Some(report) = self.writer.write(key, writes, None, world, out) {
+            self.finish(key, &report, now);
+        }
+    }
+
+    /// Counts, and says what is left out.
+    fn note(&mut self, endpoints: &Endpoints, decision: &Decision, now: Now, out: &mut Outbox<'_>) {
+        let (invalid, skipped) = (decision.invalid, decision.skipped);
+        self.figures.insert(endpoints.meta.key.clone(), decision.figures);
+        self.counters.endpoints_added += decision.plan.added as u64;
+        self.counters.endpoints_updated += decision.updated as u64;
+        self.counters.endpoints_removed += decision.plan.removed as u64;
+        self.counters.addresses_skipped += skipped as u64;
+        if invalid > 0 {
+            let note = format!("Skipped {invalid} invalid IP addresses when mirroring to EndpointSlices");
+            out.event(warning(endpoints, "InvalidIPAddress", note, now));
+        }
+        if skipped > invalid {
+            let max = self.max_endpoints;
+            let note = format!(
+                "A max of {max} addresses can be mirrored to EndpointSlices per Endpoints subset. {skipped} addresses \
+                 were skipped"
+            );
+            out.event(warning(endpoints, "TooManyAddressesToMirror", note, now));
+        }
+    }
+
+    /// The end of a look.
+    fn finish(&mut self, key: &ObjectKey, report: &Report, now: Now) {
+        if report.again {
+            self.queue.add(key.clone());
+        }
+        if report.error.is_none() && !report.retry {
+            self.queue.forget(key);
+            return;
+        }
+        if let Some(error) = &report.error {
+            let said = if report.forbidden {
+                std::mem::replace(&mut self.forbidden_said, true)
+            } else {
+                self.queue.failures(key) > 0
+            };
+            if !said {
+                tracing::warn!(endpoints = %key, "cannot be mirrored: {error}");
+            }
+        }
+        if self.queue.failures(key) < MAX_RETRIES {
+            self.queue.add_rate_limited(key.clone(), now.mono);
+        } else {
+            tracing::warn!(endpoints = %key, "cannot be mirrored: given up until something about it changes");
+            self.queue.forget(key);
+        }
+    }
+
+    fn slice_changed(&mut self, change: &Changed<'_, EndpointSlice>, now: Now) {
+        // Labels and annotations alone lead to no look, as upstream: two writers that disagree about them would never
+        // come to rest.
+        let content =
+            |s: &EndpointSlice| (s.meta.uid.clone(), s.meta.generation, service_of(&s.meta), is_managed_by(s, MANAGER));
+        let same = change.old.zip(change.new).is_some_and(|(old, new)| content(old) == content(new));
+        for (key, slice) in concerned(change, MANAGER) {
+            let (expected, resume) = self.writer.sight(&key, slice, change);
+            if resume {
+                self.queue.add(key);
+            } else if !expected && !same {
+                if self.batch_period.is_zero() {
+                    self.queue.add(key);
+                } else {
+                    self.queue.add_at(key, now.mono + self.batch_period);
+                }
+            }
+        }
+    }
+}
+
+impl Controller for EndpointSliceMirroringController {
+    fn name(&self) -> &'static str {
+        "endpointslice-mirroring-controller"
+    }
+
+    fn observe(&mut self, event: &WorldEvent<'_>, _: &World, now: Now) {
+        match event {
+            WorldEvent::Service(change) => {
+                let without = |s: Option<&Arc<_>>| s.map(|s| is_selectorless(s));
+                let relevant = match (without(change.old), without(change.new)) {
+                    (Some(old), Some(new)) => old != new,
+                    (old, new) => new.or(old) == Some(true),
+                };
+                if let Some(service) = change.latest().filter(|_| relevant) {
+                    self.queue.add(service.meta.key.clone());
+                }
+            }
+            WorldEvent::Endpoints(change) => {
+                let mirrored = [change.old, change.new].into_iter().flatten().any(|e| should_mirror(e));
+                if let Some(endpoints) = change.latest().filter(|_| mirrored) {
+                    self.queue.add(endpoints.meta.key.clone());
+                }
+            }
+            WorldEvent::Slice(change) => self.slice_changed(change, now),
+            _ => {}
+        }
+    }
+
+    fn started(&mut self, world: &World, _: Now, _: &mut Outbox<'_>) {
+        self.leading = true;
+        self.writer.clear();
+        self.figures.clear();
+        for (key, endpoints) in &world.endpoints {
+            if should_mirror(endpoints) {
+                self.queue.add(key.clone());
+            }
+        }
+        // What is left of services and Endpoints that went, or are not mirrored any more, while nobody looked.
+        for slice in world.slices().values().filter(|s| is_managed_by(s, MANAGER)) {
+            if let Some(key) = service_of(&slice.meta) {
+                self.queue.add(key);
+            }
+        }
+    }
+
+    fn poll(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) -> bool {
+        if !self.leading {
+            return false;
+        }
+        let Some(key) = self.queue.pop(now.mono) else { return false };
+        self.sync(&key, world, now, out);
+        self.queue.done(&key);
+        !self.queue.is_empty()
+    }
+
+    fn outcome(&mut self, outcome: &Outcome, world: &World, now: Now, out: &mut Outbox<'_>) {
+        if let Some((key, report)) = self.writer.outcome(outcome, world, now, out) {
+            self.finish(&key, &report, now);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Mono> {
+        if self.leading { self.queue.next_deadline() } else { None }
+    }
+
+    fn queue_stats(&self) -> (usize, u64, u64) {
+        (self.queue.len(), self.queue.adds(), self.queue.retries())
+    }
+}
+
+/// A core/v1 warning on an Endpoints object.
+fn warning(endpoints: &Endpoints, reason: &'static str, note: String, now: Now) -> EventRecord {
+    EventRecord {
+        regarding_api_version: "v1",
+        regarding: ObjectReference {
+            kind: OWNER_KIND.into(),
+            namespace: endpoints.meta.key.namespace.clone(),
+            name: endpoints.meta.key.name.clone(),
+            uid: endpoints.meta.uid.clone(),
+        },
+        related: None,
+        kind: EventType::Warning,
+        reason,
+        action: "",
+        note,
+        reporter: Some(COMPONENT.into()),
+        at: now.wall,
+    }
+}
