@@ -1,23 +1,26 @@
-//! The controllers' process on a real API server: flags, rights, kubelets that do not answer, and a kill in the middle of
-//! a burst.
+//! The controllers' process on a real API server: flags, rights, kubelets that do not answer, a kill in the middle of a
+//! burst, mirrored Endpoints, and pods that nobody else deletes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a panic is a failed test")]
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::{
-    LONG, PATIENT, code, control_plane_with_crds as control_plane, hollow, object, trust_kubelets, wait_for_log,
+    LONG, PATIENT, code, control_plane_with_crds as control_plane, create, hollow, merge, node, object, pod, pods,
+    trust_kubelets, wait_for_log,
 };
 use headroom_api::NodeHeadroom;
 use headroom_e2e::control_plane::audit::AuditEvent;
 use headroom_e2e::{ControlPlane, Identity, Process, eventually, our_binary};
-use k8s_openapi::api::core::v1::{Pod, ReplicationController, ServiceAccount};
+use k8s_openapi::api::core::v1::{Endpoints, Pod, ReplicationController, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{
     Api, ResourceExt,
-    api::{ListParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
 
 async fn start(cluster: &ControlPlane, lease: &[&str], flags: &[&str]) -> Process {
@@ -54,6 +57,8 @@ async fn wrong_flags_end_with_status_1_and_one_line() {
     for (flags, wanted) in [
         (vec!["--controllers=*,deployment-controller"], "deployment-controller"),
         (vec!["--node-monitor-period=5"], "is not a duration"),
+        (vec!["--mirroring-max-endpoints-per-subset=1001"], "--mirroring-max-endpoints-per-subset"),
+        (vec!["--terminated-pod-gc-threshold=many"], "--terminated-pod-gc-threshold"),
         (vec!["--no-such-flag"], "--no-such-flag"),
         (vec!["--kubeconfig=/does/not/exist"], "/does/not/exist"),
         (vec!["--leader-elect-lease-duration=5s"], "leaseDuration"),
@@ -183,4 +188,179 @@ async fn a_kill_in_the_middle_of_a_burst_neither_loses_nor_doubles_a_pod() {
     assert_eq!(forbidden(&cluster), Vec::<String>::new(), "the shipped rules suffice");
     let status = second.terminate(Duration::from_secs(20)).await.unwrap();
     assert_eq!(status.code(), Some(0), "SIGTERM ends it in order:\n{}", second.log_tail());
+}
+
+const MIRRORING: &str = "endpointslice-mirroring-controller";
+
+/// A service without a selector, with Endpoints of its own.
+async fn custom_endpoints(cluster: &ControlPlane, name: &str, subsets: Value) {
+    let services: Api<Service> = Api::default_namespaced(cluster.admin_client());
+    let service = json!({"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}});
+    services.create(&PostParams::default(), &object(service)).await.unwrap();
+    let endpoints: Api<Endpoints> = Api::default_namespaced(cluster.admin_client());
+    let body = json!({"metadata": {"name": name, "labels": {"team": "x"}, "annotations": {"note": "y"}},
+                      "subsets": subsets});
+    endpoints.create(&PostParams::default(), &object(body)).await.unwrap();
+}
+
+/// The slices of a service, once the addresses in them are these.
+async fn slices(cluster: &ControlPlane, service: &str, addresses: &[&str]) -> BTreeMap<String, EndpointSlice> {
+    let api: Api<EndpointSlice> = Api::default_namespaced(cluster.admin_client());
+    let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
+    eventually(LONG, &format!("slices of {service} with {addresses:?}"), || async {
+        let list = api.list(&of_service).await.map_err(|error| error.to_string())?;
+        let endpoints = list.items.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+        let mut seen: Vec<_> = endpoints.flat_map(|e| e.addresses.clone()).collect();
+        seen.sort();
+        if seen != addresses || (addresses.is_empty() && !list.items.is_empty()) {
+            return Err(format!("{seen:?}"));
+        }
+        Ok(list.items.into_iter().map(|slice| (slice.name_any(), slice)).collect())
+    })
+    .await
+    .unwrap()
+}
+
+/// Stock's mirroring loop and nothing else.
+async fn start_stock_mirroring(cluster: &ControlPlane) -> Process {
+    let stock = cluster.start_stock_kcm(MIRRORING, &[]).unwrap();
+    cluster.wait_healthy(&stock, "/healthz", LONG).await.unwrap();
+    stock
+}
+
+#[tokio::test]
+async fn custom_endpoints_are_mirrored_and_neither_take_over_nor_hand_back_rewrites_a_slice() {
+    let cluster = control_plane().await;
+    let web = json!([
+        {"addresses": [{"ip": "10.1.0.1", "hostname": "h"},
+                       {"ip": "10.1.0.2", "targetRef": {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}}],
+         "notReadyAddresses": [{"ip": "10.1.0.3", "nodeName": "n"}, {"ip": "fd00::1"}],
+         "ports": [{"name": "http", "port": 8080, "appProtocol": "http"}, {"name": "dns", "port": 53, "protocol": "UDP"}]},
+        {"addresses": [{"ip": "10.1.0.4"}], "ports": [{"name": "other", "port": 9090}]},
+    ]);
+    let all = ["10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4", "fd00::1"];
+    let marker = |ip: &str| json!([{"addresses": [{"ip": ip}], "ports": [{"port": 1}]}]);
+
+    let stock = start_stock_mirroring(&cluster).await;
+    custom_endpoints(&cluster, "web", web).await;
+    let of_stock = slices(&cluster, "web", &all).await;
+    assert_eq!(of_stock.len(), 3, "two sets of ports, one of them in both families");
+    stock.terminate(LONG).await.unwrap();
+
+    let ours = start(&cluster, &PATIENT, &["--controllers=endpointslice-mirroring-controller"]).await;
+    // What is queued last is worked on last.
+    custom_endpoints(&cluster, "ours", marker("10.2.0.1")).await;
+    let made = slices(&cluster, "ours", &["10.2.0.1"]).await;
+    assert_eq!(slices(&cluster, "web", &all).await, of_stock, "ours has rewritten what stock wrote");
+    let (_, made) = made.into_iter().next().unwrap();
+    let (_, model) = of_stock.iter().find(|(_, s)| s.ports.iter().flatten().any(|p| p.port == Some(9090))).unwrap();
+    let owner = |slice: &EndpointSlice| {
+        let owner = slice.owner_references()[0].clone();
+        (owner.api_version, owner.kind, owner.controller, owner.block_owner_deletion)
+    };
+    assert_eq!(owner(&made), owner(model));
+    assert_eq!(made.annotations(), model.annotations());
+    assert_eq!(made.labels().keys().collect::<Vec<_>>(), model.labels().keys().collect::<Vec<_>>());
+
+    let endpoints: Api<Endpoints> = Api::default_namespaced(cluster.admin_client());
+    let change = async |name: &str, subsets: Value| {
+        endpoints.patch(name, &PatchParams::default(), &Patch::Merge(json!({"subsets": subsets}))).await.unwrap();
+    };
+    change("ours", marker("10.2.0.2")).await;
+    let changed = slices(&cluster, "ours", &["10.2.0.2"]).await;
+    assert_eq!(changed.keys().collect::<Vec<_>>(), [&made.name_any()], "changed in place");
+    endpoints.delete("ours", &DeleteParams::default()).await.unwrap();
+    slices(&cluster, "ours", &[]).await;
+    change("web", json!([{"addresses": [{"ip": "10.1.0.9"}], "ports": [{"name": "http", "port": 8080}]}])).await;
+    let of_ours = slices(&cluster, "web", &["10.1.0.9"]).await;
+    assert_eq!(of_ours.len(), 1);
+    assert!(of_ours.keys().all(|name| of_stock.contains_key(name)), "a slice of other ports is used again");
+    assert_eq!(forbidden(&cluster), Vec::<String>::new(), "the shipped rules suffice");
+    assert!(ours.terminate(LONG).await.unwrap().success());
+
+    let stock = start_stock_mirroring(&cluster).await;
+    custom_endpoints(&cluster, "stock", marker("10.3.0.1")).await;
+    slices(&cluster, "stock", &["10.3.0.1"]).await;
+    assert_eq!(slices(&cluster, "web", &["10.1.0.9"]).await, of_ours, "stock has rewritten what ours wrote");
+    stock.expect_running("the test").unwrap();
+}
+
+/// A pod of a node, or of none, with a finalizer when it is `held`.
+fn garbage(name: &str, on: Option<&str>, held: bool) -> Pod {
+    let mut body = serde_json::to_value(pod(name, json!({}))).unwrap();
+    if let Some(on) = on {
+        merge(&mut body, json!({"spec": {"nodeName": on}}));
+    }
+    if held {
+        merge(&mut body, json!({"metadata": {"finalizers": ["example.com/held"]}}));
+    }
+    object(body)
+}
+
+#[tokio::test]
+async fn pods_that_nobody_else_deletes_are_collected() {
+    let cluster = control_plane().await;
+    let pods = pods(&cluster, "default");
+    node(&cluster, "alive", json!({})).await;
+    let ended = |phase: &str, reason: &str| Patch::Merge(json!({"status": {"phase": phase, "reason": reason}}));
+    for (name, status) in [
+        ("ended-1", ended("Succeeded", "")),
+        ("ended-2", ended("Failed", "")),
+        ("ended-3", ended("Succeeded", "")),
+        ("evicted", ended("Failed", "Evicted")),
+    ] {
+        create(&pods, &garbage(name, Some("alive"), false)).await;
+        pods.patch_status(name, &PatchParams::default(), &status).await.unwrap();
+    }
+    create(&pods, &garbage("runs", Some("alive"), false)).await;
+    create(&pods, &garbage("orphan", Some("gone"), false)).await;
+    create(&pods, &garbage("orphan-held", Some("gone"), true)).await;
+    create(&pods, &garbage("never-bound", None, true)).await;
+    pods.delete("never-bound", &DeleteParams::default()).await.unwrap();
+
+    let flags = ["--controllers=pod-garbage-collector-controller", "--terminated-pod-gc-threshold=2"];
+    let ours = start(&cluster, &PATIENT, &flags).await;
+    // Held pods count as ended once they are marked, as with stock, and so all others that have ended go in the end.
+    eventually(LONG, "only held and running pods to be left", || async {
+        let list = pods.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+        let names: Vec<_> = list.items.iter().map(ResourceExt::name_any).collect();
+        if names == ["never-bound", "orphan-held", "runs"] { Ok(()) } else { Err(format!("{names:?}")) }
+    })
+    .await
+    .unwrap();
+    let status = async |name: &str| serde_json::to_value(pods.get(name).await.unwrap()).unwrap();
+    let target = |pod: &Value| {
+        let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.into_iter().find(|c| c["type"] == "DisruptionTarget")
+    };
+    let held = eventually(LONG, "the held orphan to be deleted", || async {
+        let pod = status("orphan-held").await;
+        if pod["metadata"]["deletionTimestamp"].is_string() { Ok(pod) } else { Err(pod.to_string()) }
+    })
+    .await
+    .unwrap();
+    assert_eq!((&held["status"]["phase"], &held["status"]["observedGeneration"]), (&json!("Failed"), &json!(1)));
+    assert_eq!(held["metadata"]["deletionGracePeriodSeconds"], 0);
+    let condition = target(&held).expect("no condition DisruptionTarget");
+    assert_eq!(condition["reason"], "DeletionByPodGC");
+    assert_eq!(condition["message"], "PodGC: node no longer exists");
+    assert_eq!((&condition["status"], &condition["observedGeneration"]), (&json!("True"), &json!(1)));
+    let unbound = status("never-bound").await;
+    assert_eq!((&unbound["status"]["phase"], target(&unbound)), (&json!("Failed"), None));
+    assert_eq!(status("runs").await["status"]["phase"], "Pending");
+
+    let us = Identity::HeadroomControllers.user();
+    let events = cluster.audit_events().unwrap();
+    let at = |verb: &str, path: &str| {
+        let of = |e: &&AuditEvent| e.user.username == us && e.verb == verb && e.request_uri.starts_with(path);
+        events.iter().filter(of).map(|e| e.request_received_timestamp.clone()).min()
+    };
+    let deleted = |name: &str| at("delete", &format!("/api/v1/namespaces/default/pods/{name}")).expect("no deletion");
+    let asked = at("get", "/api/v1/nodes/gone").expect("the API server was not asked about the node");
+    assert!(asked < deleted("orphan"), "asked {asked}, deleted {}", deleted("orphan"));
+    // The evicted one and the oldest in the first pass, then by age.
+    let order = ["evicted", "ended-1", "ended-2", "ended-3"].map(deleted);
+    assert!(order[0] < order[2] && order[1] < order[2] && order[2] < order[3], "{order:?}");
+    assert_eq!(forbidden(&cluster), Vec::<String>::new(), "the shipped rules suffice");
+    ours.expect_running("the test").unwrap();
 }

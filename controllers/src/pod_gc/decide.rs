@@ -3,8 +3,8 @@
 use std::{cmp::Reverse, sync::Arc};
 
 use headroom_core::{
-    Now,
-    object::{Node, Phase, Pod, PodCondition, Status},
+    Now, Timestamp,
+    object::{Node, ObjectKey, Phase, Pod, PodCondition, Status},
 };
 use serde_json::{Value, json};
 
@@ -60,11 +60,11 @@ fn is_out_of_service(node: &Node) -> bool {
 
 /// The pods that have ended and are too many, in the order in which they go: evicted ones, then the oldest
 /// (`byEvictionAndCreationTimestamp`). `gone` says which are deleted already, although the view still has them.
-pub(super) fn terminated<'w>(
-    world: &'w World,
+pub(super) fn terminated(
+    world: &World,
     threshold: i32,
     gone: impl Fn(&Pod) -> bool,
-) -> impl Iterator<Item = &'w Arc<Pod>> {
+) -> impl Iterator<Item = &Arc<Pod>> {
     let threshold = usize::try_from(threshold).unwrap_or(0);
     let mut ended: Vec<_> = match threshold {
         0 => Vec::new(),
@@ -77,12 +77,12 @@ pub(super) fn terminated<'w>(
     ended.into_iter().take(surplus)
 }
 
-type SortKey = (Reverse<bool>, headroom_core::Timestamp, headroom_core::object::ObjectKey);
+type SortKey = (Reverse<bool>, Timestamp, ObjectKey);
 
 /// Upstream compares names alone; namespaces only make it repeatable.
 fn sort_key(pod: &Pod) -> SortKey {
     let evicted = pod.status.phase == Phase::Failed && pod.status.reason == *"Evicted";
-    let named = headroom_core::object::ObjectKey::new(pod.meta.key.name.clone(), pod.meta.key.namespace.clone());
+    let named = ObjectKey::new(pod.meta.key.name.clone(), pod.meta.key.namespace.clone());
     (Reverse(evicted), pod.meta.created, named)
 }
 

@@ -10,12 +10,14 @@ use crate::reserve::Port;
 use super::{ControlPlane, Identity};
 
 /// The loops of kube-controller-manager that headroom-controllers has: what is subtracted there when it runs here.
-pub const LOOPS: [&str; 5] = [
+pub const LOOPS: [&str; 7] = [
     "replicationcontroller-controller",
     "endpoints-controller",
     "endpointslice-controller",
+    "endpointslice-mirroring-controller",
     "node-lifecycle-controller",
     "taint-eviction-controller",
+    "pod-garbage-collector-controller",
 ];
 
 impl ControlPlane {

@@ -134,6 +134,11 @@ impl Teller<'_> {
     async fn perform(&mut self, step: &Step) -> anyhow::Result<bool> {
         let client = &self.stage.client;
         let found = self.stage.store.pods(&self.namespace);
+        // Which of two pods is older decides which of them is deleted, and creation times have whole seconds.
+        let newest = found.iter().map(pods::created).max().unwrap_or_default();
+        while *newest >= *pods::time(now()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let pod = match step {
             Step::Label(pick, _)
             | Step::Remove(pick, _)

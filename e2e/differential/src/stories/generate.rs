@@ -20,6 +20,9 @@ pub const MIRRORED: u64 = 10_000;
 struct Plot {
     controllers: Vec<(String, &'static str)>,
     services: Vec<String>,
+    /// Services so far. A name is not used twice: without a garbage collector stock leaves the slices of the first one
+    /// as they are, and the second without.
+    named: u32,
     bare: u32,
     /// Runs so far; some of them may not have found a pod.
     runs: u32,
@@ -164,7 +167,8 @@ impl Plot {
     }
 
     fn service(&mut self, rng: &mut Rng) {
-        let name = format!("svc{}", self.services.len() + 1);
+        self.named += 1;
+        let name = format!("svc{}", self.named);
         let mut spec = json!({"ports": ports(rng)});
         if rng.percent(90) {
             spec["selector"] = json!({"app": rng.pick(&APPS)});
@@ -191,9 +195,7 @@ impl Plot {
         let name = self.services[service].clone();
         match rng.below(7) {
             0 => {
-                // The name is not used again.
-                self.services[service] = format!("{name}-gone");
-                self.services.retain(|name| !name.ends_with("-gone"));
+                self.services.remove(service);
                 self.steps.push(Step::Delete("Service".to_owned(), name));
             }
             1 => self.patch("Service", &name, json!({"ports": ports(rng)})),

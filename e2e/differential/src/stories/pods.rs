@@ -22,6 +22,16 @@ pub(super) fn identity(pod: &Value) -> String {
     }
 }
 
+/// When it was created, as text that sorts by time.
+pub(super) fn created(pod: &Value) -> &str {
+    text(pod, "/metadata/creationTimestamp")
+}
+
+/// A time as objects have it.
+pub(super) fn time(seconds: i64) -> String {
+    headroom_core::Timestamp::from_secs(seconds).to_string()
+}
+
 /// The name of the pod that is meant, if it is there.
 pub(super) fn find(pick: &Pick, pods: &[Value]) -> Option<String> {
     let terminating = |pod: &&Value| pod.pointer("/metadata/deletionTimestamp").is_some();
@@ -59,10 +69,6 @@ pub(super) fn readiness(pod: &Value, ready: bool) -> Value {
 fn conditions(ready: bool, since: &str) -> Value {
     let status = if ready { "True" } else { "False" };
     json!([{"type": "Ready", "status": status, "lastTransitionTime": since}])
-}
-
-fn time(seconds: i64) -> String {
-    headroom_core::Timestamp::from_secs(seconds).to_string()
 }
 
 #[cfg(test)]

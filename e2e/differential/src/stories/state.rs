@@ -138,6 +138,12 @@ fn endpoints(object: &Value, pods: &BTreeMap<&str, String>) -> Value {
     out.insert("name".to_owned(), object["metadata"]["name"].clone());
     let mut subsets = object["subsets"].clone();
     rename(&mut subsets, pods);
+    // Stock orders ports by their hash, ours by name: it says nothing.
+    for subset in subsets.as_array_mut().into_iter().flatten() {
+        if let Some(ports) = subset.get_mut("ports").and_then(Value::as_array_mut) {
+            ports.sort_by_key(Value::to_string);
+        }
+    }
     out.insert("subsets".to_owned(), subsets);
     out.into()
 }
