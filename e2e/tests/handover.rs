@@ -69,7 +69,8 @@ async fn complete(cluster: &ControlPlane, replicas: impl Fn(usize) -> usize) -> 
             .sum();
         let is_ready =
             |e: &&k8s_openapi::api::discovery::v1::Endpoint| e.conditions.as_ref().and_then(|c| c.ready) == Some(true);
-        let in_slices: usize = slices.iter().map(|slice| slice.endpoints.iter().filter(is_ready).count()).sum();
+        let in_slices: usize =
+            slices.iter().map(|slice| slice.endpoints.iter().flatten().filter(is_ready).count()).sum();
         if (ready as usize, pods.len(), addresses, in_slices) != (wanted, wanted, 2 * wanted, 2 * wanted) {
             return Err(format!("{ready} of {wanted} available, {addresses} addresses, {in_slices} in slices"));
         }

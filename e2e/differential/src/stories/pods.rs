@@ -45,7 +45,10 @@ pub(super) fn find(pick: &Pick, pods: &[Value]) -> Option<String> {
             .iter()
             .filter(|pod| text(pod, "/status/podIP").is_empty() && !terminating(pod))
             .filter(|pod| text(pod, "/metadata/generateName").strip_suffix('-') == Some(owner.as_str()))
-            .min_by_key(|pod| text(pod, "/metadata/name")),
+            // Of pods that are not alike always the same one.
+            .min_by_key(|pod| {
+                (pod["metadata"]["labels"].to_string(), pod["spec"]["containers"][0]["ports"].to_string())
+            }),
     };
     found.map(|pod| text(pod, "/metadata/name").to_owned())
 }
