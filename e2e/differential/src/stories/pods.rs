@@ -91,6 +91,6 @@ mod tests {
         assert_eq!(find(Pick::Address(2)), None);
         assert_eq!(find(Pick::Fresh("web".to_owned())).as_deref(), Some("web-3"));
         assert_eq!(find(Pick::Name("bare".to_owned())).as_deref(), Some("bare"));
-        assert_eq!(pods.each_ref().map(|pod| identity(pod)), ["web-10.1.0.2", "web-?", "web-?", "bare"]);
+        assert_eq!(pods.each_ref().map(identity), ["web-10.1.0.2", "web-?", "web-?", "bare"]);
     }
 }
