@@ -63,9 +63,10 @@ fn strange_objects_are_faults_of_their_own() {
     let deep = |open: &str, close: &str| {
         format!(r#"{{"metadata":{{"name":"deep"}},"spec":{}1{}}}"#, open.repeat(20_000), close.repeat(20_000))
     };
-    // A spec that is no object, which no API server sends, is an empty one; no depth of what nobody reads breaks anything.
-    for text in [deep("[", "]"), deep(r#"{"a":"#, "}"), deep("[[", "]]")] {
-        assert!(within(&text).unwrap().spec.containers.is_empty());
+    // No depth breaks anything, neither of what nobody reads nor in the place of an object.
+    assert!(within(&deep(r#"{"a":"#, "}")).unwrap().spec.containers.is_empty());
+    for list in [deep("[", "]"), deep("[[", "]]")] {
+        assert_eq!(within(&list).unwrap_err().reason, "expected an object, found a list");
     }
     let mut refused = Vec::new();
     for (field, amount) in [
