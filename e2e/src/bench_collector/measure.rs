@@ -93,8 +93,11 @@ async fn measure(plan: &Plan, plane: &ControlPlane) -> Result<Figures, MemoryBen
     tokio::time::sleep(rest).await;
 
     progress(&format!("measuring for {} s", plan.seconds));
+    // The API server closes connections that are idle for 90 s.
+    let wire = Wire::connect(&plane.kubeconfig(&Identity::Admin)?).await?;
     let before = Moment::look(plane, &wire, &controllers).await?;
     tokio::time::sleep(Duration::from_secs(plan.seconds)).await;
+    let wire = Wire::connect(&plane.kubeconfig(&Identity::Admin)?).await?;
     let after = Moment::look(plane, &wire, &controllers).await?;
     controllers.expect_running("being measured")?;
     let memory = controllers.memory()?;
