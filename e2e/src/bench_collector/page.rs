@@ -13,7 +13,7 @@ const METHOD: &str = "\
   (`e2e/hollow`): each renews its lease every 10 s and serves `/stats/summary` and `/configz` over HTTPS on an address of
   its own. Pods are created with their node; ten belong to one ReplicaSet, so that there is a workload to learn about.
 - `headroom-controllers` runs with its default loops (node-headroom, memory-profile) and flags. Kubelets are read every
-  15 s up to 300 nodes; beyond that the interval grows with the cluster, so that writes stay below 20 per second.
+  15 s in small clusters; the interval grows with the number of nodes, and when the API server takes long to write.
 - The window begins when every node has had a sample and several intervals have passed. CPU time is that of the process
   (user and system); requests are those of its user in the audit log; reads are its counter
   `headroom_kubelet_reads_total`; bytes are the API server's histogram `apiserver_request_body_size_bytes`.
