@@ -17,8 +17,9 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 const SPARED_FOR: Duration = Duration::from_secs(300);
 /// A published state older than this says nothing about now (the model's own limit for samples).
 const STATE_BELIEVED: Duration = Duration::from_secs(180);
-/// A dial without a result after this time is taken for failed; the dialler itself gives up much earlier.
-const DIAL_LOST: Duration = Duration::from_secs(10);
+/// A dial without a result after this time is taken for failed. The dialler gives up on each after 3 s and has 32 at a
+/// time: a thousand silent nodes have had their turn by then.
+const DIAL_LOST: Duration = Duration::from_secs(120);
 /// The kubelet's usual port.
 const KUBELET_PORT: u16 = 10250;
 

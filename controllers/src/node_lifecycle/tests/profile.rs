@@ -49,7 +49,7 @@ fn the_grace_of_each_profile() {
         (LifecycleProfile::Patient, Some(true), 120, 125, false),
         (LifecycleProfile::Fast, Some(false), 24, 28, true),
         // Nobody says what became of the dials.
-        (LifecycleProfile::Fast, None, 34, 40, true),
+        (LifecycleProfile::Fast, None, 144, 150, true),
         // A kubelet that can be dialled has as long as upstream would give it, and no longer.
         (LifecycleProfile::Fast, Some(true), 50, 54, true),
     ] {
