@@ -8,8 +8,7 @@ use serde_json::{Map, Value, json};
 use super::pods::identity;
 
 /// The kinds that are looked at, by their plural.
-pub(super) const KINDS: [&str; 6] =
-    ["pods", "replicationcontrollers", "services", "endpoints", "endpointslices", "events"];
+pub(super) const KINDS: [&str; 5] = ["pods", "replicationcontrollers", "endpoints", "endpointslices", "events"];
 
 /// What stands there: a sorted list per kind. A kind that is missing is as it was before.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

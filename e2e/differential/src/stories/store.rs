@@ -33,7 +33,6 @@ impl Store {
             let (group, version_kind) = match kind {
                 "pods" => ("", "Pod"),
                 "replicationcontrollers" => ("", "ReplicationController"),
-                "services" => ("", "Service"),
                 "endpoints" => ("", "Endpoints"),
                 "endpointslices" => ("discovery.k8s.io", "EndpointSlice"),
                 _ => ("", "Event"),
