@@ -187,7 +187,7 @@ fn events(objects: &[Value], namespace: &str) -> Vec<Value> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for event in objects {
         let regarding = &event["involvedObject"];
-        let text = |value: &Value| generic(&value.as_str().unwrap_or_default().replace(namespace, "NAMESPACE"));
+        let text = |value: &Value| nowhere(&generic(value.as_str().unwrap_or_default()), namespace);
         let said = json!({
             "type": event["type"], "reason": event["reason"], "message": text(&event["message"]),
             "source": event["source"]["component"], "kind": regarding["kind"], "name": text(&regarding["name"]),
@@ -206,6 +206,21 @@ fn generic(text: &str) -> String {
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
+/// Without the namespace's name where it stands as a word: a random end of a name may hold its letters.
+fn nowhere(text: &str, namespace: &str) -> String {
+    let within_a_word = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || c == '-');
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(namespace).filter(|_| !namespace.is_empty()) {
+        let (before, after) = (&rest[..at], &rest[at + namespace.len()..]);
+        let part = within_a_word(before.chars().next_back().or(out.chars().next_back()))
+            || within_a_word(after.chars().next());
+        out.push_str(before);
+        out.push_str(if part { namespace } else { "NAMESPACE" });
+        rest = after;
+    }
+    out + rest
+}
+
 fn drop_keys(value: &mut Value, keys: &[&str]) {
     if let Some(fields) = value.as_object_mut() {
         fields.retain(|key, _| !keys.contains(&key.as_str()));
@@ -220,6 +235,18 @@ mod tests {
     fn names_lose_their_random_end() {
         assert_eq!(generic("Created pod: web-x2f9q"), "Created pod: web-?");
         assert_eq!(generic("Created pod: web-hello"), "Created pod: web-hello");
+    }
+
+    #[test]
+    fn namespaces_lose_their_name_and_nothing_else_does() {
+        let of_s7 = |text| nowhere(text, "s7");
+        assert_eq!(
+            of_s7("in s7/web: namespaces \"s7\" not found"),
+            "in NAMESPACE/web: namespaces \"NAMESPACE\" not found"
+        );
+        assert_eq!(of_s7("rc-a-lwns7 s7x s7s7 x-s7"), "rc-a-lwns7 s7x s7s7 x-s7");
+        assert_eq!(of_s7("s7"), "NAMESPACE");
+        assert_eq!(generic("Created pod: rc-a-lwns7"), "Created pod: rc-a-?");
     }
 
     #[test]

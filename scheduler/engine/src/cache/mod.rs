@@ -241,8 +241,11 @@ impl Cache {
     pub fn set_pod(&mut self, info: PodInfo, node: &Str) -> PodChange {
         if let Some(known) = self.pods.get_mut(info.uid()) {
             let (at, slot) = (known.slot, known.slot as usize);
-            // The common case: the kubelet reported something that no sum depends on.
-            if self.rows[slot].name == *node && !known.assumed && Arc::ptr_eq(&known.info.spec, &info.spec) {
+            // The common case: the kubelet reported something that no sum depends on. (An API server never gives a UID to
+            // a pod of another name; sums go by namespace, so should one do it, the pod is taken for another.)
+            let same_pod = known.info.pod.meta.key == info.pod.meta.key;
+            if self.rows[slot].name == *node && !known.assumed && same_pod && Arc::ptr_eq(&known.info.spec, &info.spec)
+            {
                 let old = std::mem::replace(&mut known.info, info.clone());
                 let row = &mut self.rows[slot];
                 if let Some(p) = row.pods.iter_mut().find(|p| p.uid() == info.uid()) {
