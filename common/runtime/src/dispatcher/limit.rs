@@ -10,6 +10,10 @@ const FEWEST: usize = 4;
 const SETTLE: Duration = Duration::from_secs(1);
 /// Pause when the server does not say for how long.
 const SHORT_PAUSE: Duration = Duration::from_millis(100);
+/// A write that takes longer than this waits for its turn more than it is worked on; well before a request's deadline.
+const SLOW: Duration = Duration::from_secs(2);
+/// Slowness alone (a webhook that takes its time) never leaves fewer.
+const UNHURRIED: usize = 50;
 /// The longest pause that a server is granted.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -52,6 +56,24 @@ impl Limiter {
         }
     }
 
+    /// A write was answered after so long.
+    pub(super) fn took(&mut self, time: Duration, now: Mono) {
+        if time < SLOW {
+            self.succeeded();
+        } else {
+            self.missed(time, now);
+        }
+    }
+
+    /// So long there was no answer. On a slow server what is in flight would only wait there, until its deadline.
+    pub(super) fn missed(&mut self, time: Duration, now: Mono) {
+        if time >= SLOW && now >= self.settled_at && self.limit > UNHURRIED {
+            self.settled_at = now + SETTLE;
+            self.limit = (self.limit / 2).max(UNHURRIED);
+            self.successes = 0;
+        }
+    }
+
     /// The server asked for patience.
     pub(super) fn throttled(&mut self, retry_after: Option<u64>, now: Mono) {
         let pause = retry_after.map_or(SHORT_PAUSE, Duration::from_secs).min(LONGEST_PAUSE);
@@ -91,6 +113,29 @@ mod tests {
             limiter.succeeded();
         }
         assert_eq!(limiter.limit(), 100);
+    }
+
+    #[test]
+    fn a_slow_server_gets_less_at_once_and_slow_requests_do_not_stop_the_rest() {
+        let mut limiter = Limiter::new(200);
+        for _ in 0..200 {
+            limiter.took(SLOW, at(0));
+        }
+        assert_eq!(limiter.limit(), 100);
+        for second in 1..20 {
+            limiter.took(SLOW, at(second * 1000));
+        }
+        assert_eq!((limiter.limit(), limiter.paused_until(at(0))), (UNHURRIED, None));
+        for _ in 0..UNHURRIED {
+            limiter.took(SLOW / 2, at(20_000));
+        }
+        assert_eq!(limiter.limit(), UNHURRIED + 1);
+        let mut few = Limiter::new(10);
+        few.took(SLOW, at(0));
+        assert_eq!(few.limit(), 10, "not above what was configured");
+        let mut broken = Limiter::new(200);
+        broken.missed(SLOW / 2, at(0));
+        assert_eq!(broken.limit(), 200, "a broken connection is not a slow server");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Executes the cores' intents (DESIGN.md 4.2 and 13).
 //!
 //! Three lanes: writes, then patches of pods' status, then events. The leader gate is asked right before each request,
-//! a request never outlives the lease, and an answer of 429 makes the dispatcher slower by itself; everything else is the
-//! core's to decide: apart from status patches and events there are no retries here. Each intent but events comes back
-//! as exactly one outcome, and holds a credit until that outcome was taken in, so that nobody ever waits for room while
-//! somebody else waits for him.
+//! a request never outlives the lease, and answers of 429, or late ones, make the dispatcher ask for less at once;
+//! everything else is the core's to decide: apart from status patches and events there are no retries here. Each intent
+//! but events comes back as exactly one outcome, and holds a credit until that outcome was taken in, so that nobody ever
+//! waits for room while somebody else waits for him.
 
 mod answer;
 mod execute;
@@ -28,8 +28,9 @@ use crate::{
     moderation::Moderator,
 };
 
-/// Writes in flight at most; well below what an API server allows as streams of one connection.
-pub const MAX_WRITES: usize = 100;
+/// Writes in flight at most. An API server takes 100 streams of a connection at once (`secure_serving.go`); as many again
+/// wait in the connection, so that the next is there the moment one ends.
+pub const MAX_WRITES: usize = 200;
 /// Status patches in flight at most.
 pub const MAX_STATUSES: usize = 20;
 /// Event requests in flight at most.

@@ -47,7 +47,7 @@ struct Landed {
 }
 
 enum Job {
-    Write { id: IntentId, label: &'static str },
+    Write { id: IntentId, label: &'static str, since: Mono },
     Status(StatusJob),
     Event(EventJob),
 }
@@ -197,7 +197,7 @@ impl<M: Send + 'static> Run<M> {
             let Some(intent) = self.writes.pop_front() else { break };
             let label = request::label(&intent.op);
             let prepared = request::prepare(&intent.op);
-            self.launch(WRITE, Job::Write { id: intent.id, label }, prepared);
+            self.launch(WRITE, Job::Write { id: intent.id, label, since: now }, prepared);
         }
         let most = if self.writes.is_empty() { self.config.statuses } else { STATUS_SHARE.min(self.config.statuses) };
         while self.in_flight[STATUS] < most {
@@ -263,15 +263,18 @@ impl<M: Send + 'static> Run<M> {
 
     fn land(&mut self, Landed { job, result }: Landed) {
         let now = clock::mono();
-        match &result {
-            Ok(_) => self.limiter.succeeded(),
-            Err(WriteError::Throttled { retry_after_seconds, .. }) => {
+        match (&result, &job) {
+            (Ok(_), Job::Write { since, .. }) => self.limiter.took(now.since(*since), now),
+            (Ok(_), _) => self.limiter.succeeded(),
+            (Err(WriteError::Throttled { retry_after_seconds, .. }), _) => {
                 self.limiter.throttled(*retry_after_seconds, now);
             }
-            Err(_) => {}
+            // No answer in time says the same as a late one; a connection that broke says nothing.
+            (Err(WriteError::Unknown(_)), Job::Write { since, .. }) => self.limiter.missed(now.since(*since), now),
+            (Err(_), _) => {}
         }
         match job {
-            Job::Write { id, label } => {
+            Job::Write { id, label, .. } => {
                 self.in_flight[WRITE] -= 1;
                 self.answer(id, label, result);
             }

@@ -1,7 +1,9 @@
 //! Bodies and names of events.
 
+use std::borrow::Cow;
+
 use headroom_core::{Str, Timestamp, intent::EventRecord, object::ObjectReference};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{Key, MAX_NOTE};
 
@@ -33,26 +35,40 @@ pub(super) fn namespace(record: &EventRecord) -> Str {
 }
 
 /// The note, cut at a character boundary to what the API takes, with upstream's mark.
-pub(super) fn cut(note: &str) -> String {
+pub(super) fn cut(note: &str) -> Cow<'_, str> {
     const MARK: &str = " ...";
     if note.len() <= MAX_NOTE {
-        return note.to_owned();
+        return note.into();
     }
     let mut end = MAX_NOTE - MARK.len();
     while !note.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}{MARK}", &note[..end])
+    format!("{}{MARK}", &note[..end]).into()
 }
 
-pub(super) fn reference(api_version: &str, r: &ObjectReference) -> Value {
-    let mut v = json!({"apiVersion": api_version, "kind": r.kind, "name": r.name});
-    for (field, text) in [("namespace", &r.namespace), ("uid", &r.uid)] {
-        if !text.is_empty() {
-            v[field] = json!(text);
-        }
-    }
-    v
+/// The object an event is about.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Reference<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    namespace: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    uid: &'a str,
+}
+
+pub(super) fn reference<'a>(api_version: &'a str, r: &'a ObjectReference) -> Reference<'a> {
+    Reference { api_version, kind: &r.kind, name: &r.name, namespace: &r.namespace, uid: &r.uid }
+}
+
+/// The metadata of a new event.
+#[derive(Debug, Serialize)]
+pub(super) struct Metadata<'a> {
+    pub(super) name: &'a str,
+    pub(super) namespace: &'a str,
 }
 
 /// `MicroTime` has six digits, always.

@@ -99,7 +99,7 @@ impl CoreV1 {
 
     /// The message to write, and what it is counted under: the message is part of that, unless there were too many.
     fn aggregate(&mut self, record: &EventRecord, alike: &Key, now: Mono) -> (String, Key) {
-        let message = body::cut(&record.note);
+        let message = body::cut(&record.note).into_owned();
         if !self.similar.contains_key(alike) {
             make_room(&mut self.similar, |s| s.since);
         }
@@ -110,7 +110,7 @@ impl CoreV1 {
         similar.since = now;
         if !similar.messages.contains(&message) {
             if similar.messages.len() >= MAX_SIMILAR {
-                return (body::cut(&format!("(combined from similar events): {message}")), alike.clone());
+                return (body::cut(&format!("(combined from similar events): {message}")).into_owned(), alike.clone());
             }
             similar.messages.push(message.clone());
         }

@@ -1,10 +1,11 @@
 //! `events.k8s.io/v1`: the first of its kind is created, the second starts a series, further ones only count until the
 //! series is refreshed or ends (`client-go/tools/events`; kube-scheduler reference 5.4).
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use hashbrown::HashMap;
 use headroom_core::{Mono, Now, Str, Timestamp, intent::EventRecord};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{EventWrite, Key, Reporter, body, make_room};
@@ -13,6 +14,25 @@ use super::{EventWrite, Key, Reporter, body, make_room};
 const FINISH_AFTER: Duration = Duration::from_secs(6 * 60);
 /// The count of a long series is written this often.
 const REFRESH_EVERY: Duration = Duration::from_secs(30 * 60);
+
+/// A new event. One is written per pod, so nothing is built twice for it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    metadata: body::Metadata<'a>,
+    event_time: String,
+    reporting_controller: &'a str,
+    reporting_instance: String,
+    action: &'a str,
+    reason: &'a str,
+    regarding: body::Reference<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    related: Option<body::Reference<'a>>,
+    note: Cow<'a, str>,
+    r#type: &'a str,
+}
 
 #[derive(Debug)]
 struct Series {
@@ -51,29 +71,24 @@ impl EventsV1 {
         make_room(&mut self.series, |s| s.last_mono);
         self.sequence += 1;
         let (namespace, name) = (body::namespace(record), body::name(record, self.sequence));
-        let mut event = json!({
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"name": name, "namespace": namespace},
-            "eventTime": body::micro_time(record.at),
-            "reportingController": reporter,
-            "reportingInstance": format!("{reporter}-{}", self.reporter.host),
-            "action": record.action,
-            "reason": record.reason,
-            "regarding": body::reference(record.regarding_api_version, &record.regarding),
-            "note": body::cut(&record.note),
-            "type": record.kind.as_str(),
-        });
-        if let Some(related) = &record.related {
-            event["related"] = body::reference("v1", related);
-        }
-        let write = EventWrite {
-            namespace: namespace.clone(),
-            name: name.clone(),
-            create: true,
-            body: event.to_string().into(),
-            key: key.clone(),
+        let event = Event {
+            api_version: "events.k8s.io/v1",
+            kind: "Event",
+            metadata: body::Metadata { name: &name, namespace: &namespace },
+            event_time: body::micro_time(record.at),
+            reporting_controller: &reporter,
+            reporting_instance: format!("{reporter}-{}", self.reporter.host),
+            action: record.action,
+            reason: record.reason,
+            regarding: body::reference(record.regarding_api_version, &record.regarding),
+            related: record.related.as_ref().map(|r| body::reference("v1", r)),
+            note: body::cut(&record.note),
+            r#type: record.kind.as_str(),
         };
+        // Writing texts to memory does not fail.
+        let body = serde_json::to_vec(&event).unwrap_or_default();
+        let write =
+            EventWrite { namespace: namespace.clone(), name: name.clone(), create: true, body, key: key.clone() };
         self.series.insert(
             key,
             Series {
@@ -147,6 +162,11 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "Pod", "name": "a", "namespace": "default", "uid": "uid-a"})
         );
         assert_eq!(v["eventTime"], "2026-11-22T00:00:00.123456Z");
+        assert_eq!(v["metadata"]["namespace"], "default");
+        let mut fields: Vec<&String> = v.as_object().unwrap().keys().collect();
+        fields.sort();
+        let expected = "action apiVersion eventTime kind metadata note reason regarding reportingController reportingInstance type";
+        assert_eq!(fields, expected.split(' ').collect::<Vec<_>>());
         // Another note is the same series.
         let second = e.next(&record("a", "0/2 nodes"), Now::at_secs(10)).unwrap();
         assert!(!second.create && second.name == first.name);
