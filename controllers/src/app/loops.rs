@@ -16,7 +16,7 @@ use crate::{
     endpoints::EndpointsController,
     endpointslice::EndpointSliceController,
     endpointslice_mirroring::EndpointSliceMirroringController,
-    framework::{Controller, HeadroomRow, Outbox, World, WorldEvent},
+    framework::{Controller, HeadroomRow, Measurements, Outbox, World, WorldEvent},
     memory_profile::MemoryProfileController,
     node_headroom::{Answer, CollectorCommand, NodeHeadroomController},
     node_lifecycle::{DialCommand, NodeLifecycleController},
@@ -328,6 +328,15 @@ impl Loops {
             return None;
         }
         self.loops.iter().filter(|(_, started)| *started).filter_map(|(l, _)| l.as_ref().next_deadline()).min()
+    }
+
+    /// What the loops count themselves.
+    pub(super) fn measure(&self) -> Measurements {
+        let mut into = Measurements::default();
+        for (l, _) in &self.loops {
+            l.as_ref().measure(&self.world, &mut into);
+        }
+        into
     }
 
     /// Queue figures of each loop: name, (depth, adds, retries).

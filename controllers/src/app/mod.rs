@@ -102,7 +102,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     };
     let dials = options.node_lifecycle.profile.dials() && selected.contains(&selection::NODE_LIFECYCLE);
     let dialer = if dials { Some(Dialer::new(tx.clone(), Input::Dialled)?) } else { None };
-    let metrics = LoopMetrics::new(&registry, &selected)?;
+    let mut metrics = LoopMetrics::new(&registry, &selected)?;
     let server = start_serving(&options, &clients, &health, &leadership, registry, &selected).await?;
     tracing::info!(
         controllers = %selected.join(","),
@@ -116,7 +116,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         (executor, dialer, answers),
         &leadership,
         dispatcher.handle(),
-        &metrics,
+        &mut metrics,
         &leader,
     )
     .await?;
@@ -143,7 +143,7 @@ async fn drive(
     (executor, dialer, mut answers): (Option<Executor>, Option<Dialer<Input>>, mpsc::Receiver<Answer>),
     leadership: &Leadership,
     dispatch: DispatchHandle,
-    metrics: &LoopMetrics,
+    metrics: &mut LoopMetrics,
     leader: &LeaderConfig,
 ) -> anyhow::Result<Ended> {
     let mut stop = std::pin::pin!(stop_requested());
@@ -162,7 +162,7 @@ async fn drive(
                 dialer.execute(command);
             }
         }
-        metrics.refresh(loops);
+        metrics.refresh(loops, now.mono);
         let sleep =
             if more { Duration::ZERO } else { loops.next_deadline().map_or(HEARTBEAT, clock::until).min(HEARTBEAT) };
         tokio::select! {

@@ -16,11 +16,24 @@ pub(super) enum Hints {
     ZoneAndNode,
 }
 
+/// The labels `topology` and `traffic_distribution` of upstream's metrics.
+pub(super) fn labels(service: &Service) -> (&'static str, &'static str) {
+    if is_topology_aware(service) {
+        return ("Auto", "");
+    }
+    let known = ["PreferClose", "PreferSameZone", "PreferSameNode"];
+    ("Disabled", known.into_iter().find(|d| service.traffic_distribution == *d).unwrap_or_default())
+}
+
+fn is_topology_aware(service: &Service) -> bool {
+    let annotation = TOPOLOGY.iter().find_map(|key| service.meta.annotations.get(key));
+    annotation.is_some_and(|v| matches!(v.as_str(), "Auto" | "auto"))
+}
+
 impl Hints {
     /// What the service asks for.
     pub(super) fn of(service: &Service) -> Self {
-        let annotation = TOPOLOGY.iter().find_map(|key| service.meta.annotations.get(key));
-        if annotation.is_some_and(|v| matches!(v.as_str(), "Auto" | "auto")) {
+        if is_topology_aware(service) {
             return Self::Off;
         }
         match service.traffic_distribution.as_str() {

@@ -17,6 +17,7 @@
 
 mod desired;
 mod hints;
+mod measure;
 mod object;
 mod placement;
 mod reconcile;
@@ -37,9 +38,9 @@ use headroom_core::{
 use crate::{
     endpoint_common::{
         MAX_RETRIES, TriggerTimes, concerned_services, in_namespace, is_managed, selected_pods,
-        slices::{Changes, Figures, Report, SliceWriter, View, concerned, is_managed_by},
+        slices::{Changes, Figures, Report, SliceWriter, View, concerned, endpoints_per_sync, is_managed_by},
     },
-    framework::{Changed, Controller, Outbox, World, WorldEvent},
+    framework::{Changed, Controller, Histogram, Measurements, Outbox, World, WorldEvent},
 };
 
 /// Source of the events (`component`).
@@ -77,10 +78,6 @@ pub struct Counters {
     pub stale: u64,
     /// `syncs{result="error"}`.
     pub errors: u64,
-    /// Sum of `endpoints_added_per_sync`.
-    pub endpoints_added: u64,
-    /// Sum of `endpoints_removed_per_sync`.
-    pub endpoints_removed: u64,
 }
 
 /// The loop.
@@ -92,6 +89,9 @@ pub struct EndpointSliceController {
     writer: SliceWriter,
     figures: HashMap<ObjectKey, Figures>,
     counters: Counters,
+    added: Histogram,
+    removed: Histogram,
+    changed: measure::Changed,
     leading: bool,
 }
 
@@ -106,6 +106,9 @@ impl EndpointSliceController {
             writer: SliceWriter::new(object::OWNER_KIND, seed),
             figures: HashMap::new(),
             counters: Counters::default(),
+            added: endpoints_per_sync(),
+            removed: endpoints_per_sync(),
+            changed: measure::Changed::default(),
             leading: false,
         }
     }
@@ -147,13 +150,14 @@ impl EndpointSliceController {
         let trigger = self.times.compute(service, selected_pods(world, service).map(Arc::as_ref));
         let decision = reconcile::reconcile(service, &slices, world, self.config.max_endpoints_per_slice);
         let mut plan = decision.plan;
-        self.counters.endpoints_added += plan.added as u64;
-        self.counters.endpoints_removed += plan.removed as u64;
+        self.added.observe(plan.added as f64);
+        self.removed.observe(plan.removed as f64);
         self.figures.insert(key.clone(), decision.figures);
         if service.meta.is_terminating() {
             // The garbage collector takes slices away at this moment: do not put new ones there.
             plan.create.clear();
         }
+        self.changed.observe(service, &plan);
         let error = (!decision.errors.is_empty()).then(|| decision.errors.join(", "));
         let writes = object::header(service, trigger).writes(plan);
         if let Some(report) = self.writer.write(key, writes, error, world, out) {
@@ -273,6 +277,10 @@ impl Controller for EndpointSliceController {
 
     fn queue_stats(&self) -> (usize, u64, u64) {
         (self.queue.len(), self.queue.adds(), self.queue.retries())
+    }
+
+    fn measure(&self, world: &World, into: &mut Measurements) {
+        self.measure_slices(world, into);
     }
 }
 

@@ -15,6 +15,7 @@
 //!   whoever may write one object must not be able to stop the loop.
 
 mod decide;
+mod measure;
 mod options;
 
 #[cfg(test)]
@@ -35,9 +36,9 @@ pub use self::options::MirroringOptions;
 use crate::{
     endpoint_common::{
         MAX_RETRIES, MOST_EXPANDED,
-        slices::{Changes, Figures, Report, SliceWriter, View, Writes, concerned, is_managed_by},
+        slices::{Figures, Report, SliceWriter, View, Writes, concerned, endpoints_per_sync, is_managed_by},
     },
-    framework::{Changed, Controller, Outbox, World, WorldEvent, service_of},
+    framework::{Changed, Controller, Histogram, Measurements, Outbox, World, WorldEvent, service_of},
 };
 
 /// Source of the events (`component`).
@@ -47,19 +48,20 @@ const BASE_DELAY: Duration = Duration::from_secs(1);
 /// Longest delay of failing Endpoints (`maxSyncBackOff`).
 const MAX_DELAY: Duration = Duration::from_secs(100);
 
-/// Counters for metrics (`endpoint_slice_mirroring_controller_*`, reference 5.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// `changes`.
-    pub changes: Changes,
-    /// Sum of `endpoints_added_per_sync`.
-    pub endpoints_added: u64,
-    /// Sum of `endpoints_updated_per_sync`.
-    pub endpoints_updated: u64,
-    /// Sum of `endpoints_removed_per_sync`.
-    pub endpoints_removed: u64,
-    /// Sum of `addresses_skipped_per_sync`.
-    pub addresses_skipped: u64,
+/// Histograms for metrics, per look.
+#[derive(Debug)]
+struct Counters {
+    added: Histogram,
+    updated: Histogram,
+    removed: Histogram,
+    skipped: Histogram,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let new = endpoints_per_sync;
+        Self { added: new(), updated: new(), removed: new(), skipped: new() }
+    }
 }
 
 /// The loop.
@@ -90,12 +92,6 @@ impl EndpointSliceMirroringController {
             forbidden_said: false,
             leading: false,
         }
-    }
-
-    /// Counters for metrics.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        Counters { changes: self.writer.changes(), ..self.counters }
     }
 
     /// Gauges `endpoints_desired`, `num_endpoint_slices` and `desired_endpoint_slices`.
@@ -150,10 +146,10 @@ impl EndpointSliceMirroringController {
     fn note(&mut self, endpoints: &Endpoints, decision: &Decision, now: Now, out: &mut Outbox<'_>) {
         let (invalid, skipped) = (decision.invalid, decision.skipped);
         self.figures.insert(endpoints.meta.key.clone(), decision.figures);
-        self.counters.endpoints_added += decision.plan.added as u64;
-        self.counters.endpoints_updated += decision.updated as u64;
-        self.counters.endpoints_removed += decision.plan.removed as u64;
-        self.counters.addresses_skipped += skipped as u64;
+        self.counters.added.observe(decision.plan.added as f64);
+        self.counters.updated.observe(decision.updated as f64);
+        self.counters.removed.observe(decision.plan.removed as f64);
+        self.counters.skipped.observe(skipped as f64);
         if invalid > 0 {
             let note = format!("Skipped {invalid} invalid IP addresses when mirroring to EndpointSlices");
             out.event(warning(endpoints, "InvalidIPAddress", note, now));
@@ -283,6 +279,10 @@ impl Controller for EndpointSliceMirroringController {
 
     fn queue_stats(&self) -> (usize, u64, u64) {
         (self.queue.len(), self.queue.adds(), self.queue.retries())
+    }
+
+    fn measure(&self, _: &World, into: &mut Measurements) {
+        self.measure_slices(into);
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{EndpointSliceMirroringController as Mirroring, MirroringOptions};
 use crate::{
     endpoint_common::store::{Store, endpoints_row, slice_row},
+    framework::{Controller, Measurements},
     testkit::Rig,
 };
 
@@ -441,6 +442,10 @@ fn an_old_view_waits_and_foreign_changes_are_undone() {
     bench.rig.controller.queue.add(key());
     assert_eq!(bench.run(), (0, 0, 0));
     assert_eq!(bench.rig.controller.gauges(), super::Figures::default());
+    let mut measured = Measurements::default();
+    bench.rig.controller.measure(&bench.rig.world, &mut measured);
+    assert_eq!(measured.texts(&super::measure::SLICES.changes), ["create=2", "update=0", "delete=1"]);
+    assert_eq!(measured.texts(&super::measure::SLICES.slices), ["=0"]);
 }
 
 #[test]

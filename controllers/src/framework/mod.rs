@@ -1,12 +1,14 @@
 //! What a controller is, and what it sees.
 
 mod headroom_row;
+pub mod measure;
 mod outbox;
 mod pod_index;
 mod world;
 
 pub use self::{
     headroom_row::HeadroomRow,
+    measure::{Histogram, Measurements, Metric},
     outbox::Outbox,
     pod_index::PodIndex,
     world::{Changed, SERVICE_NAME, World, WorldEvent, service_of},
@@ -47,4 +49,7 @@ pub trait Controller {
     fn queue_stats(&self) -> (usize, u64, u64) {
         (0, 0, 0)
     }
+
+    /// Further figures for metrics.
+    fn measure(&self, _world: &World, _into: &mut Measurements) {}
 }

@@ -22,6 +22,7 @@
 pub mod dial;
 mod health;
 pub mod kubelet;
+mod measure;
 pub mod options;
 mod pods;
 pub mod profile;
@@ -54,7 +55,7 @@ pub use self::{
     profile::LifecycleProfile,
     zones::{ZoneFigures, ZoneState},
 };
-use crate::framework::{Controller, Outbox, World, WorldEvent};
+use crate::framework::{Controller, Measurements, Outbox, World, WorldEvent};
 
 /// Namespace of the kubelets' leases.
 const LEASE_NAMESPACE: &str = "kube-node-lease";
@@ -430,5 +431,9 @@ impl Controller for NodeLifecycleController {
     fn queue_stats(&self) -> (usize, u64, u64) {
         let (a, b) = (&self.nodes, &self.pods);
         (a.len() + b.len(), a.adds() + b.adds(), a.retries() + b.retries())
+    }
+
+    fn measure(&self, _: &World, into: &mut Measurements) {
+        self.measure_zones(into);
     }
 }

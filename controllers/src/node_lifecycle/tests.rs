@@ -381,7 +381,13 @@ fn when_everything_is_down_the_taints_go() {
     assert_eq!(c.tainted(), 0);
     c.run(30);
     assert_eq!(c.tainted(), 1);
-    assert_eq!(c.rig.controller.zone_figures()[0].unhealthy, 1);
+    let mut measured = Measurements::default();
+    c.rig.controller.measure(&c.rig.world, &mut measured);
+    use super::measure::{EVICTIONS, UNHEALTHY, ZONE_HEALTH, ZONE_SIZE};
+    let texts: Vec<_> = [&ZONE_SIZE, &UNHEALTHY, &ZONE_HEALTH].map(|m| measured.texts(m).concat()).into();
+    assert_eq!(texts, ["=2", "=1", "=50"]);
+    assert_eq!(measured.texts(&EVICTIONS), [format!("={}", c.rig.controller.zone_figures()[0].evictions)]);
+    assert_ne!(measured.texts(&EVICTIONS), ["=0"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //! - A node that comes back and goes again is waited for another 40 s in full.
 
 mod decide;
+mod measure;
 mod options;
 
 #[cfg(test)]
@@ -33,7 +34,7 @@ use headroom_core::{
 };
 
 pub use self::{decide::Reason, options::PodGcOptions};
-use crate::framework::{Controller, Outbox, World, WorldEvent};
+use crate::framework::{Controller, Measurements, Outbox, World, WorldEvent};
 
 /// From the end of a pass to the next (`gcCheckPeriod`).
 const PERIOD: Duration = Duration::from_secs(20);
@@ -44,13 +45,13 @@ const AT_ONCE: usize = 20;
 /// After this a deletion that the view has not shown is not waited for any more: another one changes nothing.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Counters for metrics (`pod_gc_collector_*`, reference 5.3), by reason.
+/// Counters for metrics (`pod_gc_collector_*`, reference 5.3), by namespace and reason.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counters {
     /// `force_delete_pods_total`: tried, as upstream counts.
-    pub deletions: BTreeMap<Reason, u64>,
+    pub deletions: BTreeMap<(Str, Reason), u64>,
     /// `force_delete_pod_errors_total`.
-    pub errors: BTreeMap<Reason, u64>,
+    pub errors: BTreeMap<(Str, Reason), u64>,
 }
 
 /// Something to be done in this pass.
@@ -244,12 +245,12 @@ impl PodGcController {
 
     /// The end of the work on one pod.
     fn ended(&mut self, pod: &ObjectKey, reason: Reason, error: Option<&WriteError>) {
-        *self.counters.deletions.entry(reason).or_default() += 1;
+        measure::count(&mut self.counters.deletions, &pod.namespace, reason);
         match error {
             // Gone, or made anew under the same name.
             None | Some(WriteError::NotFound(_) | WriteError::Conflict(_)) => {}
             Some(error) => {
-                *self.counters.errors.entry(reason).or_default() += 1;
+                measure::count(&mut self.counters.errors, &pod.namespace, reason);
                 self.failed(&format!("pod {pod} ({}) cannot be deleted", reason.as_str()), error);
             }
         }
@@ -338,5 +339,9 @@ impl Controller for PodGcController {
 
     fn queue_stats(&self) -> (usize, u64, u64) {
         (self.tasks.len(), self.adds, 0)
+    }
+
+    fn measure(&self, _: &World, into: &mut Measurements) {
+        self.counters.measure(into);
     }
 }

@@ -11,8 +11,18 @@ use headroom_core::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{PERIOD, PodGcController, PodGcOptions, QUARANTINE, Reason};
-use crate::{framework::Controller, testkit::Rig};
+use super::{Counters, PERIOD, PodGcController, PodGcOptions, QUARANTINE, Reason};
+use crate::{
+    framework::{Controller, Measurements},
+    testkit::Rig,
+};
+
+fn of(counters: &Counters, reason: Reason) -> (u64, u64) {
+    let sum = |counts: &std::collections::BTreeMap<(headroom_core::Str, Reason), u64>| {
+        counts.iter().filter(|((_, r), _)| *r == reason).map(|(_, n)| n).sum()
+    };
+    (sum(&counters.deletions), sum(&counters.errors))
+}
 
 fn rig(threshold: i32, pods: Vec<PodBuilder>) -> Rig<PodGcController> {
     let options = PodGcOptions { terminated_pod_gc_threshold: threshold };
@@ -118,7 +128,7 @@ fn pods_that_have_ended_and_are_too_many() {
         rig.start();
         let deleted: Vec<_> = expected.iter().map(|name| format!("delete {name}")).collect();
         assert_eq!(run(&mut rig, NO_NODES), deleted, "{expected:?}");
-        let counted = rig.controller.counters().deletions.get(&Reason::Terminated).copied().unwrap_or_default();
+        let counted = of(rig.controller.counters(), Reason::Terminated).0;
         assert_eq!(counted, expected.len() as u64);
         rig.advance(3 * PERIOD);
         assert!(rig.take().is_empty(), "and no more");
@@ -258,8 +268,11 @@ fn pods_that_no_kubelet_will_finish() {
     seen.sort();
     assert_eq!(seen, ["delete b", "delete f"]);
     let counters = rig.controller.counters();
-    let counted = |r: Reason| counters.deletions.get(&r).copied();
-    assert_eq!((counted(Reason::OutOfService), counted(Reason::Unscheduled)), (Some(2), Some(2)));
+    assert_eq!((of(counters, Reason::OutOfService), of(counters, Reason::Unscheduled)), ((2, 0), (2, 0)));
+    let mut measured = Measurements::default();
+    rig.controller.measure(&rig.world, &mut measured);
+    assert_eq!(measured.texts(&super::measure::DELETIONS), ["default,out-of-service=2", "default,unscheduled=2"]);
+    assert!(measured.texts(&super::measure::ERRORS).is_empty());
     rig.advance(3 * PERIOD);
     assert!(rig.take().is_empty(), "finalizers hold it: nothing more can be done");
     assert!(rig.world.pods.get(&ObjectKey::new("default", "f")).is_some());
@@ -282,7 +295,7 @@ fn what_fails_is_tried_again_by_a_later_pass() {
     let (id, op) = rig.take().remove(0);
     assert_eq!(what(&op), "delete b");
     rig.answer(id, Err(WriteError::Unreachable("refused".into())));
-    assert_eq!(rig.controller.counters().errors.get(&Reason::Unscheduled), Some(&2));
+    assert_eq!(of(rig.controller.counters(), Reason::Unscheduled).1, 2);
     rig.remove_pod(&ObjectKey::new("default", "b"));
     // No answer about the node: another quarantine.
     let refused: &dyn Fn(&str) -> Result<bool, WriteError> = &|_| Err(WriteError::Unknown("timeout".into()));
@@ -375,7 +388,7 @@ proptest! {
             prop_assert!(p.is_terminal() || !was || touched.contains(&marked), "{} was not marked", name);
         }
         let surplus = ended.saturating_sub(usize::try_from(threshold).unwrap_or(0));
-        let deleted = rig.controller.counters().deletions.get(&Reason::Terminated).copied().unwrap_or_default();
+        let deleted = of(rig.controller.counters(), Reason::Terminated).0;
         if threshold > 0 && pods.iter().all(|p| p.1 != 3 && !p.3) {
             prop_assert!(deleted >= surplus.min(1) as u64);
         }

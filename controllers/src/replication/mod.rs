@@ -15,6 +15,7 @@
 
 mod body;
 mod book;
+mod measure;
 mod outcomes;
 mod plan;
 mod rank;
@@ -42,7 +43,7 @@ use self::{
     plan::{Pods, Step, Victim},
 };
 use crate::{
-    framework::{Changed, Controller, Outbox, World, WorldEvent},
+    framework::{Changed, Controller, Histogram, Measurements, Outbox, World, WorldEvent},
     names::{Names, generate_name},
 };
 
@@ -83,6 +84,8 @@ pub struct Replication {
     leading: bool,
     yielded: Option<String>,
     announcement: Option<EventRecord>,
+    /// See [`measure::DELETION_AGE_RATIO`].
+    age_ratios: Histogram,
 }
 
 impl Replication {
@@ -97,10 +100,11 @@ impl Replication {
             leading: false,
             yielded: None,
             announcement: None,
+            age_ratios: measure::age_ratios(),
         }
     }
 
-    /// Why the loop has stopped for good, if it has: for the log and a metric.
+    /// Why the loop has stopped for good, if it has.
     #[must_use]
     pub fn yielded(&self) -> Option<&str> {
         self.yielded.as_deref()
@@ -314,7 +318,12 @@ impl Replication {
                 Step::Wait(at) => self.queue.add_at(key.clone(), at),
                 Step::TakeStock => self.take_stock(rc, out),
                 Step::Create(count) => self.create(rc, count, world, now, out),
-                Step::Delete(victims) => self.delete(rc, victims, world, now, out),
+                Step::Delete(victims) => {
+                    if victims.len() < pods.claimed.len() {
+                        rank::age_ratios(&pods.claimed, &victims, now.wall).for_each(|r| self.age_ratios.observe(r));
+                    }
+                    self.delete(rc, victims, world, now, out);
+                }
             }
         }
         self.write_status(rc, &pods, now, out);
@@ -387,6 +396,10 @@ impl Controller for Replication {
 
     fn queue_stats(&self) -> (usize, u64, u64) {
         (self.queue.len(), self.queue.adds(), self.queue.retries())
+    }
+
+    fn measure(&self, _: &World, into: &mut Measurements) {
+        self.measure_deletions(into);
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
+use hashbrown::HashSet;
 use headroom_core::{
-    Timestamp,
+    Str, Timestamp,
     object::{Phase, Pod, Status},
 };
+
+use super::plan::Victim;
 
 /// Annotation with a pod's cost of deletion.
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -56,6 +59,22 @@ pub(super) fn compare(a: &Pod, b: &Pod, now: Timestamp) -> Ordering {
         .then_with(|| restarts(b, false).cmp(&restarts(a, false)))
         .then_with(|| restarts(b, true).cmp(&restarts(a, true)))
         .then_with(|| younger(a.meta.created, b.meta.created, a, b, now))
+}
+
+/// For each ready victim its age in multiples of the youngest ready pod's, rounded down as upstream
+/// (`reportSortingDeletionAgeRatioMetric`); nothing when the youngest is no millisecond old.
+pub(super) fn age_ratios(
+    claimed: &[Arc<Pod>],
+    victims: &[Victim],
+    now: Timestamp,
+) -> impl Iterator<Item = f64> + use<> {
+    let age = |pod: &Pod| now.0.saturating_sub(pod.meta.created.0) / 1000;
+    let ready = || claimed.iter().filter(|p| p.is_ready());
+    let youngest = ready().map(|p| age(p)).min().filter(|age| *age > 0);
+    let chosen: HashSet<&Str> = victims.iter().map(|v| &v.uid).collect();
+    let ratios = youngest
+        .map(|youngest| ready().filter(|p| chosen.contains(&p.meta.uid)).map(|p| (age(p) / youngest) as f64).collect());
+    ratios.unwrap_or_else(Vec::new).into_iter()
 }
 
 const fn phase(pod: &Pod) -> u8 {
@@ -193,5 +212,19 @@ mod tests {
         sort(&mut pods, Timestamp::from_secs(NOW));
         let names: std::collections::HashSet<_> = pods.iter().map(|p| p.meta.key.clone()).collect();
         assert_eq!((pods.len(), names.len()), (300, 300));
+    }
+
+    #[test]
+    fn ages_in_multiples_of_the_youngest() {
+        let aged = |name: &str, seconds: i64, ready: bool| {
+            let builder = pod(name).created(1000 - seconds);
+            if ready { builder.ready(900, "10.0.0.1").arc() } else { builder.arc() }
+        };
+        let all = [aged("a", 10, true), aged("b", 35, true), aged("c", 5, false)];
+        let victims: Vec<_> =
+            all[1..].iter().map(|p| Victim { key: p.meta.key.clone(), uid: p.meta.uid.clone() }).collect();
+        let now = Timestamp::from_secs(1000);
+        assert_eq!(age_ratios(&all, &victims, now).collect::<Vec<_>>(), [3.0], "what is not ready does not count");
+        assert_eq!(age_ratios(&all, &victims, Timestamp::from_secs(990)).count(), 0, "the youngest has no age");
     }
 }

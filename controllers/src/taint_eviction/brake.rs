@@ -97,6 +97,11 @@ impl Claim<'_> {
 }
 
 impl Brake {
+    /// Pods that are held.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Holds a pod that was to go at `due`.
     pub(super) fn hold(&mut self, pod: &Pod, node: &Node, due: Mono, now: Mono) {
         let name = node.name();

@@ -16,6 +16,7 @@
 
 mod brake;
 mod decide;
+mod measure;
 mod room;
 mod tally;
 
@@ -34,7 +35,7 @@ use headroom_core::{
 
 use self::brake::Brake;
 pub use self::decide::{Stay, stay};
-use crate::framework::{Controller, Outbox, World, WorldEvent};
+use crate::framework::{Controller, Histogram, Measurements, Outbox, World, WorldEvent};
 
 /// Component of the events, as upstream's.
 const COMPONENT: &str = "taint-eviction-controller";
@@ -74,7 +75,7 @@ enum Step {
 }
 
 /// The controller.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TaintEvictionController {
     /// Nodes whose taints have changed; they go before pods, as upstream.
     nodes: WorkQueue<Str>,
@@ -84,6 +85,8 @@ pub struct TaintEvictionController {
     cap_default_tolerations: bool,
     brake: Option<Brake>,
     deletions: u64,
+    /// From when a pod was to go to its deletion, seconds.
+    durations: Histogram,
     leading: bool,
 }
 
@@ -94,7 +97,13 @@ impl TaintEvictionController {
         Self {
             cap_default_tolerations: policy.cap_default_tolerations,
             brake: policy.brake.then(Brake::default),
-            ..Self::default()
+            nodes: WorkQueue::default(),
+            pods: WorkQueue::default(),
+            evictions: HashMap::new(),
+            in_flight: HashMap::new(),
+            deletions: 0,
+            durations: measure::durations(),
+            leading: false,
         }
     }
 
@@ -370,6 +379,7 @@ impl Controller for TaintEvictionController {
             Ok(_) => {
                 eviction.step = Step::Deleted;
                 self.deletions += 1;
+                self.durations.observe(now.mono.since(eviction.at).as_secs_f64());
                 self.pods.forget(&key);
             }
             Err(error) => {
@@ -391,5 +401,9 @@ impl Controller for TaintEvictionController {
     fn queue_stats(&self) -> (usize, u64, u64) {
         let (a, b) = (&self.nodes, &self.pods);
         (a.len() + b.len(), a.adds() + b.adds(), a.retries() + b.retries())
+    }
+
+    fn measure(&self, _: &World, into: &mut Measurements) {
+        self.measure_evictions(into);
     }
 }

@@ -80,6 +80,11 @@ fn at_once_later_or_never() {
     evicted(&mut rig, "later");
     secs(&mut rig, 10_000);
     assert_eq!((rig.take(), rig.controller.deletions()), (vec![], 2));
+    let mut measured = Measurements::default();
+    rig.controller.measure(&rig.world, &mut measured);
+    assert_eq!(measured.texts(&super::measure::DELETIONS), ["=2"]);
+    assert_eq!(measured.texts(&super::measure::DURATION), ["=2/0"], "both went when they were to");
+    assert!(measured.texts(&super::measure::HELD).is_empty(), "without the brake there is nothing to say of it");
 }
 
 #[test]

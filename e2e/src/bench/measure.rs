@@ -13,7 +13,7 @@ use super::contestant::Program;
 use super::drain::{drained, settled};
 use super::observe::{Observer, Seen};
 use super::requests::{Attempts, Requests};
-use super::scenario::Scenario;
+use super::scenario::{Scenario, Watched};
 use super::setup::{Prepared, prepare};
 use super::verify::{Verified, verify};
 use super::workload::Workload;
@@ -28,7 +28,7 @@ const MAX_SECONDS: usize = 100_000;
 /// What a burst showed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Burst {
-    /// Pods divided by the time from the first to the last binding.
+    /// Pods divided by the time from the first to the last binding that was watched.
     pub pods_per_second: f64,
     /// Bindings in each second of the API server's clock, from the pods' condition `PodScheduled`.
     pub per_second: Vec<u32>,
@@ -87,12 +87,13 @@ pub(crate) async fn burst(label: &str, program: &Program, scenario: &Scenario) -
     settled(|| server_cpu(&cluster)).await;
     let before = Requests::read(&wire).await?;
     let server_before = server_cpu(&cluster);
-    let mut observer = Observer::start(&wire, &since).await?;
+    let mut observer = Observer::start(&wire, &since, scenario.watched).await?;
 
     let start = SystemTime::now();
     let process = program.start(&cluster, workload)?;
     let churn = scenario.churn.map(|churn| Churning::start(&wire, churn));
-    all_bound(label, &cluster, &process, &mut observer, workload).await?;
+    let watched = scenario.watched.count(workload.pods);
+    all_bound(label, &cluster, &process, &mut observer, watched).await?;
     let churned = churn.is_none_or(|churn| churn.is_running());
     let (drain, quiet) = drained(&process, &wire).await?;
     let cpu = process.cpu()?;
@@ -176,9 +177,9 @@ pub(crate) async fn idle(label: &str, program: &Program, times: IdleTimes) -> Re
     let workload = Workload::IDLE;
     progress(&format!("{label}: starting a control plane with {} nodes and {} pods", workload.nodes, workload.pods));
     let Prepared { cluster, wire, since, .. } = prepare(program.contestant, &Scenario::burst(workload), true).await?;
-    let mut observer = Observer::start(&wire, &since).await?;
+    let mut observer = Observer::start(&wire, &since, Watched::All).await?;
     let process = program.start(&cluster, workload)?;
-    all_bound(label, &cluster, &process, &mut observer, workload).await?;
+    all_bound(label, &cluster, &process, &mut observer, workload.pods).await?;
     drained(&process, &wire).await?;
     tokio::time::sleep(times.rest).await;
 
@@ -204,15 +205,15 @@ pub(crate) async fn idle(label: &str, program: &Program, times: IdleTimes) -> Re
     Ok(idle)
 }
 
-/// Waits until every pod is bound. A run that stalls keeps its logs.
+/// Waits until every watched pod is bound. A run that stalls keeps its logs.
 async fn all_bound(
     label: &str,
     cluster: &ControlPlane,
     process: &Process,
     observer: &mut Observer,
-    workload: Workload,
+    watched: u32,
 ) -> Result<(), BenchError> {
-    let pods = usize::try_from(workload.pods).unwrap_or(usize::MAX);
+    let pods = usize::try_from(watched).unwrap_or(usize::MAX);
     let mut last_change = Instant::now();
     let mut told = Instant::now();
     while observer.count() < pods {
@@ -231,7 +232,7 @@ async fn all_bound(
         }
         if told.elapsed() >= Duration::from_secs(5) {
             told = Instant::now();
-            progress(&format!("{label}: {} of {pods} pods bound", observer.count()));
+            progress(&format!("{label}: {} of {pods} watched pods bound", observer.count()));
         }
         if last_change.elapsed() >= STALL {
             cluster.keep_directory();

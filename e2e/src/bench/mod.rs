@@ -36,6 +36,9 @@ use contestant::Program;
 use measure::IdleTimes;
 use scenario::Scenario;
 
+/// Idle processes differ little from run to run; more rounds than this do not measure them again.
+const IDLE_ROUNDS: u32 = 3;
+
 /// What is to be measured.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -84,7 +87,7 @@ pub async fn run(plan: &Plan) -> Result<Report, BenchError> {
                 report.add_case(*case, program.contestant, burst);
             }
         }
-        if plan.idle {
+        if plan.idle && round <= IDLE_ROUNDS {
             for program in programs.iter().filter(|program| program.contestant.idles()) {
                 let label = format!("idle {} {round}/{}", program.contestant, plan.repeat);
                 let idle = measure::idle(&label, program, times).await?;

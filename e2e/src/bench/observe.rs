@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::BenchError;
+use super::scenario::Watched;
 use super::wire::{JSON, Wire};
 use super::workload::NAMESPACE;
 
@@ -47,12 +48,12 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Starts to watch bound pods from a resource version on.
-    pub(crate) async fn start(wire: &Wire, since: &str) -> Result<Self, BenchError> {
-        let body = open(wire, since).await?;
+    /// Starts to watch bound pods, those that are to be watched, from a resource version on.
+    pub(crate) async fn start(wire: &Wire, since: &str, watched: Watched) -> Result<Self, BenchError> {
+        let body = open(wire, since, watched).await?;
         let seen = Arc::new(Mutex::new(Seen { version: since.to_owned(), ..Seen::default() }));
         let (sender, count) = watch::channel(0);
-        let task = tokio::spawn(follow(wire.clone(), body, Arc::clone(&seen), sender));
+        let task = tokio::spawn(follow(wire.clone(), body, watched, Arc::clone(&seen), sender));
         Ok(Self { seen, count, task })
     }
 
@@ -84,10 +85,11 @@ impl Drop for Observer {
 
 /// Opens the watch. A pod without a node does not match and is not sent: half of the events, and none before the first
 /// binding.
-async fn open(wire: &Wire, since: &str) -> Result<Incoming, BenchError> {
+async fn open(wire: &Wire, since: &str, watched: Watched) -> Result<Incoming, BenchError> {
     let path = format!(
         "/api/v1/namespaces/{NAMESPACE}/pods?watch=true&resourceVersion={since}&timeoutSeconds=3600&\
-         fieldSelector=spec.nodeName%21%3D"
+         fieldSelector=spec.nodeName%21%3D{}",
+        watched.selector()
     );
     let (status, body) = wire.open(&Method::GET, &path, JSON, Bytes::new()).await?;
     if status.is_success() {
@@ -98,7 +100,13 @@ async fn open(wire: &Wire, since: &str) -> Result<Incoming, BenchError> {
 
 /// Reads events, over several streams where needed: the API server ends those whose buffer overflows, which happens on
 /// a busy machine. Returns why it cannot go on.
-async fn follow(wire: Wire, mut body: Incoming, seen: Arc<Mutex<Seen>>, count: watch::Sender<usize>) -> String {
+async fn follow(
+    wire: Wire,
+    mut body: Incoming,
+    watched: Watched,
+    seen: Arc<Mutex<Seen>>,
+    count: watch::Sender<usize>,
+) -> String {
     loop {
         match read(body, &seen, &count).await {
             Ok(()) => {}
@@ -112,7 +120,7 @@ async fn follow(wire: Wire, mut body: Incoming, seen: Arc<Mutex<Seen>>, count: w
             }
             seen.version.clone()
         };
-        body = match open(&wire, &since).await {
+        body = match open(&wire, &since, watched).await {
             Ok(next) => next,
             Err(error) => return error.to_string(),
         };

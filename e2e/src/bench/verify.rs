@@ -141,7 +141,9 @@ pub(super) fn check(
             None => problems.push(format!("{name} is gone")),
             Some(&"") => problems.push(format!("{name} is not bound")),
             Some(node) => {
-                if seen.bound.get(&name).map(|(node, _)| node.as_str()) != Some(node) {
+                if scenario.watched.includes(index)
+                    && seen.bound.get(&name).map(|(node, _)| node.as_str()) != Some(node)
+                {
                     problems.push(format!("{name} is on {node}, which the watch did not show"));
                 }
             }

@@ -7,7 +7,7 @@ use std::{
 
 use headroom_api::NodeHeadroom;
 use k8s_openapi::api::{
-    core::v1::{Endpoints, Node, Pod, ReplicationController, Service},
+    core::v1::{Endpoints, Event, Node, Pod, ReplicationController, Service},
     discovery::v1::EndpointSlice,
 };
 use kube::{
@@ -286,7 +286,7 @@ pub(super) async fn lose_a_node(stage: &Stage, say: &Narrator) -> DemoResult {
         if ready == "Unknown" { Ok(()) } else { Err(format!("Ready is {ready}")) }
     })
     .await?;
-    say.line(&format!("after {}: detected: Ready Unknown, tainted unreachable", since(began)));
+    say.line(&format!("after {}: its Lease is old, its kubelet cannot be dialled: Ready Unknown", since(began)));
     eventually(PATIENCE, "the dead node's pods to be evicted", || async {
         let all = pods.list(&labels).await.map_err(|e| e.to_string())?;
         let left = all.iter().filter(|p| node_of(p) == victim && p.metadata.deletion_timestamp.is_none()).count();
@@ -294,10 +294,13 @@ pub(super) async fn lose_a_node(stage: &Stage, say: &Narrator) -> DemoResult {
     })
     .await?;
     say.line(&format!(
-        "after {}: its pods are evicted (tolerationSeconds: {})",
+        "after {}: its pods are evicted (tolerationSeconds: {}), as the rest can take them",
         since(began),
         objects::TOLERATION_SECONDS
     ));
+    for note in held_back(stage, &victim).await? {
+        say.line(&format!("              on the way, event on {victim}: {note}"));
+    }
     let alive = wait_ready(stage, 10).await?;
     say.line(&format!("after {}: 10 pods ready again", since(began)));
     if let Some(wrong) = alive.iter().find(|p| node_of(p) == victim || node_of(p).is_empty()) {
@@ -312,6 +315,33 @@ pub(super) async fn lose_a_node(stage: &Stage, say: &Narrator) -> DemoResult {
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(node, pods)| vec![node, pods.len().to_string()]).collect();
     say.table(&["NODE", "PODS"], &rows);
     say.check("no pod on the dead node, 10 of 10 ready, traffic only to live ones");
+    verify_no_cascade(stage, &victim, &alive).await?;
+    say.check("no cascade: no other node began to thrash, no container was killed");
+    Ok(())
+}
+
+/// What was said of pods that had to wait for room elsewhere.
+async fn held_back(stage: &Stage, node: &str) -> DemoResult<Vec<String>> {
+    let events: Api<Event> = Api::all(stage.client.clone());
+    let of_node = ListParams::default().fields(&format!("involvedObject.name={node},reason=EvictionsHeldBack"));
+    Ok(events.list(&of_node).await?.into_iter().filter_map(|e| e.message).collect())
+}
+
+/// The pods of a dead node must not drag the next one down.
+async fn verify_no_cascade(stage: &Stage, dead: &str, pods: &[Pod]) -> DemoResult {
+    let api: Api<NodeHeadroom> = Api::all(stage.client.clone());
+    for node in headrooms(&api).await?.iter().filter(|n| ![dead, THRASHING].contains(&n.name_any().as_str())) {
+        let state = serde_json::to_value(&node.status).map(|v| plain(&v["state"]))?;
+        if state == "Thrash" {
+            return Err(format!("{} thrashes now", node.name_any()).into());
+        }
+    }
+    for pod in pods {
+        let statuses = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
+        if let Some(killed) = statuses.into_iter().find(|c| c.restart_count > 0) {
+            return Err(format!("container {} of {} was restarted", killed.name, pod.name_any()).into());
+        }
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Slices: how they are compared, what is to be done with them, as JSON, and the writes (reference part 3).
 
 mod json;
+mod measure;
 mod writer;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -12,6 +13,7 @@ use headroom_core::{
 
 pub use self::{
     json::Header,
+    measure::{SliceMetrics, endpoints_per_sync},
     writer::{Changes, Report, SliceWriter, View, Writes},
 };
 use crate::framework::{Changed, service_of};

@@ -15,7 +15,7 @@ mod volumes;
 use std::fmt;
 
 use super::BenchError;
-use super::scenario::{Placed, Scenario};
+use super::scenario::{Placed, Scenario, Watched};
 use super::workload::Workload;
 
 /// A family of workloads: the same shape in several sizes.
@@ -82,6 +82,8 @@ impl Case {
     /// What it consists of.
     pub(crate) fn scenario(&self) -> Scenario {
         let mut scenario = (self.family.scenario)(Workload { nodes: self.size.nodes, pods: self.size.pods });
+        // Their pods have no templates, and are not equally easy to place.
+        scenario.watched = Watched::All;
         for group in &mut scenario.placed {
             *group = Placed { count: self.size.placed, ..*group };
         }
