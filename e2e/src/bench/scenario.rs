@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::workload::{NAMESPACE, TEMPLATES, Workload};
+use super::workload::{NAMESPACE, WATCHED_EVERY, Workload};
 
 /// Bursts of so many pods are watched in part: enough are left for the times to be right.
 const SAMPLE_FROM: u32 = 1000;
@@ -43,21 +43,21 @@ pub(crate) struct Scenario {
 pub(crate) enum Watched {
     /// All.
     All,
-    /// Those of one template, one in [`TEMPLATES`]; they are spread evenly over all.
-    OneTemplate,
+    /// One in [`WATCHED_EVERY`], those that have a label for it.
+    Some,
 }
 
 impl Watched {
     /// Whether this pod is watched.
     pub(crate) const fn includes(self, index: u32) -> bool {
-        matches!(self, Self::All) || index.is_multiple_of(TEMPLATES)
+        matches!(self, Self::All) || Workload::is_watched(index)
     }
 
     /// How many of so many pods are watched.
     pub(crate) const fn count(self, pods: u32) -> u32 {
         match self {
             Self::All => pods,
-            Self::OneTemplate => pods.div_ceil(TEMPLATES),
+            Self::Some => pods.div_ceil(WATCHED_EVERY),
         }
     }
 
@@ -65,7 +65,7 @@ impl Watched {
     pub(crate) const fn selector(self) -> &'static str {
         match self {
             Self::All => "",
-            Self::OneTemplate => "&labelSelector=app.kubernetes.io%2Fname%3Dapp-0",
+            Self::Some => "&labelSelector=watched",
         }
     }
 }
@@ -121,7 +121,7 @@ impl Scenario {
             churn: None,
             rule: Rule::Fits,
             preempts: false,
-            watched: if size.pods >= SAMPLE_FROM { Watched::OneTemplate } else { Watched::All },
+            watched: if size.pods >= SAMPLE_FROM { Watched::Some } else { Watched::All },
         }
     }
 

@@ -13,6 +13,10 @@ pub(crate) const NAMESPACE: &str = "bench";
 /// How many different pods there are; they alternate, as when ten controllers create at the same time.
 pub(crate) const TEMPLATES: u32 = 10;
 
+/// One pod in so many has the label `watched`. Prime to [`TEMPLATES`], so that they are spread evenly in the order of
+/// creation as well as in that of names, in which lists have them.
+pub(crate) const WATCHED_EVERY: u32 = 11;
+
 /// CPU of a node, millicores (scheduler_perf's node template: 4 CPU, 32Gi, 110 pods).
 pub(crate) const NODE_MILLICPU: u64 = 4000;
 
@@ -101,6 +105,11 @@ impl Workload {
         })
     }
 
+    /// Whether the pod has the label `watched`.
+    pub(crate) const fn is_watched(index: u32) -> bool {
+        index.is_multiple_of(WATCHED_EVERY)
+    }
+
     /// CPU request of a pod, millicores: 50 to 68 by template.
     pub(crate) fn pod_millicpu(index: u32) -> u64 {
         50 + 2 * u64::from(index % TEMPLATES)
@@ -111,7 +120,7 @@ impl Workload {
         let template = index % TEMPLATES;
         let app = format!("app-{template}");
         let env = |name: &str, value: &str| json!({"name": name, "value": value});
-        json!({
+        let mut pod = json!({
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {
@@ -140,7 +149,11 @@ impl Workload {
                     },
                 }],
             },
-        })
+        });
+        if Self::is_watched(index) {
+            pod["metadata"]["labels"]["watched"] = "true".into();
+        }
+        pod
     }
 }
 
@@ -188,6 +201,19 @@ mod tests {
         let biggest = (0..TEMPLATES).map(Workload::pod_millicpu).max().unwrap();
         let most = u64::from(MAX_PODS_PER_NODE);
         assert!(most * biggest <= NODE_MILLICPU && most * POD_MEMORY_MIB <= NODE_MEMORY_MIB && most <= NODE_PODS);
+    }
+
+    #[test]
+    fn watched_pods_are_spread_evenly_in_both_orders() {
+        let mut by_name: Vec<u32> = (0..5000).collect();
+        by_name.sort_by_key(|index| Workload::pod_name(*index));
+        for order in [(0..5000).collect(), by_name] {
+            let at: Vec<usize> = (0..5000).filter(|i| Workload::is_watched(order[*i])).collect();
+            assert!(at[0] < 11 && at[at.len() - 1] >= 5000 - 11, "{} {}", at[0], at[at.len() - 1]);
+            assert!(at.windows(2).all(|pair| pair[1] - pair[0] <= 21), "{at:?}");
+            let labels = |index: u32| Workload::pod(index)["metadata"]["labels"].get("watched").is_some();
+            assert!((0..30).all(|index| labels(index) == Workload::is_watched(index)));
+        }
     }
 
     #[test]
