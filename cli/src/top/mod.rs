@@ -90,6 +90,10 @@ trait Shown {
     fn names(&self) -> &[String];
     /// The plural of the kind that the selector is about.
     fn plural(&self) -> &'static str;
+    /// Where the selector looks: in this namespace, or in all. `context` is the namespace of the context.
+    fn selected_in<'a>(&'a self, _context: &'a str) -> Option<&'a str> {
+        None
+    }
     /// What a name that is not there is called.
     fn kind(&self) -> &'static str;
     /// Names of the columns.
@@ -119,7 +123,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 async fn show(shown: &impl Shown) -> anyhow::Result<ExitCode> {
     let common = shown.common();
-    let samples = read::read(common, shown.plural()).await?;
+    let samples = read::read(common, shown).await?;
     for note in &samples.notes {
         eprintln!("{note}");
     }

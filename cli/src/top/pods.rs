@@ -91,6 +91,11 @@ impl Shown for Options {
         &self.names
     }
 
+    fn selected_in<'a>(&'a self, context: &'a str) -> Option<&'a str> {
+        // Who may list pods in one namespace only can select there.
+        (!self.all_namespaces).then(|| self.namespace.as_deref().unwrap_or(context))
+    }
+
     fn plural(&self) -> &'static str {
         "pods"
     }

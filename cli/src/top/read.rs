@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{Common, now};
+use super::{Common, Shown, now};
 use crate::{file, snapshot};
 
 /// What `top` works with.
@@ -34,7 +34,7 @@ pub(super) struct Samples {
     pub(super) client: Option<Client>,
 }
 
-pub(super) async fn read(common: &Common, plural: &str) -> anyhow::Result<Samples> {
+pub(super) async fn read(common: &Common, shown: &impl Shown) -> anyhow::Result<Samples> {
     let mut samples = match &common.snapshot {
         Some(path) => {
             let named = || format!("--snapshot {}", path.display());
@@ -45,7 +45,7 @@ pub(super) async fn read(common: &Common, plural: &str) -> anyhow::Result<Sample
             let (client, namespace) = common.connection.client().await?;
             let list = list(&client).await?;
             let selected = match &common.selector {
-                Some(selector) => Some(select(&client, plural, selector).await?),
+                Some(selector) => Some(select(&client, shown.plural(), shown.selected_in(&namespace), selector).await?),
                 None => None,
             };
             Samples {
@@ -84,10 +84,18 @@ pub(super) async fn list(client: &Client) -> anyhow::Result<kube::core::ObjectLi
 }
 
 /// Names of the nodes, or UIDs of the pods, that a selector chooses.
-async fn select(client: &Client, plural: &str, selector: &str) -> anyhow::Result<BTreeSet<String>> {
+async fn select(
+    client: &Client,
+    plural: &str,
+    namespace: Option<&str>,
+    selector: &str,
+) -> anyhow::Result<BTreeSet<String>> {
     let kind = if plural == "nodes" { "Node" } else { "Pod" };
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", kind), plural);
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
     let found = api.list_metadata(&ListParams::default().labels(selector)).await;
     let found = found.with_context(|| format!("cannot list {plural} by --selector {selector:?}"))?;
     let named = |o: &kube::core::PartialObjectMeta<DynamicObject>| {

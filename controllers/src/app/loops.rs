@@ -181,6 +181,7 @@ impl Loops {
                     meta: row.meta.clone(),
                     sample: row.sample.unwrap_or_default(),
                     overhead: row.system_overhead,
+                    conditions: row.conditions.clone(),
                     details: self.brake.then_some(row),
                 };
                 self.world.apply_headroom(std::sync::Arc::new(kept), &mut tell);

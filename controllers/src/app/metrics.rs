@@ -226,9 +226,10 @@ times_count{zone="a\"b"} 2
 
     #[test]
     fn every_loop_has_a_name_for_each_figure_and_no_two_loops_share_one() {
-        let options: super::super::Options =
-            headroom_runtime::process::parse_or_explain(["x", "--node-lifecycle-profile=fast"].map(str::to_owned))
-                .unwrap();
+        let options: super::super::Options = headroom_runtime::process::parse_or_explain(
+            ["x", "--controllers=*", "--node-lifecycle-profile=fast"].map(str::to_owned),
+        )
+        .unwrap();
         let selected = selection::select(&options.controllers).unwrap();
         let registry = Registry::new();
         let mut metrics = LoopMetrics::new(&registry, &selected).unwrap();

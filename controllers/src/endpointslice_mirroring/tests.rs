@@ -444,7 +444,7 @@ fn an_old_view_waits_and_foreign_changes_are_undone() {
     assert_eq!(bench.rig.controller.gauges(), super::Figures::default());
     let mut measured = Measurements::default();
     bench.rig.controller.measure(&bench.rig.world, &mut measured);
-    assert_eq!(measured.texts(&super::measure::SLICES.changes), ["create=2", "update=0", "delete=1"]);
+    assert_eq!(measured.texts(&super::measure::SLICES.changes), ["create=2", "update=2", "delete=1"]);
     assert_eq!(measured.texts(&super::measure::SLICES.slices), ["=0"]);
 }
 

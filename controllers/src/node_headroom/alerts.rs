@@ -7,7 +7,7 @@ use headroom_core::{
     Mono, Timestamp,
     intent::EventType,
     memory::{MIB, PressureState},
-    object::Status,
+    object::{PublishedCondition, Status},
     quantity::human_bytes,
 };
 
@@ -121,6 +121,23 @@ impl Alert {
 }
 
 impl Alerts {
+    /// Goes on from the conditions that another process published: what stands was told, and is told again only when it
+    /// ends.
+    #[must_use]
+    pub fn resume(published: &[PublishedCondition]) -> Self {
+        let alert = |kind: &str| {
+            let on = published.iter().any(|c| c.kind == *kind && c.status == Status::True);
+            Alert { on, told: on, ..Alert::default() }
+        };
+        Self {
+            thrashing: alert("SwapThrashing"),
+            low: alert("MemoryHeadroomLow"),
+            swap: alert("SwapNearlyFull"),
+            risk: alert("OOMRisk"),
+            left: VecDeque::new(),
+        }
+    }
+
     /// Takes a new sample in: the conditions as they are now, and which of them began or ended.
     pub fn look(&mut self, figures: &Figures, now: Mono) -> (Vec<Verdict>, Vec<News>) {
         let mut verdicts = Vec::with_capacity(4);
@@ -185,6 +202,11 @@ impl Alerts {
         self.left.push_back((figures.at, left));
         if self.left.len() > KEPT {
             self.left.pop_front();
+        }
+        if self.risk.on && self.left.len() < TREND {
+            // A new process: what the one before it saw holds until there are samples enough.
+            let note = "memory in use was growing; there are not enough samples yet to say whether it still is";
+            return (true, note.to_owned());
         }
         let Some(rate) = self.rate().filter(|rate| *rate > 0.0) else {
             self.risk.shown = 0;
@@ -330,6 +352,22 @@ mod tests {
             let (verdicts, _) = alerts.look(&growing, Mono(step as u64 * 15_000_000));
             assert_eq!(verdicts[3].status, Status::False);
         }
+    }
+
+    #[test]
+    fn what_another_process_told_is_not_told_again_and_ends_here() {
+        let stands =
+            |kind: &str| PublishedCondition { kind: kind.into(), status: Status::True, since: Timestamp::from_secs(5) };
+        let published = ["SwapThrashing", "OOMRisk", "Fresh", "SomethingElse"].map(stands);
+        let mut alerts = Alerts::resume(&published);
+        let thrashes = |second| Figures { state: PressureState::Thrash, ..figures(second, 800) };
+        for second in [0, 15, 30] {
+            assert_eq!(reasons(&mut alerts, &thrashes(second), second as u64), Vec::<&str>::new());
+            let (verdicts, _) = alerts.look(&thrashes(second), Mono(0));
+            assert_eq!(verdicts[3].status, Status::True, "too early to say");
+        }
+        let calm = figures(45, 800);
+        assert_eq!(reasons(&mut alerts, &calm, 45), ["SwapThrashingEnded", "OOMRiskEnded"]);
     }
 
     #[test]

@@ -45,8 +45,10 @@ use headroom_core::{
 };
 
 use self::{
+    alerts::Alerts,
     assess::{Assessment, Before},
     publish::Write,
+    status::Conditions,
     target::Target,
     tell::Said,
 };
@@ -312,9 +314,13 @@ impl NodeHeadroomController {
         let interval = self.interval();
         let target = self.targets.entry(name.clone()).or_default();
         if target.uid != node.meta.uid {
+            let row = world.headrooms.get(name).filter(|row| publish::owned(row, &node));
+            let published = row.map_or(&[][..], |row| &row.conditions);
             *target = Target {
                 uid: node.meta.uid.clone(),
                 due: target::first_due(name, nodes, interval, now.mono),
+                conditions: Conditions::resume(published),
+                alerts: Alerts::resume(published),
                 ..Target::default()
             };
         }

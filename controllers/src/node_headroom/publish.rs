@@ -39,7 +39,7 @@ pub(super) enum Write {
 }
 
 /// Whether an object belongs to the node as it is now.
-fn owned(row: &HeadroomRow, node: &Node) -> bool {
+pub(super) fn owned(row: &HeadroomRow, node: &Node) -> bool {
     row.meta.owners.iter().any(|o| o.kind == "Node" && o.api_version == "v1" && o.uid == node.meta.uid)
 }
 

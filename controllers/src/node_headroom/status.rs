@@ -14,7 +14,7 @@ use headroom_core::{
         node::Eviction,
         publish::{Digest, fnv, set_hash, settled_usage},
     },
-    object::{Node, Status},
+    object::{Node, PublishedCondition, Status},
     quantity::human_bytes,
 };
 use serde_json::{Value, json};
@@ -103,26 +103,41 @@ fn truncate(text: &mut String) {
 
 /// Conditions with the times of their last change.
 #[derive(Debug, Clone, Default)]
-pub struct Conditions(Vec<(Verdict, Timestamp)>);
+pub struct Conditions {
+    all: Vec<(Verdict, Timestamp)>,
+    /// What another process published, until it is decided anew here.
+    inherited: Vec<PublishedCondition>,
+}
 
 impl Conditions {
+    /// Goes on from what was published: a status that stays keeps the time of its last change.
+    #[must_use]
+    pub fn resume(published: &[PublishedCondition]) -> Self {
+        Self { all: Vec::new(), inherited: published.to_vec() }
+    }
+
     /// Takes over a verdict; the time moves only when the status does.
     pub fn set(&mut self, verdict: Verdict, now: Timestamp) {
-        match self.0.iter_mut().find(|(old, _)| old.kind == verdict.kind) {
+        match self.all.iter_mut().find(|(old, _)| old.kind == verdict.kind) {
             Some((old, since)) => {
                 if old.status != verdict.status {
                     *since = now;
                 }
                 *old = verdict;
             }
-            None => self.0.push((verdict, now)),
+            None => {
+                let before = self.inherited.iter().position(|c| c.kind == *verdict.kind);
+                let before = before.map(|at| self.inherited.swap_remove(at));
+                let since = before.filter(|c| c.status == verdict.status && c.since.0 > 0).map_or(now, |c| c.since);
+                self.all.push((verdict, since));
+            }
         }
     }
 
     /// For the API.
     #[must_use]
     pub fn to_api(&self) -> Vec<Condition> {
-        self.0
+        self.all
             .iter()
             .map(|(verdict, since)| Condition {
                 kind: verdict.kind.into(),
@@ -136,7 +151,7 @@ impl Conditions {
 
     /// What readers decide by: not the texts, in which numbers move.
     fn write_facts(&self, facts: &mut String) {
-        for (verdict, _) in &self.0 {
+        for (verdict, _) in &self.all {
             let _ = write!(facts, "|{}={}:{}", verdict.kind, verdict.status.as_str(), verdict.reason);
         }
     }

@@ -9,7 +9,7 @@ use headroom_core::{
     Timestamp,
     intent::{Found, IntentId, Op, WriteError, Written},
     memory::{MIB, PressureState, Sample, SwapBehavior},
-    object::{Meta, Node, ObjectKey, OwnerRef},
+    object::{Meta, Node, ObjectKey, OwnerRef, PublishedCondition, Status},
     testing::{NodeBuilder, container, node, pod},
 };
 use serde_json::{Value, json};

@@ -66,7 +66,7 @@ impl Cluster {
                 swap_behavior: Some(SwapBehavior::NoSwap),
                 ..NodeHeadroom::default()
             };
-            let row = HeadroomRow { meta, sample, overhead: None, details: Some(Arc::new(details)) };
+            let row = HeadroomRow { meta, sample, details: Some(Arc::new(details)), ..HeadroomRow::default() };
             self.rig.headroom(Arc::new(row));
         }
     }

@@ -47,7 +47,7 @@ impl Stage {
         std::fs::write(&ca, hollow.ca_pem())?;
 
         let less: String = LOOPS.iter().map(|name| format!(",-{name}")).collect();
-        say.step("starting kube-controller-manager without five loops, ours with them");
+        say.step("starting kube-controller-manager without seven loops, ours with them");
         say.line("kube-controller-manager --controllers=*");
         for name in LOOPS {
             say.line(&format!("                                      ,-{name}"));
@@ -62,8 +62,8 @@ impl Stage {
             &format!("--kubelet-certificate-authority={}", ca.display()),
             "--log-format=json",
         ])?;
-        say.note("profile fast, sped up: a silent node is given up after 6s instead of 24s,");
-        say.note("measured every 3s instead of 15s; its pods tolerate that for 5s, not 60s");
+        say.note("profile fast, sped up: measured every 3s instead of 15s, a silent node is");
+        say.note("given up after 6s instead of 24s, and its pods leave after 5s, not 60s");
         say.step("starting headroom-scheduler in primary mode, no kube-scheduler");
         let scheduler = plane.start_headroom_scheduler(&["--mode=primary", "-v=2", "--log-format=json"])?;
         for process in [&stock, &controllers, &scheduler] {

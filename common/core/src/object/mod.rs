@@ -31,7 +31,7 @@ pub use self::{
     memory_profile::{MemoryProfile, ProfileEntry},
     meta::{Meta, ObjectKey, OwnerRef},
     node::{ContainerImage, Node, NodeAddress, NodeCondition, Status},
-    node_headroom::NodeHeadroom,
+    node_headroom::{NodeHeadroom, PublishedCondition},
     pod::{ContainerResize, ContainerStatus, Phase, Pod, PodCondition, PodResize, PodStatus, Qos},
     pod_spec::{
         Affinity, Container, ContainerPort, NodeAffinity, NodeInclusion, PodAffinityTerm, PodSpec, PreemptionPolicy,

@@ -1,10 +1,25 @@
 //! `NodeHeadroom` (`headroom.dev/v1alpha1`): what a node's memory and swap really look like.
 
-use super::meta::{Meta, ObjectKey};
+use super::{
+    meta::{Meta, ObjectKey},
+    node::Status,
+};
 use crate::{
     memory::{PodUsage, Sample, SwapBehavior},
     str::Str,
+    time::Timestamp,
 };
+
+/// A condition as it was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedCondition {
+    /// Its type.
+    pub kind: Str,
+    /// Its status.
+    pub status: Status,
+    /// When the status last changed.
+    pub since: Timestamp,
+}
 
 /// What a NodeHeadroom says. Numbers that are not known are absent.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -27,6 +42,8 @@ pub struct NodeHeadroom {
     pub protected: bool,
     /// Every pod of the sample, sorted by UID: key, UID, use.
     pub pods: Box<[(ObjectKey, Str, PodUsage)]>,
+    /// Conditions, for their writer, who goes on with them after a restart.
+    pub conditions: Box<[PublishedCondition]>,
 }
 
 impl NodeHeadroom {

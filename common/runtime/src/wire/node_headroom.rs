@@ -3,7 +3,7 @@
 use headroom_core::{
     Timestamp,
     memory::{PodUsage, PressureState, Psi, Sample, SwapBehavior},
-    object::{Kind, Meta, ObjectKey},
+    object::{Kind, Meta, ObjectKey, PublishedCondition, Status},
 };
 use serde::Deserialize;
 
@@ -35,6 +35,16 @@ struct WireStatus {
     swap: Obj<WireSwap>,
     pods: List<Obj<WirePod>>,
     interval_seconds: Int,
+    conditions: List<Obj<WireCondition>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WireCondition {
+    #[serde(rename = "type")]
+    kind: Text,
+    status: Text,
+    last_transition_time: Moment,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -136,6 +146,12 @@ impl Body for NodeHeadroomBody {
             })
             .collect();
         pods.sort_by(|a, b| a.1.cmp(&b.1));
+        let conditions = status.conditions.0.into_iter().map(|Obj(c)| PublishedCondition {
+            kind: interners.str(&c.kind),
+            status: Status::parse(&c.status),
+            since: c.last_transition_time.0.unwrap_or_default(),
+        });
+        let conditions = conditions.collect();
         Ok(NodeHeadroomRow {
             meta,
             sample,
@@ -146,6 +162,7 @@ impl Body for NodeHeadroomBody {
             swap_capacity: status.swap.capacity_bytes.0,
             protected: status.protected.set(),
             pods: pods.into(),
+            conditions,
         })
     }
 }

@@ -34,6 +34,41 @@ fn people_are_told_of_thrashing_and_of_pods_without_swap() {
 }
 
 #[test]
+fn a_restart_goes_on_with_the_conditions() {
+    let mut rig = rig();
+    let mut rv = 1;
+    rig.node(small("n1").arc());
+    let since = Timestamp::from_secs(77);
+    let stood = |kind: &str, status| PublishedCondition { kind: kind.into(), status, since };
+    let conditions =
+        [stood("MemoryHeadroomLow", Status::True), stood("Fresh", Status::True), stood("OOMRisk", Status::True)];
+    rig.headroom(Arc::new(HeadroomRow { conditions: conditions.into(), ..row("n1", "uid-n1", 5) }));
+    rig.start();
+    rig.good(1000);
+    let body = rig.serve(&mut rv).pop().unwrap();
+    for kind in ["MemoryHeadroomLow", "Fresh"] {
+        let stands = condition(&body, kind);
+        assert_eq!((&stands["status"], &stands["lastTransitionTime"]), (&"True".into(), &since.to_string().into()));
+    }
+    assert_ne!(condition(&body, "SwapThrashing")["lastTransitionTime"], since.to_string());
+    assert_eq!(rig.take_events(), Vec::<String>::new(), "it was told before");
+    rig.good(500);
+    rig.serve(&mut rv);
+    assert!(rig.take_events().iter().any(|e| e.starts_with("MemoryHeadroomLowEnded ")));
+    // Of a node made anew under the same name nothing is inherited.
+    let mut other = super::rig();
+    other.node(small("n1").arc());
+    let foreign = [stood("MemoryHeadroomLow", Status::True)];
+    other.headroom(Arc::new(HeadroomRow { conditions: foreign.into(), ..row("n1", "uid-before", 5) }));
+    other.start();
+    for _ in 0..2 {
+        other.good(1000);
+        other.serve(&mut rv);
+    }
+    assert!(other.take_events().iter().any(|e| e.starts_with("MemoryHeadroomLow ")));
+}
+
+#[test]
 fn a_hint_that_is_no_size_is_told_once() {
     let mut rig = rig();
     let mut rv = 1;
