@@ -61,6 +61,7 @@ async fn nodes_and_pods_are_shown_and_changes_are_followed() {
     let mut pod = common::pod("web", json!({"nodeName": "worker-1"}));
     let annotations = [("hollow.headroom.dev/memory".to_owned(), "150Mi".to_owned())];
     pod.metadata.annotations = Some(annotations.into());
+    pod.metadata.labels = Some([("app".to_owned(), "web".to_owned())].into());
     common::create(&pods, &pod).await;
 
     let headrooms: Api<NodeHeadroom> = Api::all(cluster.admin_client());
@@ -79,8 +80,15 @@ async fn nodes_and_pods_are_shown_and_changes_are_followed() {
     assert!(lines.iter().all(|line| line.chars().count() <= 80), "{table}");
     let pod_table = printed(&cluster, "pods -n default").await;
     assert!(pod_table.lines().nth(1).is_some_and(|line| line.contains("web") && line.contains("Mi")), "{pod_table}");
-    let selected = printed(&cluster, "pods -n default -l app=none").await;
-    assert!(!selected.contains("web"), "{selected}");
+    for (arguments, found) in [
+        ("pods -n default -l app=web", true),
+        ("pods -n default -l app=none", false),
+        ("pods -n kube-system -l app=web", false),
+        ("pods -A -l app=web", true),
+    ] {
+        let selected = printed(&cluster, arguments).await;
+        assert_eq!(selected.contains("web"), found, "{arguments}: {selected}");
+    }
     let json: Value = serde_json::from_str(&printed(&cluster, "nodes worker-1 -o json").await).unwrap();
     assert!(json.to_string().contains("worker-1") && !json.to_string().contains("worker-2"), "{json}");
 

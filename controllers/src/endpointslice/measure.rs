@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use headroom_core::object::Service;
 
-use super::{EndpointSliceController, hints};
+use super::{EndpointSliceController, hints, is_managed};
 use crate::{
     endpoint_common::slices::{Plan, SliceMetrics},
     framework::{Histogram, Measurements, Metric, World},
@@ -55,6 +55,9 @@ pub(super) static SERVICES: Metric = Metric::gauge(
     "Number of Services with a trafficDistribution.",
 );
 
+/// Prometheus' default: upstream sets no others.
+const DEFAULT_BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
 /// Slices written per look, by the two labels of [`CHANGED`].
 #[derive(Debug, Default)]
 pub(super) struct Changed(BTreeMap<(&'static str, &'static str), Histogram>);
@@ -62,7 +65,7 @@ pub(super) struct Changed(BTreeMap<(&'static str, &'static str), Histogram>);
 impl Changed {
     /// What a look wants written.
     pub(super) fn observe(&mut self, service: &Service, plan: &Plan) {
-        let histogram = self.0.entry(hints::labels(service)).or_insert_with(|| Histogram::exponential(1.0, 2.0, 15));
+        let histogram = self.0.entry(hints::labels(service)).or_insert_with(|| Histogram::new(&DEFAULT_BOUNDS));
         histogram.observe((plan.create.len() + plan.update.len() + plan.delete.len()) as f64);
     }
 }
@@ -80,8 +83,12 @@ impl EndpointSliceController {
             into.histogram(&CHANGED, &[topology, distribution], histogram);
         }
         let mut services: BTreeMap<&str, u64> = BTreeMap::new();
-        for service in world.services.values().filter(|s| !s.traffic_distribution.is_empty()) {
-            *services.entry(&service.traffic_distribution).or_default() += 1;
+        // While another process leads, that one counts.
+        for service in world.services.values().filter(|s| self.leading && is_managed(s)) {
+            let (_, distribution) = hints::labels(service);
+            if !distribution.is_empty() {
+                *services.entry(distribution).or_default() += 1;
+            }
         }
         for (distribution, count) in services {
             into.count(&SERVICES, &[distribution], count);

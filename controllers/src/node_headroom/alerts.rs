@@ -13,6 +13,10 @@ use headroom_core::{
 
 use super::status::Verdict;
 
+/// The conditions of this file.
+pub const ALERTS: [&str; 4] = ["SwapThrashing", "MemoryHeadroomLow", "SwapNearlyFull", "OOMRisk"];
+/// Reason of a condition that is not true.
+pub const AS_EXPECTED: &str = "AsExpected";
 /// The same warning of a node is repeated after this time at the earliest.
 const REPEAT: Duration = Duration::from_secs(600);
 /// Swap in use from which it is nearly full …
@@ -98,6 +102,8 @@ pub struct Alerts {
     risk: Alert,
     /// What was left, sample by sample.
     left: VecDeque<(Timestamp, i64)>,
+    /// Samples for which a risk that another process saw still holds.
+    trusted: usize,
 }
 
 impl Alert {
@@ -135,6 +141,7 @@ impl Alerts {
             swap: alert("SwapNearlyFull"),
             risk: alert("OOMRisk"),
             left: VecDeque::new(),
+            trusted: TREND,
         }
     }
 
@@ -145,7 +152,7 @@ impl Alerts {
         let mut put = |kind: &'static str, ended, on: bool, alert: &mut Alert, bad: String, good: String| {
             let text = if on { &bad } else { &good };
             news.extend(alert.set(on, (kind, ended), text, now));
-            let (status, reason) = if on { (Status::True, kind) } else { (Status::False, "AsExpected") };
+            let (status, reason) = if on { (Status::True, kind) } else { (Status::False, AS_EXPECTED) };
             verdicts.push(Verdict { kind, status, reason, message: if on { bad } else { String::new() } });
         };
 
@@ -203,7 +210,8 @@ impl Alerts {
         if self.left.len() > KEPT {
             self.left.pop_front();
         }
-        if self.risk.on && self.left.len() < TREND {
+        self.trusted = self.trusted.saturating_sub(1);
+        if self.risk.on && self.left.len() < TREND && self.trusted > 0 {
             // A new process: what the one before it saw holds until there are samples enough.
             let note = "memory in use was growing; there are not enough samples yet to say whether it still is";
             return (true, note.to_owned());
@@ -362,12 +370,16 @@ mod tests {
         let mut alerts = Alerts::resume(&published);
         let thrashes = |second| Figures { state: PressureState::Thrash, ..figures(second, 800) };
         for second in [0, 15, 30] {
-            assert_eq!(reasons(&mut alerts, &thrashes(second), second as u64), Vec::<&str>::new());
-            let (verdicts, _) = alerts.look(&thrashes(second), Mono(0));
+            let (verdicts, news) = alerts.look(&thrashes(second), Mono(0));
+            assert_eq!(news, []);
             assert_eq!(verdicts[3].status, Status::True, "too early to say");
         }
         let calm = figures(45, 800);
         assert_eq!(reasons(&mut alerts, &calm, 45), ["SwapThrashingEnded", "OOMRiskEnded"]);
+        // Samples too far apart for any trend: it ends all the same.
+        let mut slow = Alerts::resume(&published);
+        let ended = (0..4).flat_map(|i| reasons(&mut slow, &thrashes(i * 1000), i as u64)).collect::<Vec<_>>();
+        assert_eq!(ended, ["OOMRiskEnded"]);
     }
 
     #[test]

@@ -32,12 +32,13 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use hashbrown::HashMap;
 use headroom_core::{
-    Mono, Now, Str,
+    Mono, Now, Str, Timestamp,
     intent::{IntentId, Outcome},
     memory::{Params, Pressure, pressure::Reading, publish::Pace},
     object::{Kind, Node},
@@ -57,7 +58,7 @@ pub use self::{
     observations::{ContainerObservation, PodObservation},
     options::NodeHeadroomOptions,
 };
-use crate::framework::{Controller, Outbox, World, WorldEvent};
+use crate::framework::{Controller, HeadroomRow, Outbox, World, WorldEvent};
 
 /// Kubelets that are read at the same time.
 pub const MAX_SCRAPES: usize = 32;
@@ -186,12 +187,7 @@ impl NodeHeadroomController {
                         swap_in: None,
                         swap_out: None,
                     };
-                    // After a restart the state that was published goes on, so that its hysteresis is not cut short.
-                    let pressure = target.pressure.unwrap_or_else(|| {
-                        row.filter(|r| r.sample.at < measured.at).map_or_else(Pressure::default, |r| {
-                            Pressure::resume(r.sample.state, r.sample.state_since.unwrap_or(r.sample.at), r.sample.at)
-                        })
-                    });
+                    let pressure = target.pressure.unwrap_or_else(|| resumed(row, measured.at));
                     target.pressure = Some(pressure.step(&reading, &self.params));
                     target.measured = Some(*measured);
                     target.sample_published = false;
@@ -236,7 +232,8 @@ impl NodeHeadroomController {
             let (config, last) = (target.config.as_ref(), target.measured.as_ref());
             let Some(measured) = metrics.measured(node, world, config, last, result.received_at) else { continue };
             let reading = Reading { at: measured.at, ..Reading::default() };
-            target.pressure = Some(target.pressure.unwrap_or_default().step(&reading, &self.params));
+            let pressure = target.pressure.unwrap_or_else(|| resumed(world.headrooms.get(name), measured.at));
+            target.pressure = Some(pressure.step(&reading, &self.params));
             target.measured = Some(measured);
             target.sample_published = false;
             self.queue.add(name.clone());
@@ -342,6 +339,13 @@ impl NodeHeadroomController {
             self.queue.add_at(name.clone(), target.due);
         }
     }
+}
+
+/// After a restart the state that was published goes on, so that its hysteresis is not cut short.
+fn resumed(row: Option<&Arc<HeadroomRow>>, measured_at: Timestamp) -> Pressure {
+    row.filter(|r| r.sample.at < measured_at).map_or_else(Pressure::default, |r| {
+        Pressure::resume(r.sample.state, r.sample.state_since.unwrap_or(r.sample.at), r.sample.at)
+    })
 }
 
 impl Controller for NodeHeadroomController {

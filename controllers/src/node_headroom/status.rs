@@ -20,6 +20,7 @@ use headroom_core::{
 use serde_json::{Value, json};
 
 use super::{
+    alerts::{ALERTS, AS_EXPECTED},
     assess::{self, Measured},
     command::ScrapeError,
     rows,
@@ -134,7 +135,7 @@ impl Conditions {
         }
     }
 
-    /// For the API.
+    /// For the API, those included that were inherited and not decided yet.
     #[must_use]
     pub fn to_api(&self) -> Vec<Condition> {
         self.all
@@ -146,6 +147,7 @@ impl Conditions {
                 message: verdict.message.clone(),
                 last_transition_time: since.truncated().to_string(),
             })
+            .chain(self.inherited.iter().filter_map(standing))
             .collect()
     }
 
@@ -155,6 +157,19 @@ impl Conditions {
             let _ = write!(facts, "|{}={}:{}", verdict.kind, verdict.status.as_str(), verdict.reason);
         }
     }
+}
+
+/// What another process published of a node that was not sampled since, so that it is not lost with its list.
+fn standing(published: &PublishedCondition) -> Option<Condition> {
+    let kind = ALERTS.into_iter().find(|kind| published.kind == **kind)?;
+    let on = published.status == Status::True;
+    Some(Condition {
+        kind: kind.into(),
+        status: published.status.as_str().into(),
+        reason: if on { kind } else { AS_EXPECTED }.into(),
+        message: if on { "as it was found before this process started".into() } else { String::new() },
+        last_transition_time: published.since.truncated().to_string(),
+    })
 }
 
 /// A status, ready to be written.

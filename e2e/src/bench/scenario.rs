@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::workload::{NAMESPACE, WATCHED_EVERY, Workload};
 
 /// Bursts of so many pods are watched in part: enough are left for the times to be right.
-const SAMPLE_FROM: u32 = 1000;
+const SAMPLE_FROM: u32 = 500;
 
 /// The namespace of pods that stand on nodes at the start.
 pub(crate) const PLACED: &str = "bench-placed";

@@ -39,7 +39,7 @@ impl Stage {
         let mut config = HollowConfig::from_spec(NODES)?;
         config.address_base = std::net::Ipv4Addr::new(127, plane.loopback_octet(), 0, 0);
         config.chaos = None;
-        // A kubelet renews its lease every 10 s and is given up after 50 s; here everything is five to ten times faster.
+        // A kubelet renews its lease every 10 s and is given up after 24 s (profile fast); here everything is five to ten times faster.
         config.lease_interval = Duration::from_secs(1);
         let kubeconfig = plane.kubeconfig(&Identity::Admin)?;
         let hollow = Hollow::connect(config, &load(&kubeconfig).await?).await?;

@@ -286,20 +286,19 @@ pub(super) async fn lose_a_node(stage: &Stage, say: &Narrator) -> DemoResult {
         if ready == "Unknown" { Ok(()) } else { Err(format!("Ready is {ready}")) }
     })
     .await?;
-    say.line(&format!("after {}: its Lease is old, its kubelet cannot be dialled: Ready Unknown", since(began)));
+    say.line(&format!("after {}: Lease old, kubelet cannot be dialled: Ready Unknown", since(began)));
     eventually(PATIENCE, "the dead node's pods to be evicted", || async {
         let all = pods.list(&labels).await.map_err(|e| e.to_string())?;
         let left = all.iter().filter(|p| node_of(p) == victim && p.metadata.deletion_timestamp.is_none()).count();
         if left == 0 { Ok(()) } else { Err(format!("{left} pods are not evicted")) }
     })
     .await?;
-    say.line(&format!(
-        "after {}: its pods are evicted (tolerationSeconds: {}), as the rest can take them",
-        since(began),
-        objects::TOLERATION_SECONDS
-    ));
+    say.line(&format!("after {}: its pods are evicted, as the rest can take them", since(began)));
     for note in held_back(stage, &victim).await? {
-        say.line(&format!("              on the way, event on {victim}: {note}"));
+        say.line("              on the way, its event EvictionsHeldBack:");
+        // Behind the parenthesis it names pods.
+        let short = note.split(" (").next().unwrap_or_default();
+        say.line(&format!("              {}", short.chars().take(60).collect::<String>()));
     }
     let alive = wait_ready(stage, 10).await?;
     say.line(&format!("after {}: 10 pods ready again", since(began)));
@@ -330,7 +329,23 @@ async fn held_back(stage: &Stage, node: &str) -> DemoResult<Vec<String>> {
 /// The pods of a dead node must not drag the next one down.
 async fn verify_no_cascade(stage: &Stage, dead: &str, pods: &[Pod]) -> DemoResult {
     let api: Api<NodeHeadroom> = Api::all(stage.client.clone());
-    for node in headrooms(&api).await?.iter().filter(|n| ![dead, THRASHING].contains(&n.name_any().as_str())) {
+    let others = || async {
+        let all = headrooms(&api).await?;
+        let is_other = |n: &NodeHeadroom| ![dead, THRASHING].contains(&n.name_any().as_str());
+        Ok::<_, String>(all.into_iter().filter(is_other).collect::<Vec<_>>())
+    };
+    // Samples with the new pods in them: the next ones.
+    let times = |all: &[NodeHeadroom]| -> Vec<Option<String>> {
+        all.iter().map(|n| n.status.as_ref().and_then(|s| s.observed_at.clone())).collect()
+    };
+    let before = times(&others().await?);
+    let sampled = eventually(PATIENCE, "another sample of each live node", || async {
+        let all = others().await?;
+        let newer = times(&all).iter().zip(&before).all(|(now, before)| now != before);
+        if newer { Ok(all) } else { Err("some have none".to_owned()) }
+    })
+    .await?;
+    for node in &sampled {
         let state = serde_json::to_value(&node.status).map(|v| plain(&v["state"]))?;
         if state == "Thrash" {
             return Err(format!("{} thrashes now", node.name_any()).into());

@@ -14,6 +14,8 @@ const SHORT_PAUSE: Duration = Duration::from_millis(100);
 const SLOW: Duration = Duration::from_secs(2);
 /// Slowness alone (a webhook that takes its time) never leaves fewer.
 const UNHURRIED: usize = 50;
+/// Growth per round after slowness: it passes more quickly than a server's complaints may be forgotten.
+const RECOVERY: usize = 16;
 /// The longest pause that a server is granted.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -24,6 +26,8 @@ pub(super) struct Limiter {
     most: usize,
     /// Successes since the limit last grew.
     successes: usize,
+    /// By how much it grows.
+    step: usize,
     paused_until: Mono,
     settled_at: Mono,
 }
@@ -31,7 +35,7 @@ pub(super) struct Limiter {
 impl Limiter {
     pub(super) fn new(most: usize) -> Self {
         let most = most.max(1);
-        Self { limit: most, most, successes: 0, paused_until: Mono(0), settled_at: Mono(0) }
+        Self { limit: most, most, successes: 0, step: 1, paused_until: Mono(0), settled_at: Mono(0) }
     }
 
     /// How many may be in flight.
@@ -44,15 +48,15 @@ impl Limiter {
         (self.paused_until > now).then_some(self.paused_until)
     }
 
-    pub(super) const fn succeeded(&mut self) {
+    pub(super) fn succeeded(&mut self) {
         if self.limit >= self.most {
             return;
         }
         self.successes += 1;
-        // One more in flight per round of successes.
+        // One more in flight per round of successes, or some more when nobody complained.
         if self.successes >= self.limit {
             self.successes = 0;
-            self.limit += 1;
+            self.limit = (self.limit + self.step).min(self.most);
         }
     }
 
@@ -71,6 +75,7 @@ impl Limiter {
             self.settled_at = now + SETTLE;
             self.limit = (self.limit / 2).max(UNHURRIED);
             self.successes = 0;
+            self.step = RECOVERY;
         }
     }
 
@@ -82,6 +87,7 @@ impl Limiter {
             self.settled_at = now + SETTLE;
             self.limit = (self.limit / 2).max(FEWEST.min(self.most));
             self.successes = 0;
+            self.step = 1;
         }
     }
 }
@@ -129,7 +135,11 @@ mod tests {
         for _ in 0..UNHURRIED {
             limiter.took(SLOW / 2, at(20_000));
         }
-        assert_eq!(limiter.limit(), UNHURRIED + 1);
+        assert_eq!(limiter.limit(), UNHURRIED + RECOVERY);
+        for _ in 0..2000 {
+            limiter.took(SLOW / 2, at(20_000));
+        }
+        assert_eq!(limiter.limit(), 200);
         let mut few = Limiter::new(10);
         few.took(SLOW, at(0));
         assert_eq!(few.limit(), 10, "not above what was configured");

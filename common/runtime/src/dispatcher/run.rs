@@ -47,7 +47,12 @@ struct Landed {
 }
 
 enum Job {
-    Write { id: IntentId, label: &'static str, since: Mono },
+    /// `since` is absent for lists, which take as long as they have pages.
+    Write {
+        id: IntentId,
+        label: &'static str,
+        since: Option<Mono>,
+    },
     Status(StatusJob),
     Event(EventJob),
 }
@@ -197,7 +202,8 @@ impl<M: Send + 'static> Run<M> {
             let Some(intent) = self.writes.pop_front() else { break };
             let label = request::label(&intent.op);
             let prepared = request::prepare(&intent.op);
-            self.launch(WRITE, Job::Write { id: intent.id, label, since: now }, prepared);
+            let since = (!matches!(intent.op, Op::List { .. })).then_some(now);
+            self.launch(WRITE, Job::Write { id: intent.id, label, since }, prepared);
         }
         let most = if self.writes.is_empty() { self.config.statuses } else { STATUS_SHARE.min(self.config.statuses) };
         while self.in_flight[STATUS] < most {
@@ -264,13 +270,15 @@ impl<M: Send + 'static> Run<M> {
     fn land(&mut self, Landed { job, result }: Landed) {
         let now = clock::mono();
         match (&result, &job) {
-            (Ok(_), Job::Write { since, .. }) => self.limiter.took(now.since(*since), now),
+            (Ok(_), Job::Write { since: Some(since), .. }) => self.limiter.took(now.since(*since), now),
             (Ok(_), _) => self.limiter.succeeded(),
             (Err(WriteError::Throttled { retry_after_seconds, .. }), _) => {
                 self.limiter.throttled(*retry_after_seconds, now);
             }
-            // No answer in time says the same as a late one; a connection that broke says nothing.
-            (Err(WriteError::Unknown(_)), Job::Write { since, .. }) => self.limiter.missed(now.since(*since), now),
+            // No answer in time, or 500 and 504 late, say the same as a late one; a connection that broke says nothing.
+            (Err(WriteError::Unknown(_) | WriteError::Other { .. }), Job::Write { since: Some(since), .. }) => {
+                self.limiter.missed(now.since(*since), now);
+            }
             (Err(_), _) => {}
         }
         match job {

@@ -104,7 +104,7 @@ pub struct DispatcherMetrics {
     pub queued: IntGaugeVec,
     /// Requests in flight, by lane.
     pub in_flight: IntGaugeVec,
-    /// Write requests that may be in flight at most, after adapting to 429s.
+    /// Write requests that may be in flight at most, after adapting to 429s and late answers.
     pub limit: IntGauge,
     /// Status patches that were merged into a later one.
     pub coalesced: IntCounter,
@@ -134,7 +134,7 @@ impl DispatcherMetrics {
                 registry,
                 IntGauge::new(
                     "headroom_dispatcher_write_limit",
-                    "Writes that may be in flight; sinks when the API server answers 429.",
+                    "Writes that may be in flight; sinks when the API server answers 429 or late.",
                 )?,
             )?,
             coalesced: registered(

@@ -55,6 +55,16 @@ fn a_restart_goes_on_with_the_conditions() {
     rig.good(500);
     rig.serve(&mut rv);
     assert!(rig.take_events().iter().any(|e| e.starts_with("MemoryHeadroomLowEnded ")));
+    // A first poll that fails loses nothing of what stood.
+    let mut failing = super::rig();
+    failing.node(small("n1").arc());
+    let stands = [stood("SwapThrashing", Status::True)];
+    failing.headroom(Arc::new(HeadroomRow { conditions: stands.into(), ..row("n1", "uid-n1", 5) }));
+    failing.start();
+    failing.bad();
+    let body = failing.serve(&mut rv).pop().unwrap();
+    assert_eq!(condition(&body, "SwapThrashing")["status"], "True");
+    assert_eq!(condition(&body, "Fresh")["status"], "False");
     // Of a node made anew under the same name nothing is inherited.
     let mut other = super::rig();
     other.node(small("n1").arc());

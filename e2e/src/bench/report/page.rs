@@ -17,7 +17,7 @@ const METHOD: &str = "\
   that nobody has to spread anything. (The default pod of scheduler_perf asks for 100m; 5,000 of them do not fit on
   100 such nodes.)
 - pods/s: pods divided by the time from the first to the last binding, seen by a watch of the bench: of every
-  eleventh pod, for a watch of all of them makes everybody slower by about 8 %. A saturated API
+  eleventh pod, for a watch of all of them takes part of the machine (8 % of the bare loop). A saturated API
   server sends watch events late, so a binding that the watch shows after the second that the API server noted for it
   (condition `PodScheduled`) counts at the end of that second. 1st bind: from the start of the process. No contestant
   takes a lease before it starts.
