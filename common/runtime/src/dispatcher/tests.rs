@@ -184,7 +184,8 @@ async fn patience_is_shown_when_asked_for() {
     let (_, answer) = f.request().await;
     answer.send_response(reply(429, &json!({"message": "slow down"})));
     assert_eq!(f.outcome().await, (1, Err("throttled")));
-    assert!(crate::metrics::encode(&f.registry).unwrap().contains("headroom_dispatcher_write_limit 50"));
+    let halved = format!("headroom_dispatcher_write_limit {}\n", MAX_WRITES / 2);
+    assert!(crate::metrics::encode(&f.registry).unwrap().contains(&halved));
 }
 
 #[tokio::test(start_paused = true)]
