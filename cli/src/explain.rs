@@ -1,15 +1,13 @@
 //! `kubectl headroom explain pod NAME`: what the engine would do with the pod, and why (interfaces.md 4).
 
-use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
+mod table;
+
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use headroom_core::Timestamp;
-use headroom_engine::{
-    Configuration, Registry,
-    config::Extender,
-    engine::{NodeExplanation, PodExplanation},
-};
+use headroom_engine::{Configuration, Registry, config::Extender};
 use headroom_runtime::{clock, wire::time::parse_rfc3339};
 
 use crate::{
@@ -18,9 +16,6 @@ use crate::{
     file,
     snapshot::Snapshot,
 };
-
-/// Width of the table, columns.
-const WIDTH: usize = 80;
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -117,7 +112,7 @@ pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result
     };
     match options.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&explanation)?),
-        Output::Table => print!("{}", table(&explanation)),
+        Output::Table => print!("{}", table::table(&explanation)),
     }
     Ok(if explanation.result.scheduled { ExitCode::SUCCESS } else { ExitCode::from(NO) })
 }
@@ -134,80 +129,11 @@ fn not_asked(config: &Configuration) -> Option<String> {
     Some(format!("without the word of extender{s} {names}: explain does not call extenders, the scheduler does"))
 }
 
-/// The explanation for people.
-fn table(e: &PodExplanation) -> String {
-    let mut text = String::new();
-    let pod = format!("pod {}/{}", e.pod.namespace, e.pod.name);
-    let placed = e.pod.node_name.as_ref().map(|n| format!(" (now on {n}; as if it were pending)")).unwrap_or_default();
-    let verdict = match (&e.result.node, &e.result.nominated_node) {
-        (Some(node), _) => format!("would go to {node}"),
-        (None, Some(node)) => format!("would go to {node} after removing {} pod(s)", e.result.victims.len()),
-        (None, None) => "fits nowhere".to_owned(),
-    };
-    let _ = writeln!(text, "{pod}{placed}: {verdict}");
-    if !e.result.message.is_empty() {
-        paragraph(&mut text, "  ", &e.result.message);
-    }
-    for victim in &e.result.victims {
-        let _ = writeln!(text, "  removes {}/{}", victim.namespace, victim.name);
-    }
-    let name_width = e.nodes.iter().map(|n| n.name.chars().count()).chain([4]).max().unwrap_or(4);
-    let _ = writeln!(text, "\n{:name_width$}  FITS  SCORE  WHY", "NODE");
-    // The best first, then those that do not fit.
-    let mut nodes: Vec<&NodeExplanation> = e.nodes.iter().collect();
-    nodes.sort_by_key(|n| (!n.feasible, std::cmp::Reverse(n.total), n.name.clone()));
-    for node in nodes {
-        let fits = if node.feasible { "yes" } else { "no" };
-        let score = node.total.map_or_else(|| "-".to_owned(), |t| t.to_string());
-        let head = format!("{:name_width$}  {fits:4}  {score:>5}  ", node.name);
-        paragraph(&mut text, &head, &why(node));
-    }
-    if !e.fixes.is_empty() {
-        text.push_str("\nEach of these was tried, and would do:\n");
-    }
-    for fix in &e.fixes {
-        paragraph(&mut text, "  - ", fix["text"].as_str().unwrap_or_default());
-    }
-    text
-}
-
-/// Reasons of a node that does not fit; scores (times weights) of one that does.
-fn why(node: &NodeExplanation) -> String {
-    if !node.feasible {
-        let reasons = node.rejections.iter().map(|r| format!("{} ({})", r.reasons.join(", "), r.plugin));
-        return reasons.collect::<Vec<_>>().join("; ");
-    }
-    let scores = node.scores.iter().map(|s| format!("{} {}*{}", s.plugin, s.score, s.weight));
-    scores.collect::<Vec<_>>().join(", ")
-}
-
-/// Words after a head, broken at the width of the table; further lines are indented like the first.
-fn paragraph(text: &mut String, head: &str, words: &str) {
-    let indent = head.chars().count();
-    let mut line = head.to_owned();
-    let mut used = indent;
-    for word in words.split_whitespace() {
-        let length = word.chars().count();
-        if used > indent && used + 1 + length > WIDTH {
-            let _ = writeln!(text, "{}", line.trim_end());
-            line = " ".repeat(indent);
-            used = indent;
-        }
-        if used > indent {
-            line.push(' ');
-            used += 1;
-        }
-        line.push_str(word);
-        used += length;
-    }
-    let _ = writeln!(text, "{}", line.trim_end());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CLUSTER: &str = r#"{"kind": "List", "items": [
+    pub(super) const CLUSTER: &str = r#"{"kind": "List", "items": [
         {"kind": "Node", "metadata": {"name": "big"}, "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10"}}},
         {"kind": "Node", "metadata": {"name": "small"}, "status": {"allocatable": {"cpu": "1", "memory": "1Gi", "pods": "10"}}},
         {"kind": "Node", "metadata": {"name": "tainted"}, "spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]},
@@ -280,23 +206,6 @@ mod tests {
         ] {
             let line = format!("{:#}", explain(&args).unwrap_err());
             assert!(line.contains(expected) && !line.contains('\n'), "{line}");
-        }
-    }
-
-    #[test]
-    fn the_table_fits_80_columns() {
-        let s = Snapshot::parse(CLUSTER).unwrap();
-        let at = Timestamp::from_secs(1_800_000_000);
-        let shown = |name| {
-            let e = s.explain(Configuration::default(), Registry::in_tree(), at, "default", name).unwrap().unwrap();
-            table(&e)
-        };
-        let (p, huge) = (shown("p"), shown("huge"));
-        assert!(p.starts_with("pod default/p: would go to big\n\nNODE     FITS  SCORE  WHY\nbig      yes "), "{p}");
-        assert!(p.contains("\ntainted  no        -  node(s) had untolerated taint(s) (TaintToleration)\n"), "{p}");
-        assert!(huge.starts_with("pod default/huge: fits nowhere\n  0/3 nodes are available: 1 node(s) had"), "{huge}");
-        for line in p.lines().chain(huge.lines()) {
-            assert!(line.chars().count() <= WIDTH, "{line}");
         }
     }
 }

@@ -153,13 +153,17 @@ fn total(pod: &Pod, resource: Resource) -> i64 {
     pod.spec.containers.iter().map(asked).fold(0, i64::saturating_add)
 }
 
-/// A pod that declares nothing gets no swap: with a request it becomes Burstable.
+/// A container that asks for no memory gets no swap, whether its pod declares nothing at all or CPU alone.
 fn request_memory(trial: &mut Trial<'_>) -> Option<Fix> {
-    if trial.pod.qos() != Qos::BestEffort {
+    let bare = |requests: &ResourceList, limits: &ResourceList| requests.memory.is_none() && limits.memory.is_none();
+    if !trial.pod.spec.containers.iter().any(|c| bare(&c.requests, &c.limits)) {
         return None;
     }
-    let changed = with(trial.pod, |requests, _| {
-        requests.memory.get_or_insert(DEFAULT_REQUEST);
+    let changed = with(trial.pod, |requests, limits| {
+        // As the API server does it, a request that is not set is the limit.
+        if bare(requests, limits) {
+            requests.memory = Some(DEFAULT_REQUEST);
+        }
     });
     let node = trial.place(&changed)?;
     let request = human_bytes(DEFAULT_REQUEST);
@@ -200,12 +204,13 @@ fn lower_request(trial: &mut Trial<'_>, resource: Resource) -> Option<Fix> {
     Some(Fix { kind: "LowerRequest", text, node })
 }
 
-/// A node has swap, and its kubelet gives pods none.
+/// A node has swap, as it says itself or (kubelets before 1.33) its NodeHeadroom does, and its kubelet gives pods none.
 fn allow_swap(trial: &mut Trial<'_>, explained: &PodExplanation, nodes: &[Arc<Node>]) -> Option<Fix> {
     let by_memory = |n: &NodeExplanation| n.rejections.iter().any(|r| r.rule.is_some()) && n.memory.is_some();
     for node in nodes {
-        let swaps = node.swap_capacity.is_some_and(|bytes| bytes > 0);
-        if !swaps || !explained.nodes.iter().any(|n| n.name == *node.name() && by_memory(n)) {
+        let memory = trial.engine.cache().node(node.name()).and_then(|row| row.memory.as_ref());
+        let unused = memory.is_some_and(|memory| memory.node.swap > 0 && !memory.node.behavior.gives_swap());
+        if !unused || !explained.nodes.iter().any(|n| n.name == *node.name() && by_memory(n)) {
             continue;
         }
         let mut changed = (**node).clone();

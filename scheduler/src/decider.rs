@@ -14,10 +14,11 @@ use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::{
+    alarms::Vitals,
     extenders::Calls,
     inputs::Message,
     metrics::{CycleProbe, SchedulerMetrics},
-    shadow::ShadowBook,
+    shadow::{ShadowBook, Summary, Totals},
     spans::EventTimes,
 };
 
@@ -31,6 +32,8 @@ const PAUSE: Duration = Duration::from_millis(4);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Clusters up to this size get the reason of each placement in the debug log.
 const EXPLAINED_NODES: usize = 50;
+/// Shadow mode: how often the totals are logged, when they have changed.
+const TOTALS: Duration = Duration::from_secs(5 * 60);
 /// How often the gauges are refreshed.
 const GAUGES: Duration = Duration::from_secs(1);
 
@@ -45,6 +48,13 @@ impl Shared {
     #[must_use]
     pub(crate) fn stats(&self) -> EngineStats {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The figures of which the cluster's owner is told, at most a second old.
+    #[must_use]
+    pub(crate) fn vitals(&self) -> Vitals {
+        let stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        Vitals { degraded: stats.degraded, foreign_bindings: stats.foreign_bindings }
     }
 }
 
@@ -81,6 +91,7 @@ struct State {
     scratch: Vec<Intent>,
     /// When the gauges were last refreshed; they are there from the start, as upstream's.
     refreshed: Option<headroom_core::Mono>,
+    totals: Summary,
     stopped: bool,
 }
 
@@ -96,10 +107,13 @@ impl Decider {
             outgoing: VecDeque::new(),
             scratch: Vec::new(),
             refreshed: None,
+            totals: Summary::new(TOTALS, clock::mono()),
             stopped: false,
         };
         let hints = Box::new(state.decider.metrics.hint_times());
         state.decider.engine.set_hint_probe(hints);
+        let points = Box::new(state.decider.metrics.point_times());
+        state.decider.engine.set_point_probe(points);
         // A standby sees the leader's bindings: they are not foreign.
         state.decider.engine.set_leading(false);
         let mut batch = Vec::with_capacity(BATCH);
@@ -129,6 +143,7 @@ impl Decider {
             state.decide();
             state.report();
         }
+        state.log_totals(true);
     }
 }
 
@@ -323,6 +338,9 @@ impl State {
         for report in self.decider.engine.take_reports() {
             match &report {
                 Report::Bound { pod, node, attempts, .. } => debug!(%pod, %node, attempts, "bound"),
+                Report::BindingFailed { pod, node, message, rejected: true, .. } => {
+                    debug!(%pod, %node, reason = %message, "rejected while it was held");
+                }
                 Report::BindingFailed { pod, node, message, .. } => {
                     warn!(%pod, %node, reason = %message, "binding failed; the pod is tried again");
                 }
@@ -332,16 +350,31 @@ impl State {
                 Report::ForeignBinding { .. } => {}
                 Report::PermitWaited { .. } => {}
                 Report::Preempting { victims } => debug!(victims, "making room"),
+                Report::Preempted { took, failed } => debug!(?took, failed, "victims are told"),
                 Report::Shadow(decision) => self.decider.shadow.add(decision),
             }
             self.decider.metrics.report(&report);
         }
+        self.log_totals(false);
         let now = clock::mono();
         if self.refreshed.is_none_or(|at| now.since(at) >= GAUGES) {
             self.refreshed = Some(now);
             let stats = self.decider.engine.stats();
             self.decider.metrics.refresh(&stats);
             *self.decider.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+        }
+    }
+}
+
+impl State {
+    /// Shadow mode: what the comparisons came to so far, now and then, and at the end.
+    fn log_totals(&mut self, last: bool) {
+        if self.decider.mode != Mode::Shadow {
+            return;
+        }
+        let due = self.totals.due(clock::mono(), last, || self.decider.shadow.totals());
+        if let Some(Totals { agrees, differs, would_wait, not_compared }) = due {
+            info!(agrees, differs, would_wait, not_compared, "compared with whoever binds");
         }
     }
 }

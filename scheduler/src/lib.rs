@@ -4,6 +4,7 @@
 //! two bounded queues: messages in, intents out. A scheduler with plugins of one's own is a binary that calls [`run`]
 //! with a registry that has them.
 
+mod alarms;
 mod decider;
 mod extenders;
 mod inputs;
@@ -41,6 +42,7 @@ use tokio::sync::mpsc;
 
 pub use self::options::{ModeFlag, Options, OptionsError, Settings};
 use self::{
+    alarms::{Alarms, Vitals},
     decider::{Decider, Shared},
     inputs::Message,
     metrics::SchedulerMetrics,
@@ -209,6 +211,7 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     let mut watchdog = tokio::time::interval(std::time::Duration::from_secs(1));
     let mut leading = false;
     let mut config_version = options.config.as_deref().and_then(modified);
+    let mut alarms = Alarms::default();
     let signal = loop {
         tokio::select! {
             biased;
@@ -227,6 +230,14 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
             }
             _ = watchdog.tick() => {
                 anyhow::ensure!(!thread.is_finished(), "the thread that decides has ended");
+                let mut vitals = if leading { shared.vitals() } else { Vitals::default() };
+                if options.mode == ModeFlag::Shadow {
+                    // There somebody else is meant to bind.
+                    vitals.foreign_bindings = 0;
+                }
+                for event in alarms.look(vitals, &settings.leader, clock::wall()) {
+                    let _ = dispatcher.handle().submit(Intent { id: IntentId(u64::MAX), op: Op::Event(event) });
+                }
                 if let Some(path) = &options.config
                     && let newest = modified(path)
                     && newest != config_version

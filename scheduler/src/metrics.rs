@@ -12,7 +12,7 @@ use prometheus::{
     exponential_buckets,
 };
 
-use crate::spans::{EventTimes, HintTimes};
+use crate::spans::{EventTimes, HintTimes, PointTimes};
 
 /// All of them. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub(crate) struct SchedulerMetrics {
     after_flush: IntCounter,
     preemption_attempts: IntCounter,
     preemption_victims: Histogram,
+    preemption_duration: HistogramVec,
+    preemptions: IntCounterVec,
     permit_wait: HistogramVec,
     in_flight: IntGaugeVec,
     volume_errors: IntCounterVec,
@@ -37,6 +39,7 @@ pub(crate) struct SchedulerMetrics {
     hints: HistogramVec,
     foreign: IntCounter,
     panics: IntGauge,
+    degraded: IntGauge,
     shadow: IntGaugeVec,
 }
 
@@ -183,6 +186,26 @@ impl SchedulerMetrics {
                     7,
                 )?)?,
             )?,
+            preemption_duration: put(
+                registry,
+                HistogramVec::new(
+                    histogram(
+                        "preemption_goroutines_duration_seconds",
+                        "Duration in seconds for running goroutines for the preemption.",
+                        0.01,
+                        2.0,
+                        20,
+                    )?,
+                    &["result"],
+                )?,
+            )?,
+            preemptions: put(
+                registry,
+                IntCounterVec::new(
+                    opts("preemption_goroutines_execution_total", "Number of preemption goroutines executed."),
+                    &["result"],
+                )?,
+            )?,
             permit_wait: put(
                 registry,
                 HistogramVec::new(
@@ -244,6 +267,13 @@ impl SchedulerMetrics {
                     "Pods that made the engine panic and are set aside.",
                 ))?,
             )?,
+            degraded: put(
+                registry,
+                IntGauge::with_opts(Opts::new(
+                    "headroom_memory_degraded",
+                    "1 while there are NodeHeadrooms and no node has a usable sample.",
+                ))?,
+            )?,
             shadow: put(
                 registry,
                 IntGaugeVec::new(
@@ -264,6 +294,11 @@ impl SchedulerMetrics {
         HintTimes::new(self.hints.clone())
     }
 
+    /// Measures the extension points of queue and binding.
+    pub(crate) fn point_times(&self) -> PointTimes {
+        PointTimes::new(self.points.clone())
+    }
+
     /// Counts what the engine reports.
     pub(crate) fn report(&self, report: &Report) {
         match report {
@@ -282,10 +317,11 @@ impl SchedulerMetrics {
                     self.after_flush.inc();
                 }
             }
-            Report::BindingFailed { profile, started, .. } => {
-                self.attempts.with_label_values(&["error", profile]).inc();
+            Report::BindingFailed { profile, started, rejected, .. } => {
+                let result = if *rejected { "unschedulable" } else { "error" };
+                self.attempts.with_label_values(&[result, profile]).inc();
                 let took = clock::mono().since(started.mono);
-                self.attempt_duration.with_label_values(&["error", profile]).observe(took.as_secs_f64());
+                self.attempt_duration.with_label_values(&[result, profile]).observe(took.as_secs_f64());
             }
             Report::ForeignBinding { .. } => self.foreign.inc(),
             Report::PermitWaited { waited, code } => {
@@ -293,6 +329,11 @@ impl SchedulerMetrics {
             }
             Report::Preempting { victims } => {
                 self.preemption_victims.observe(f64::from(u32::try_from(*victims).unwrap_or(u32::MAX)));
+            }
+            Report::Preempted { took, failed } => {
+                let result = if *failed { "error" } else { "success" };
+                self.preemptions.with_label_values(&[result]).inc();
+                self.preemption_duration.with_label_values(&[result]).observe(took.as_secs_f64());
             }
             Report::Shadow(_) => {}
         }
@@ -332,6 +373,7 @@ impl SchedulerMetrics {
                 .set(i64::try_from(*n).unwrap_or(i64::MAX));
         }
         self.preemption_attempts.inc_by(stats.preemption_attempts.saturating_sub(self.preemption_attempts.get()));
+        self.degraded.set(i64::from(stats.degraded));
         self.panics.set(i64::try_from(stats.quarantined).unwrap_or(i64::MAX));
         for (outcome, n) in [
             ("agrees", stats.shadow_agrees),
@@ -408,3 +450,6 @@ impl Probe for CycleProbe {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

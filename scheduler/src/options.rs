@@ -172,7 +172,6 @@ impl Options {
             None => (false, Configuration::default()),
         };
         let mut ignored = self.stock.check().map_err(OptionsError::Flag)?;
-        ignored.extend(configuration.ignored.iter().cloned());
         if self.mode == ModeFlag::Secondary {
             if !given {
                 for profile in &mut configuration.profiles {

@@ -3,8 +3,10 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
+use headroom_core::Mono;
 use headroom_engine::engine::{ShadowDecision, ShadowOutcome};
 use serde::Serialize;
 
@@ -26,13 +28,52 @@ struct Difference {
     message: String,
 }
 
+/// How the comparisons came out so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Totals {
+    /// The node that was chosen is among our best.
+    pub(crate) agrees: u64,
+    /// We would have preferred another one.
+    pub(crate) differs: u64,
+    /// We would not have placed the pod.
+    pub(crate) would_wait: u64,
+    /// There was nothing to compare with.
+    pub(crate) not_compared: u64,
+}
+
+/// Tells totals every now and then, when they have changed since they were told last.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    every: Duration,
+    looked: Mono,
+    told: Totals,
+}
+
+impl Summary {
+    /// Nothing is told yet.
+    pub(crate) const fn new(every: Duration, now: Mono) -> Self {
+        Self { every, looked: now, told: Totals { agrees: 0, differs: 0, would_wait: 0, not_compared: 0 } }
+    }
+
+    /// The totals, when it is time to tell them: at the end it always is.
+    pub(crate) fn due(&mut self, now: Mono, last: bool, totals: impl FnOnce() -> Totals) -> Option<Totals> {
+        if !last && now.since(self.looked) < self.every {
+            return None;
+        }
+        self.looked = now;
+        let totals = totals();
+        let changed = totals != self.told;
+        self.told = totals;
+        (changed || last).then_some(totals)
+    }
+}
+
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Book {
-    agrees: u64,
-    differs: u64,
-    would_wait: u64,
-    not_compared: u64,
+    #[serde(flatten)]
+    totals: Totals,
     latest_differences: VecDeque<Difference>,
 }
 
@@ -45,10 +86,10 @@ impl ShadowBook {
     pub(crate) fn add(&self, decision: &ShadowDecision) {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match decision.outcome {
-            ShadowOutcome::Agrees => book.agrees += 1,
-            ShadowOutcome::Differs => book.differs += 1,
-            ShadowOutcome::WouldWait => book.would_wait += 1,
-            ShadowOutcome::NotCompared => book.not_compared += 1,
+            ShadowOutcome::Agrees => book.totals.agrees += 1,
+            ShadowOutcome::Differs => book.totals.differs += 1,
+            ShadowOutcome::WouldWait => book.totals.would_wait += 1,
+            ShadowOutcome::NotCompared => book.totals.not_compared += 1,
         }
         if matches!(decision.outcome, ShadowOutcome::Differs | ShadowOutcome::WouldWait) {
             if book.latest_differences.len() >= KEPT {
@@ -62,6 +103,11 @@ impl ShadowBook {
                 message: decision.message.clone(),
             });
         }
+    }
+
+    /// The totals so far.
+    pub(crate) fn totals(&self) -> Totals {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).totals
     }
 
     /// The report as JSON, served under `/debug/shadow`.
@@ -100,7 +146,19 @@ mod tests {
         }
         let v: serde_json::Value = serde_json::from_str(&book.json()).unwrap();
         assert_eq!((v["agrees"].as_u64(), v["wouldWait"].as_u64()), (Some(103), Some(200)));
+        assert_eq!(book.totals(), Totals { agrees: 103, differs: 102, would_wait: 200, not_compared: 0 });
         assert_eq!(v["latestDifferences"].as_array().map(Vec::len), Some(KEPT));
         assert_eq!(v["latestDifferences"][0]["name"], "late");
+    }
+    #[test]
+    fn totals_are_told_when_they_have_changed() {
+        let at = |seconds: u64| Mono(seconds * 1_000_000);
+        let totals = |agrees| move || Totals { agrees, ..Totals::default() };
+        let mut summary = Summary::new(Duration::from_secs(300), at(0));
+        assert_eq!(summary.due(at(299), false, totals(1)), None);
+        assert_eq!(summary.due(at(300), false, totals(1)), Some(totals(1)()));
+        assert_eq!(summary.due(at(310), false, totals(2)), None);
+        assert_eq!(summary.due(at(600), false, totals(1)), None, "nothing new");
+        assert_eq!(summary.due(at(601), true, totals(1)), Some(totals(1)()), "at the end");
     }
 }

@@ -119,12 +119,13 @@ impl StockFlags {
     /// # Errors
     /// A line for a flag that must not be passed over: going on would be less safe or less reachable than asked for.
     pub(crate) fn check(&self) -> Result<Vec<String>, String> {
-        if self.tls_min_version.iter().any(|v| v == "VersionTLS13") {
+        // Of a flag that is given twice the last one counts; lists grow.
+        if self.tls_min_version.last().is_some_and(|v| v == "VersionTLS13") {
             return Err(
                 "--tls-min-version VersionTLS13 is not supported: TLS 1.2 is served as well; leave it out".to_owned()
             );
         }
-        if let Some(version) = self.tls_min_version.iter().find(|v| !known_version(v)) {
+        if let Some(version) = self.tls_min_version.last().filter(|v| !known_version(v)) {
             return Err(format!(
                 "--tls-min-version {version}: must be VersionTLS10, VersionTLS11, VersionTLS12 or VersionTLS13"
             ));
@@ -177,6 +178,7 @@ mod tests {
         assert_eq!(told.len(), 3, "{told:?}");
         assert!(told.iter().any(|l| l.starts_with("--kube-api-qps: ")), "{told:?}");
         assert_eq!(check(&[]), Ok(Vec::new()));
+        assert_eq!(check(&["--tls-min-version=VersionTLS13", "--tls-min-version=VersionTLS12"]), Ok(Vec::new()));
     }
 
     #[test]

@@ -105,6 +105,32 @@ fn the_smallest_pod_that_has_another_place_is_moved() {
 }
 
 #[test]
+fn what_a_moved_pod_frees_counts_once() {
+    // C 1024, floor 82, and the pods hold 100 MiB each: with W 900 it takes both of them to make room for 230.
+    let cluster = |working_set: i64| {
+        let idle = |name: &str| {
+            let mut this = pod(name, on("a", asks(json!({}))), Some("ReplicaSet"));
+            this["status"] = json!({"phase": "Running", "startTime": "2026-11-22T09:00:00Z",
+                                    "conditions": [{"type": "Ready", "status": "True"}]});
+            this
+        };
+        let usage = |name: &str| {
+            json!({"namespace": "default", "name": name, "uid": format!("Pod/default/{name}"),
+                   "workingSetBytes": 100_i64 << 20})
+        };
+        let mut measured = sample("a", working_set, "NoSwap");
+        measured["status"]["pods"] = json!([usage("p1"), usage("p2")]);
+        let mut web = asks(json!({}));
+        web["nodeSelector"] = json!({"kubernetes.io/hostname": "a"});
+        let mut web = pod("web", web, None);
+        web["metadata"]["annotations"] = json!({"headroom.dev/memory-hint": "230Mi"});
+        vec![node("a", "2", "1Gi"), node("b", "2", "4Gi"), measured, idle("p1"), idle("p2"), web]
+    };
+    assert_eq!(fixes(cluster(900)), []);
+    assert_eq!(fixes(cluster(800)), [("MovePod".into(), "move pod default/p1 to b: it goes to a".into())]);
+}
+
+#[test]
 fn the_smallest_node_that_helps_is_added() {
     let found = fixes(vec![
         node("large", "4", "8Gi"),
@@ -126,9 +152,9 @@ fn swap_for_pods_that_declare_nothing_and_for_nodes_that_give_none() {
         "status": {"workload": {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "o"},
             "containers": [{"name": "c", "image": "i", "peakBytes": 230_i64 << 20, "samples": 50,
                 "firstObservedAt": "2026-11-22T09:00:00Z", "observedAt": "2026-11-22T10:00:00Z"}]}});
-    let cluster = |behavior: &str, spec: Value| {
+    let cluster = |node: Value, behavior: &str, spec: Value| {
         vec![
-            with_swap(node("a", "1", "1Gi")),
+            node,
             sample("a", 700, behavior),
             profile.clone(),
             json!({"kind": "ReplicaSet", "apiVersion": "apps/v1", "metadata": {"name": "o", "namespace": "default", "uid": "o"},
@@ -137,11 +163,19 @@ fn swap_for_pods_that_declare_nothing_and_for_nodes_that_give_none() {
         ]
     };
     let nothing = || json!({"containers": [{"name": "c", "image": "i"}]});
-    let found = fixes(cluster("LimitedSwap", nothing()));
-    assert_eq!(found[0].0, "RequestMemory", "{found:?}");
-    let found = fixes(cluster("NoSwap", asks(json!({"memory": "200Mi"}))));
-    assert!(
-        found.contains(&("AllowSwap".into(), "set the kubelet of a to LimitedSwap: it goes to a".into())),
-        "{found:?}"
-    );
+    let swaps = || with_swap(node("a", "1", "1Gi"));
+    let cpu_alone = json!({"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "10m"}}}]});
+    for spec in [nothing(), cpu_alone] {
+        let found = fixes(cluster(swaps(), "LimitedSwap", spec));
+        assert_eq!(found[0].0, "RequestMemory", "{found:?}");
+    }
+    // The second node's kubelet does not say how much swap there is: its sample does.
+    for node in [swaps(), node("a", "1", "1Gi")] {
+        let found = fixes(cluster(node, "NoSwap", asks(json!({"memory": "200Mi"}))));
+        assert!(
+            found.contains(&("AllowSwap".into(), "set the kubelet of a to LimitedSwap: it goes to a".into())),
+            "{found:?}"
+        );
+        assert!(found.iter().all(|(kind, _)| kind != "RequestMemory"), "it asks already: {found:?}");
+    }
 }

@@ -4,7 +4,7 @@
 mod nodes;
 mod pods;
 mod read;
-mod table;
+pub(crate) mod table;
 mod watch;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -3,22 +3,22 @@
 use headroom_core::quantity::human_bytes;
 
 /// What stands for a figure that is not known.
-pub(super) const UNKNOWN: &str = "-";
+pub(crate) const UNKNOWN: &str = "-";
 
 /// Columns as wide as their widest cell.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     columns: Vec<&'static str>,
     widths: Vec<usize>,
 }
 
 impl Table {
-    pub(super) fn new(columns: &[&'static str]) -> Self {
+    pub(crate) fn new(columns: &[&'static str]) -> Self {
         Self { columns: columns.to_vec(), widths: columns.iter().map(|name| name.chars().count()).collect() }
     }
 
     /// Makes room for these lines. Lines that come later do not move the columns.
-    pub(super) fn fit<'a>(&mut self, lines: impl Iterator<Item = &'a Vec<String>>) {
+    pub(crate) fn fit<'a>(&mut self, lines: impl Iterator<Item = &'a Vec<String>>) {
         for line in lines {
             for (width, cell) in self.widths.iter_mut().zip(line) {
                 *width = (*width).max(cell.chars().count());
@@ -26,11 +26,11 @@ impl Table {
         }
     }
 
-    pub(super) fn head(&self) -> String {
+    pub(crate) fn head(&self) -> String {
         self.line(&self.columns.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 
-    pub(super) fn line(&self, cells: &[String]) -> String {
+    pub(crate) fn line(&self, cells: &[String]) -> String {
         let padded = cells.iter().zip(&self.widths).map(|(cell, width)| format!("{cell:width$}"));
         let mut line = padded.collect::<Vec<_>>().join("  ").trim_end().to_owned();
         line.push('\n');
@@ -39,12 +39,12 @@ impl Table {
 }
 
 /// Bytes, if they are known.
-pub(super) fn bytes(bytes: Option<i64>) -> String {
+pub(crate) fn bytes(bytes: Option<i64>) -> String {
     bytes.map_or_else(|| UNKNOWN.to_owned(), human_bytes)
 }
 
 /// What is used of what there is; a unit that both have is written once.
-pub(super) fn of(used: Option<i64>, all: Option<i64>) -> String {
+pub(crate) fn of(used: Option<i64>, all: Option<i64>) -> String {
     if used.is_none() && all.is_none() {
         return UNKNOWN.to_owned();
     }
@@ -55,7 +55,7 @@ pub(super) fn of(used: Option<i64>, all: Option<i64>) -> String {
 }
 
 /// A rate or a share, if it is known.
-pub(super) fn number(number: Option<f64>, unit: &str) -> String {
+pub(crate) fn number(number: Option<f64>, unit: &str) -> String {
     match number {
         Some(number) if number >= 100.0 => format!("{number:.0}{unit}"),
         Some(number) => format!("{number:.1}{unit}"),
@@ -64,7 +64,7 @@ pub(super) fn number(number: Option<f64>, unit: &str) -> String {
 }
 
 /// An age as kubectl shows it: the largest unit, two of them while it is young.
-pub(super) fn age(seconds: u64) -> String {
+pub(crate) fn age(seconds: u64) -> String {
     match seconds {
         s @ 0..120 => format!("{s}s"),
         s @ 120..600 if s % 60 > 0 => format!("{}m{}s", s / 60, s % 60),

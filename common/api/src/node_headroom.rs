@@ -254,7 +254,7 @@ pub struct NodeHeadroomStatus {
     /// Texts for `kubectl get`.
     #[serde(default)]
     pub display: DisplayColumns,
-    /// `Fresh` and `ClockSkew`.
+    /// One each of `Fresh`, `ClockSkew`, `SwapThrashing`, `MemoryHeadroomLow`, `SwapNearlyFull` and `OOMRisk`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use crate::case::{Case, Decision, Header};
 use crate::trim::restore;
 
-/// Stock's default plugins, less DynamicResources, which is not built (such pods are turned away).
-pub const STOCK_PLUGINS: [&str; 19] = [
+/// Stock's default plugins. Of DynamicResources there is what it says about pods without claims; pods with claims are
+/// turned away.
+pub const STOCK_PLUGINS: [&str; 20] = [
     "SchedulingGates",
     "PrioritySort",
     "NodeUnschedulable",
@@ -27,6 +28,7 @@ pub const STOCK_PLUGINS: [&str; 19] = [
     "VolumeZone",
     "PodTopologySpread",
     "InterPodAffinity",
+    "DynamicResources",
     "DefaultPreemption",
     "NodeResourcesBalancedAllocation",
     "ImageLocality",

@@ -13,6 +13,7 @@
 //! | [`peak`] | what a workload was seen to use: learning (learner) and decay (decider) |
 //! | [`demand`](mod@demand) | what a pod will take (`d`), the part of it that cannot swap, what an unknown pod is taken to need (`D`) |
 //! | [`node`] | a node, its sample, its pods, and their sums ([`NodeSums`]), kept by adding and removing |
+//! | [`overrides`] | what annotations and labels say of a node by hand |
 //! | [`headroom`] | floor, system reserve, age of a sample, `H` and `Acc` ([`NodeState`]) |
 //! | [`filter`] | the rules in order: [`judge`] gives a [`NodeVerdict`], with all numbers for `explain` |
 //! | [`score`] | 0 to 100, and the key that breaks ties |
@@ -70,6 +71,7 @@ pub mod filter;
 pub mod footprint;
 pub mod headroom;
 pub mod node;
+pub mod overrides;
 pub mod params;
 pub mod peak;
 pub mod pressure;

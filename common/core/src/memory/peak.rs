@@ -105,7 +105,8 @@ impl History {
     }
 
     /// A container was OOM-killed: it wanted more than was seen. `last` is its last sample, else its limit counts;
-    /// without either there is nothing to conclude.
+    /// without either there is nothing to conclude. Being killed at a size is worth as much as having been watched: the
+    /// history counts from then on.
     #[must_use]
     pub fn oom_killed(
         before: Option<Self>,
@@ -118,13 +119,12 @@ impl History {
         let wanted = rounded(x as f64 * 1.2).max(x.saturating_add(100 * MIB));
         let wanted = limit.map_or(wanted, |limit| wanted.min(limit.max(0)));
         let Some(before) = before else {
-            // Being killed at this size is worth as much as having been watched: it counts at once.
             return Some(Self { peak: wanted, samples: params.history_samples, first_observed: at, observed: at });
         };
         let observed = before.observed.max(at);
         let known = decay(before.peak.max(0), micros_between(before.observed, observed), params);
         let wanted = decay(wanted, micros_between(at, observed), params);
-        Some(Self { peak: known.max(wanted), observed, ..before })
+        Some(Self { peak: known.max(wanted), samples: before.samples.max(params.history_samples), observed, ..before })
     }
 }
 
@@ -200,6 +200,14 @@ mod tests {
         assert_eq!(peak(None, None, None), None);
         let fresh = History::oom_killed(None, Some(MIB), None, at(9), &params).unwrap();
         assert!(fresh.usable(&params));
+        // Killed in its first 30 seconds, when no sample counts yet.
+        let young = Observation { started: Some(at(8)), ..sample(20, 9) };
+        let seen = History::observe(None, &young, &params);
+        let killed = History::oom_killed(Some(seen), Some(20 * MIB), Some(64 * MIB), at(10), &params).unwrap();
+        assert!(!seen.usable(&params) && killed.usable(&params));
+        assert_eq!((killed.peak, killed.samples), (64 * MIB, 3));
+        let often = History { samples: 40, ..killed };
+        assert_eq!(History::oom_killed(Some(often), Some(MIB), None, at(10), &params).unwrap().samples, 40);
     }
 
     #[test]

@@ -74,6 +74,16 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn reading()(
+        at in time(),
+        psi in option::of(psi()),
+        (major_faults, swap_in, swap_out) in (option::of(real()), option::of(real()), option::of(real())),
+    ) -> Reading {
+        Reading { at, psi, major_faults, swap_in, swap_out }
+    }
+}
+
+prop_compose! {
     fn tracked()(
         (reserved, demand, swap_limit) in (size(), size(), size()),
         usage in option::of((size(), option::of(size()), option::of(size()))),
@@ -214,14 +224,19 @@ proptest! {
     }
 
     #[test]
-    fn the_state_machine_never_panics(
-        readings in prop::collection::vec(
-            (time(), option::of(psi()), option::of(real()), option::of(real()), option::of(real())), 0..20),
+    fn the_state_machine_never_panics_and_late_or_repeated_readings_change_nothing(
+        readings in prop::collection::vec((reading(), reading(), any::<bool>(), 0..100_000_000_i64), 1..20),
         params in wild_params(),
     ) {
-        let mut pressure = Pressure::default();
-        for (at, psi, major_faults, swap_in, swap_out) in readings {
-            pressure = pressure.step(&Reading { at, psi, major_faults, swap_in, swap_out }, &params);
+        let (mut plain, mut disturbed) = (Pressure::default(), Pressure::default());
+        let mut newest = Timestamp(i64::MIN);
+        for (reading, late, repeated, micros) in readings {
+            plain = plain.step(&reading, &params);
+            disturbed = disturbed.step(&reading, &params);
+            newest = newest.max(reading.at);
+            let at = if repeated { newest } else { Timestamp(newest.0.saturating_sub(micros)) };
+            disturbed = disturbed.step(&Reading { at, ..late }, &params);
+            prop_assert_eq!(disturbed, plain);
         }
     }
 

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use headroom_core::{Mono, Now, Str, Timestamp, intent::EventRecord};
 use serde_json::json;
 
-use super::{EventWrite, Key, Reporter, body, make_room};
+use super::{EventWrite, Key, MAX_REMEMBERED, Reporter, body, make_room};
 
 /// Events of one object that may come at once.
 const BURST: f64 = 25.0;
@@ -74,7 +74,7 @@ impl CoreV1 {
                 key,
             });
         }
-        make_room(&mut self.counted, |c| c.at);
+        make_room(&mut self.counted, MAX_REMEMBERED, |c| c.at);
         self.sequence += 1;
         let (namespace, name) = (body::namespace(record), body::name(record, self.sequence));
         let event = json!({
@@ -101,7 +101,7 @@ impl CoreV1 {
     fn aggregate(&mut self, record: &EventRecord, alike: &Key, now: Mono) -> (String, Key) {
         let message = body::cut(&record.note).into_owned();
         if !self.similar.contains_key(alike) {
-            make_room(&mut self.similar, |s| s.since);
+            make_room(&mut self.similar, MAX_REMEMBERED, |s| s.since);
         }
         let similar = self.similar.entry(alike.clone()).or_insert_with(|| Similar { messages: Vec::new(), since: now });
         if now.since(similar.since) > SIMILAR_WITHIN {
@@ -124,7 +124,7 @@ impl CoreV1 {
         body::push_reference(&mut parts, &record.regarding);
         let key = Key(parts.into());
         if !self.buckets.contains_key(&key) {
-            make_room(&mut self.buckets, |b| b.at);
+            make_room(&mut self.buckets, MAX_REMEMBERED, |b| b.at);
         }
         let bucket = self.buckets.entry(key).or_insert(Bucket { tokens: BURST, at: now });
         let refilled = now.since(bucket.at).as_secs_f64() / REFILL.as_secs_f64();

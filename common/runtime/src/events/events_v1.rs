@@ -8,12 +8,15 @@ use headroom_core::{Mono, Now, Str, Timestamp, intent::EventRecord};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{EventWrite, Key, Reporter, body, make_room};
+use super::{EventWrite, Key, MAX_SERIES, Reporter, body, make_room};
 
 /// A series ends when nothing was added for so long.
 const FINISH_AFTER: Duration = Duration::from_secs(6 * 60);
 /// The count of a long series is written this often.
 const REFRESH_EVERY: Duration = Duration::from_secs(30 * 60);
+
+/// What a pod is told once in its life: there is no series to remember.
+const ONCE: &str = "Scheduled";
 
 /// A new event. One is written per pod, so nothing is built twice for it.
 #[derive(Debug, Serialize)]
@@ -68,7 +71,6 @@ impl EventsV1 {
             }
             self.series.remove(&key);
         }
-        make_room(&mut self.series, |s| s.last_mono);
         self.sequence += 1;
         let (namespace, name) = (body::namespace(record), body::name(record, self.sequence));
         let event = Event {
@@ -89,6 +91,10 @@ impl EventsV1 {
         let body = serde_json::to_vec(&event).unwrap_or_default();
         let write =
             EventWrite { namespace: namespace.clone(), name: name.clone(), create: true, body, key: key.clone() };
+        if record.reason == ONCE {
+            return Some(write);
+        }
+        make_room(&mut self.series, MAX_SERIES, |s| s.last_mono);
         self.series.insert(
             key,
             Series {
@@ -139,7 +145,7 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::{MAX_REMEMBERED, tests::record};
+    use crate::events::tests::record;
     use serde_json::Value;
 
     fn recorder() -> EventsV1 {
@@ -181,15 +187,20 @@ mod tests {
     #[test]
     fn other_objects_are_other_events_and_memory_is_bounded() {
         let mut e = recorder();
-        for i in 0..MAX_REMEMBERED + 10 {
+        for i in 0..MAX_SERIES + 10 {
             assert!(e.next(&record(&format!("p{i}"), ""), Now::at_secs(i as u32)).is_some_and(|w| w.create));
         }
-        assert!(e.series.len() <= MAX_REMEMBERED && e.series.len() > MAX_REMEMBERED / 2);
-        let newest = record(&format!("p{}", MAX_REMEMBERED + 9), "");
-        assert!(
-            e.next(&newest, Now::at_secs(MAX_REMEMBERED as u32 + 10)).is_some_and(|w| !w.create),
-            "the old go first"
-        );
+        assert!(e.series.len() <= MAX_SERIES && e.series.len() > MAX_SERIES / 2);
+        let newest = record(&format!("p{}", MAX_SERIES + 9), "");
+        assert!(e.next(&newest, Now::at_secs(MAX_SERIES as u32 + 10)).is_some_and(|w| !w.create), "the old go first");
+    }
+
+    #[test]
+    fn what_happens_once_is_not_remembered() {
+        let mut e = recorder();
+        let scheduled = EventRecord { reason: ONCE, ..record("a", "Successfully assigned") };
+        assert!((0..2).all(|i| e.next(&scheduled, Now::at_secs(i)).is_some_and(|w| w.create)));
+        assert!(e.series.is_empty());
     }
 
     #[test]

@@ -20,8 +20,11 @@ use self::{core_v1::CoreV1, events_v1::EventsV1};
 
 /// Longest note or message that the API server takes, in bytes.
 pub const MAX_NOTE: usize = 1024;
-/// Series or counts remembered; beyond this the oldest quarter is forgotten, which costs events too many at worst.
+/// Counts remembered; beyond this the oldest quarter is forgotten, which costs events too many at worst.
 pub const MAX_REMEMBERED: usize = 2048;
+/// Series remembered (upstream: all). More, for every pod that waits has one that is read again at each of its attempts; about
+/// 400 bytes each.
+pub const MAX_SERIES: usize = 16_384;
 
 /// Which API events go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,14 +121,14 @@ impl Correlator {
 }
 
 /// Makes room for one more. A quarter goes at a time, so that a burst of new keys costs a constant each.
-fn make_room<V>(map: &mut HashMap<Key, V>, at: impl Fn(&V) -> Mono) {
-    if map.len() < MAX_REMEMBERED {
+fn make_room<V>(map: &mut HashMap<Key, V>, most: usize, at: impl Fn(&V) -> Mono) {
+    if map.len() < most {
         return;
     }
     let mut times: Vec<Mono> = map.values().map(&at).collect();
-    let (_, limit, _) = times.select_nth_unstable(MAX_REMEMBERED / 4);
+    let (_, limit, _) = times.select_nth_unstable(most / 4);
     let limit = *limit;
-    let mut surplus = MAX_REMEMBERED / 4;
+    let mut surplus = most / 4;
     // Equal times are told apart by nothing: take as many as are too many.
     map.retain(|_, v| {
         let goes = surplus > 0 && at(v) <= limit;

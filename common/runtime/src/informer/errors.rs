@@ -95,6 +95,11 @@ impl Reporter {
         }
     }
 
+    pub(super) fn going_without(&self) {
+        let Kind { plural, group, .. } = self.kind;
+        tracing::warn!("going on without {plural}.{group} until they may be watched");
+    }
+
     pub(super) fn recovered(&mut self) {
         self.said_missing = false;
         if self.last.take().is_some() {

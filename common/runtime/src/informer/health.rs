@@ -119,6 +119,10 @@ impl KindHealth {
         self.state.trouble.store(trouble, Ordering::Release);
     }
 
+    pub(super) fn is_synced(&self) -> bool {
+        self.state.synced.load(Ordering::Acquire)
+    }
+
     /// Returns whether this was the first time.
     pub(super) fn set_synced(&self) -> bool {
         !self.state.synced.swap(true, Ordering::AcqRel)

@@ -71,8 +71,8 @@ pub struct InformerConfig {
     pub page_size: u32,
     /// How long one watch request lasts, in seconds. Dead peers are noticed earlier, by HTTP/2 pings.
     pub watch_timeout_seconds: u32,
-    /// Whether the kind may be missing (a custom resource that is not installed): then it counts as empty and synced,
-    /// and is looked for again now and then.
+    /// Whether the kind may be missing (a custom resource that is not installed, or that we have no right to see): then it
+    /// counts as empty and synced, and is looked for again now and then.
     pub optional: bool,
 }
 
@@ -92,6 +92,10 @@ impl Default for InformerConfig {
 
 /// How often a kind that is not installed is looked for.
 const MISSING_KIND_RETRY: Duration = Duration::from_secs(60);
+
+/// How often in a row the watch of an optional kind is forbidden before the kind counts as missing: an API server asks for
+/// rights before it asks whether a kind exists, and one that has just started may not know its own rules yet.
+const FORBIDDEN_RETRIES: u32 = 5;
 
 /// Watches the kind of `W` until the receiver of `tx` is gone. Each change is sent as `wrap(change)`, in order.
 ///
@@ -198,6 +202,7 @@ impl<M: Send + 'static> Informer<M> {
         };
         let mut stream = pin!(watcher(api, config));
         let mut backoff = Backoff::default();
+        let mut forbidden = 0;
         loop {
             let next = tokio::select! {
                 next = stream.next() => next,
@@ -208,6 +213,7 @@ impl<M: Send + 'static> Informer<M> {
                 Some(Ok(event)) => {
                     if !matches!(event, Event::Init) {
                         backoff.reset();
+                        forbidden = 0;
                         self.reporter.recovered();
                     }
                     self.handle(event).await?;
@@ -227,8 +233,15 @@ impl<M: Send + 'static> Informer<M> {
                     Trouble::Expired => tracing::debug!(kind = self.kind.kind, "the watch expired: listing anew"),
                     trouble => {
                         self.reporter.report(&trouble, &error);
+                        let is_forbidden = matches!(trouble, Trouble::Forbidden(_));
+                        forbidden = if is_forbidden { forbidden + 1 } else { 0 };
+                        let mut pause = backoff.next();
+                        if self.config.optional && forbidden > FORBIDDEN_RETRIES {
+                            self.go_without().await?;
+                            pause = MISSING_KIND_RETRY;
+                        }
                         self.slot.set_trouble(true);
-                        self.pause(backoff.next()).await?;
+                        self.pause(pause).await?;
                     }
                 },
             }
@@ -268,6 +281,15 @@ impl<M: Send + 'static> Informer<M> {
     async fn forget_all(&mut self) -> Result<(), Closed> {
         self.store.begin_list();
         self.end_list().await
+    }
+
+    /// Of a kind whose watch is forbidden nothing is known, which is as good as nothing there; what was known is kept.
+    async fn go_without(&mut self) -> Result<(), Closed> {
+        if !self.slot.is_synced() {
+            self.reporter.going_without();
+            self.forget_all().await?;
+        }
+        Ok(())
     }
 
     async fn send(&mut self, message: M) -> Result<(), Closed> {

@@ -173,6 +173,18 @@ async fn a_kind_that_may_be_missing_counts_as_empty() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_optional_kind_that_may_not_be_seen_counts_as_empty_until_it_may() {
+    let forbidden = || status(403, "Forbidden", "namespaces is forbidden: User \"x\" cannot watch resource");
+    let mut script: Vec<_> = (0..8).map(|_| forbidden()).collect();
+    script.push(ok(event("ADDED", &namespace("a", "1", 5)) + &initial_end(7)));
+    let mut f = start(InformerConfig { optional: true, ..InformerConfig::default() }, script);
+    f.expect(&["synced"]).await;
+    assert_eq!((f.health.troubled(), f.asked.lock().unwrap().len()), (vec!["namespaces"], 6));
+    f.expect(&["+a 5"]).await;
+    assert_eq!(f.health.troubled(), Vec::<&str>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn ends_with_its_receiver() {
     let (service, _handle): (_, Handle) = mock::pair();
     let (tx, rx) = mpsc::channel::<Change<Namespace>>(1);

@@ -6,6 +6,9 @@ use clap::{ArgAction, Args, Parser, error::ErrorKind};
 
 use super::{duration::GoDuration, logging::LogFormat};
 
+/// The release of Kubernetes whose flags and behaviour these are.
+const KUBERNETES: [&str; 3] = ["1", "36", "v1.36.4"];
+
 /// How to reach the API server.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "API server")]
@@ -81,8 +84,9 @@ pub struct LogFlags {
     pub log_format: LogFormat,
 }
 
-/// Parses the command line. A wrong flag gives one line that says what, where and what to do; asking for help or the
-/// version is not an error.
+/// Parses the command line as component-base does: of a flag that is given twice the last one counts, `_` in a flag's
+/// name is `-`, and `--version` takes a value. A wrong flag gives one line that says what, where and what to do; asking
+/// for help or the version is not an error.
 ///
 /// # Errors
 /// `Err(Ok(text))` is what `--help` or `--version` print on stdout (exit 0); `Err(Err(line))` is the line for stderr
@@ -90,10 +94,91 @@ pub struct LogFlags {
 pub fn parse_or_explain<P: Parser>(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<P, Result<String, String>> {
-    P::try_parse_from(args).map_err(|e| match e.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(e.render().to_string()),
-        _ => Err(condense(&e.render().to_string())),
-    })
+    let (args, version) = prepare(args).map_err(Err::<String, String>)?;
+    let command = P::command().args_override_self(true);
+    let parsed = command
+        .try_get_matches_from(args)
+        .and_then(|mut matches| P::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut P::command())))
+        .map_err(|e| match e.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(e.render().to_string()),
+            _ => Err(condense(&e.render().to_string())),
+        })?;
+    match version {
+        Version::Not => Ok(parsed),
+        Version::Short => Err(Ok(P::command().render_version())),
+        Version::Raw => Err(Ok(raw_version())),
+    }
+}
+
+/// What `--version` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Not,
+    Short,
+    Raw,
+}
+
+impl Version {
+    /// Reads the flag's value: what Go takes for a truth, or `raw`.
+    fn read(value: &str) -> Result<Self, String> {
+        match value {
+            "raw" => Ok(Self::Raw),
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Self::Short),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Self::Not),
+            _ if value.starts_with('v') => Err("--version: the version that is told cannot be set".to_owned()),
+            _ => Err("--version: expected no value, true, false or raw".to_owned()),
+        }
+    }
+}
+
+/// Names of flags in their one form, and what `--version` said, taken out.
+fn prepare(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<(Vec<OsString>, Version), String> {
+    let mut prepared = Vec::new();
+    let mut version = Version::Not;
+    let mut flags = true;
+    for (i, arg) in args.into_iter().enumerate() {
+        let arg: OsString = arg.into();
+        // The first one is the program, and nothing behind `--` is a flag.
+        flags &= arg.to_str() != Some("--");
+        let name_and_value = match arg.to_str().and_then(|text| text.strip_prefix("--")) {
+            Some(text) if flags && i > 0 => {
+                let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+                Some((name.replace('_', "-"), value.map(ToOwned::to_owned)))
+            }
+            _ => None,
+        };
+        match name_and_value {
+            None => prepared.push(arg),
+            Some((name, value)) if name == "version" => version = Version::read(value.as_deref().unwrap_or("true"))?,
+            Some((name, None)) => prepared.push(format!("--{name}").into()),
+            Some((name, Some(value))) => prepared.push(format!("--{name}={value}").into()),
+        }
+    }
+    Ok((prepared, version))
+}
+
+/// As Go prints the structure: what is followed and, behind a plus sign, our own.
+fn raw_version() -> String {
+    let [major, minor, git] = KUBERNETES;
+    let own = env!("CARGO_PKG_VERSION");
+    let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
+    let fields = [
+        ("Major", major.to_owned()),
+        ("Minor", minor.to_owned()),
+        ("EmulationMajor", String::new()),
+        ("EmulationMinor", String::new()),
+        ("MinCompatibilityMajor", String::new()),
+        ("MinCompatibilityMinor", String::new()),
+        ("GitVersion", format!("{git}+headroom.{own}")),
+        ("GitCommit", String::new()),
+        ("GitTreeState", String::new()),
+        ("BuildDate", String::new()),
+        ("GoVersion", String::new()),
+        ("Compiler", "rustc".to_owned()),
+        ("Platform", platform),
+    ];
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}:{value:?}")).collect();
+    format!("version.Info{{{}}}\n", fields.join(", "))
 }
 
 /// Clap explains over several lines; keep what is wrong and the tip, drop usage.
@@ -155,5 +240,44 @@ mod tests {
     fn help_and_version_are_not_errors() {
         assert!(parse(&["--help"]).unwrap_err().unwrap().contains("--secure-port"));
         assert!(parse(&["--version"]).unwrap_err().is_ok());
+    }
+
+    #[test]
+    fn the_last_one_of_a_flag_counts() {
+        let line = ["--leader-elect", "-v=4", "--secure-port=1", "--secure-port", "2", "--leader-elect=false", "--v=0"];
+        let flags = parse(&line).unwrap();
+        assert_eq!((flags.leader.leader_elect, flags.serving.secure_port), (Some(false), Some(2)));
+        assert_eq!(flags.log.verbosity, 0);
+    }
+
+    #[test]
+    fn underscores_in_names_are_dashes() {
+        let line = parse(&["--kube_config=x"]).unwrap_err().unwrap_err();
+        assert!(line.contains("--kube-config"), "another word is another flag: {line}");
+        let line = ["--leader_elect=false", "--leader_elect-resource_name=a_b", "--kubeconfig", "c_d"];
+        let flags = parse(&line).unwrap();
+        assert_eq!(flags.leader.leader_elect, Some(false));
+        assert_eq!(flags.leader.leader_elect_resource_name.as_deref(), Some("a_b"));
+        assert_eq!(flags.connection.kubeconfig, Some("c_d".into()));
+        let values: Vec<&str> = vec!["pro__gram", "--a_b", "c_d", "--", "--e_f"];
+        let (prepared, _) = prepare(values).unwrap();
+        assert_eq!(prepared, ["pro__gram", "--a-b", "c_d", "--", "--e_f"].map(OsString::from));
+    }
+
+    #[test]
+    fn the_version_takes_a_value() {
+        let told = |args: &[&str]| parse(args).unwrap_err().unwrap();
+        for args in [&["--version"][..], &["--version=true"], &["--version=raw", "--version=1"]] {
+            assert!(told(args).starts_with("test "), "{args:?}");
+        }
+        let raw = told(&["--version=raw"]);
+        assert!(raw.starts_with("version.Info{Major:\"1\", Minor:\"36\", ") && raw.ends_with("}\n"), "{raw}");
+        assert!(raw.contains("GitVersion:\"v1.36.4+headroom."), "{raw}");
+        assert!(parse(&["--version=false"]).is_ok());
+        for wrong in ["--version=maybe", "--version=v1.2.3"] {
+            let line = parse(&[wrong]).unwrap_err().unwrap_err();
+            assert!(line.starts_with("--version: ") && !line.contains('\n'), "{line}");
+        }
+        assert!(parse(&["--version", "--surplus"]).unwrap_err().is_err(), "flags are read first");
     }
 }

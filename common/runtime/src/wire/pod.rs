@@ -150,13 +150,12 @@ impl WirePodStatus {
                 observed_generation: c.observed_generation.0.unwrap_or(0),
             })
             .collect();
-        let restarted = self
-            .init_container_statuses
-            .0
-            .into_iter()
-            .filter(|s| sidecars.iter().any(|name| *name == *s.name.as_str()));
-        let containers =
-            self.container_statuses.0.into_iter().chain(restarted).map(|Obj(s)| s.into_row(interners)).collect();
+        let init = self.init_container_statuses.0.into_iter().filter_map(|Obj(s)| {
+            let sidecar = sidecars.iter().any(|name| *name == *s.name.as_str());
+            if sidecar { Some(s) } else { s.killed() }
+        });
+        let containers = self.container_statuses.0.into_iter().map(|Obj(s)| s);
+        let containers = containers.chain(init).map(|s| s.into_row(interners)).collect();
         PodStatus {
             phase: Phase::parse(&self.phase),
             reason: interners.str(&self.reason),
@@ -200,6 +199,13 @@ fn says_the_same(spec: &ResourceList, actuated: &ResourceList, allocated: &Resou
 }
 
 impl WireContainerStatus {
+    /// Of a plain init container its OOM kill alone, if it had one: nobody asks how often it ran.
+    fn killed(self) -> Option<Self> {
+        let killed = |state: &WireState| state.terminated.0.as_ref().is_some_and(|t| t.reason == *"OOMKilled");
+        let last_state = [self.state.0, self.last_state.0].into_iter().find(killed)?;
+        Some(Self { name: self.name, last_state: Obj(last_state), ..Self::default() })
+    }
+
     fn into_row(self, interners: &mut Interners) -> ContainerStatus {
         let killed = |state: &WireState| {
             state.terminated.0.as_ref().filter(|t| t.reason == *"OOMKilled").and_then(|t| t.finished_at.0)
@@ -210,6 +216,44 @@ impl WireContainerStatus {
             restart_count: narrow(self.restart_count.0),
             oom_killed_at: killed(&self.state).or_else(|| killed(&self.last_state)),
             started_at: self.state.0.running.0.and_then(|r| r.started_at.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::wire::{PodWire, WireObject};
+
+    fn statuses(init: &Value) -> Vec<ContainerStatus> {
+        let names: Vec<Value> = init.as_array().unwrap().iter().map(|s| json!({"name": s["name"]})).collect();
+        let pod = json!({
+            "metadata": {"name": "p"},
+            "spec": {"initContainers": names, "containers": [{"name": "main"}]},
+            "status": {"initContainerStatuses": init, "containerStatuses": [{"name": "main", "restartCount": 3}]},
+        });
+        let pod: Pod = serde_json::from_value::<PodWire>(pod).unwrap().convert(&mut Interners::default()).unwrap();
+        pod.status.containers.into_vec()
+    }
+
+    #[test]
+    fn of_init_containers_only_those_are_kept_that_were_killed() {
+        let ended = |reason: &str| json!({"terminated": {"reason": reason, "finishedAt": "2026-11-22T10:00:00Z"}});
+        let kept = statuses(&json!([
+            {"name": "fine", "restartCount": 1, "state": ended("Completed")},
+            {"name": "failed", "restartCount": 2, "state": {"waiting": {}}, "lastState": ended("Error")},
+            {"name": "again", "restartCount": 4, "ready": true, "state": ended("Completed"),
+             "lastState": ended("OOMKilled")},
+            {"name": "now", "state": ended("OOMKilled")},
+        ]));
+        assert_eq!(kept.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["main", "again", "now"]);
+        assert_eq!((kept[0].restart_count, kept[0].oom_killed_at), (3, None));
+        for status in &kept[1..] {
+            // Nothing that a loop could take for a running container's.
+            assert_eq!((status.ready, status.restart_count, status.started_at), (false, 0, None));
+            assert_eq!(status.oom_killed_at.unwrap().to_string(), "2026-11-22T10:00:00Z");
         }
     }
 }

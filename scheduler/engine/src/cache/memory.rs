@@ -3,6 +3,11 @@
 //!
 //! Nothing is kept while there is no NodeHeadroom at all: then the plugin is inert.
 
+mod credits;
+mod difference;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use hashbrown::HashMap;
@@ -10,10 +15,10 @@ use headroom_core::{
     Str, Timestamp,
     memory::{
         Candidate, Cluster, ClusterCounts, Contribution, Footprints, NodeMemory, NodeState, NodeSums, Params, PodUsage,
-        Profiles, SwapBehavior, SwapMedia, TrackedPod,
+        Profiles, TrackedPod,
         headroom::NodeFacts,
         node::{default_eviction, phase, protected, swap_capacity},
-        swap,
+        overrides, swap,
     },
     object::{Node, NodeHeadroom, Pod, Qos},
 };
@@ -47,6 +52,8 @@ pub struct NodeMemoryInfo {
     pub state: NodeState,
     facts: NodeFacts,
     pods: HashMap<Str, Counted>,
+    /// Pods of the sample, by their UID there, that left since it was taken: what they held is free.
+    credited: BTreeSet<Str>,
     /// The first time at which the demand of one of its pods ages.
     pub(super) aging: Option<Timestamp>,
     /// Under which time it stands in the index's expiry.
@@ -70,10 +77,11 @@ impl NodeMemoryInfo {
     }
 
     /// Takes a pod in.
-    fn keep(&mut self, uid: Str, counted: Counted) {
+    fn keep(&mut self, pod: &PodInfo, counted: Counted) {
+        self.claim(&pod.pod);
         self.sums.add(&counted.contribution);
         self.aging = [self.aging, counted.until].into_iter().flatten().min();
-        self.pods.insert(uid, counted);
+        self.pods.insert(pod.uid().clone(), counted);
     }
 
     /// The state with these sums instead of the node's own, at `now`.
@@ -185,12 +193,9 @@ impl MemoryIndex {
 
     fn count(&self, info: &NodeMemoryInfo, pod: &PodInfo, now: Timestamp) -> Counted {
         let candidate = self.candidate(pod, now);
-        // A static pod is in the sample under the hash of its manifest.
-        let uid = pod.pod.meta.annotations.get("kubernetes.io/config.hash").unwrap_or(pod.uid());
-        let sampled = info.headroom.as_deref().and_then(|h| Some((h, h.sample.as_ref()?.at)));
-        let usage = sampled.and_then(|(h, _)| h.usage(uid)).copied();
+        let usage = info.usage(sample_uid(&pod.pod));
         // Without a sample the pod is in flight whatever its phase.
-        let sample_at = sampled.map_or(Timestamp(0), |(_, at)| at);
+        let sample_at = info.sampled_at().unwrap_or_default();
         let tracked = TrackedPod {
             reserved: candidate.demand.reserved,
             demand: candidate.demand.total,
@@ -233,6 +238,7 @@ impl MemoryIndex {
             state,
             facts: NodeFacts::default(),
             pods: HashMap::new(),
+            credited: BTreeSet::new(),
             aging: None,
             listed: None,
         }
@@ -290,32 +296,29 @@ fn started(pod: &Pod) -> Option<Timestamp> {
     pod.status.start_time.or_else(|| pod.condition("PodScheduled").and_then(|c| c.last_transition))
 }
 
+/// The UID of a pod in samples: a static one stands there under the hash of its manifest.
+fn sample_uid(pod: &Pod) -> &Str {
+    pod.meta.annotations.get("kubernetes.io/config.hash").unwrap_or(&pod.meta.uid)
+}
+
 /// A static pod of etcd or the API server.
 fn protects(pod: &Pod) -> bool {
     pod.is_mirror() && pod.meta.labels.get("component").is_some_and(|c| *c == "etcd" || *c == "kube-apiserver")
 }
 
 fn node_memory(node: &Node, headroom: Option<&NodeHeadroom>, mirror: bool) -> NodeMemory {
-    let said = |name: &str| node.meta.annotations.get(name).or_else(|| node.meta.labels.get(name)).map(Str::as_str);
     let role = |name: &str| node.meta.labels.has(name);
     let control_plane = role("node-role.kubernetes.io/control-plane") || role("node-role.kubernetes.io/master");
-    let behavior = said("headroom.dev/swap-behavior")
-        .and_then(SwapBehavior::parse)
-        .or_else(|| headroom.and_then(|h| h.swap_behavior))
-        .unwrap_or_default();
-    let annotation = match said("headroom.dev/protected") {
-        Some("true") => Some(true),
-        Some("false") => Some(false),
-        _ => None,
-    };
+    let behavior = overrides::swap_behavior(&node.meta).or_else(|| headroom.and_then(|h| h.swap_behavior));
+    let by_hand = overrides::protected(&node.meta);
     NodeMemory {
         capacity: node.capacity.memory,
         allocatable: node.allocatable.memory,
         swap: swap_capacity(node.swap_capacity, headroom.and_then(|h| h.swap_capacity)),
-        behavior,
+        behavior: behavior.unwrap_or_default(),
         eviction: headroom.and_then(|h| h.eviction_hard).unwrap_or_else(|| default_eviction(&node.kubelet_version)),
-        media: said("headroom.dev/swap-media").and_then(SwapMedia::parse).unwrap_or_default(),
-        protected: protected(annotation, control_plane || role("node-role.kubernetes.io/etcd"), mirror),
+        media: overrides::swap_media(&node.meta).unwrap_or_default(),
+        protected: protected(by_hand, control_plane || role("node-role.kubernetes.io/etcd"), mirror),
         control_plane,
         overhead: headroom.and_then(|h| h.system_overhead),
     }
@@ -376,15 +379,10 @@ impl Cache {
             return;
         }
         let mut info = index.fresh(row, self.now);
-        if let Some(before) = before {
-            let sampled = |i: &NodeMemoryInfo| i.headroom.as_ref().and_then(|h| h.sample.as_ref()).map(|s| s.at);
+        if let Some(mut before) = before {
             // A sample that has not changed still holds what left since it was taken.
-            if sampled(&before) == sampled(&info) {
-                info.sums.credit(&PodUsage {
-                    working_set: before.sums.freed_working_set(),
-                    swap: Some(before.sums.freed_swap()),
-                    swap_available: None,
-                });
+            if before.sampled_at() == info.sampled_at() {
+                info.carry(std::mem::take(&mut before.credited));
             }
             // So that `settle` sees whether the node got better.
             info.state = before.state;
@@ -392,7 +390,7 @@ impl Cache {
         for pod in &row.pods {
             let counted = index.count(&info, pod, self.now);
             index.learn(&counted, true);
-            info.keep(pod.uid().clone(), counted);
+            info.keep(pod, counted);
         }
         index.settle(&mut info, (&row.name, &row.node, slot), self.now);
         // The cluster without this node was only a step on the way.
@@ -401,14 +399,13 @@ impl Cache {
         self.touch(slot);
     }
 
-    /// A pod came to the node.
+    /// A pod came to the node. If it was there before and the sample has it, its use is not free any more.
     pub(super) fn memory_pod_added(&mut self, slot: Slot, pod: &PodInfo) {
         let (Some(index), Some(row)) = (&mut self.memory, self.rows.get_mut(slot as usize)) else { return };
         let Some(mut info) = row.memory.take() else { return };
         let counted = index.count(&info, pod, self.now);
-        // If the sample has it (it came back), its use is not free any more.
         index.learn(&counted, true);
-        info.keep(pod.uid().clone(), counted);
+        info.keep(pod, counted);
         let rebuild = counted.protects && !info.node.protected;
         index.settle(&mut info, (&row.name, &row.node, slot), self.now);
         row.memory = Some(info);
@@ -418,12 +415,13 @@ impl Cache {
     }
 
     /// A pod left the node: what the sample says of it is free until the next sample.
-    pub(super) fn memory_pod_removed(&mut self, slot: Slot, uid: &str) {
+    pub(super) fn memory_pod_removed(&mut self, slot: Slot, pod: &PodInfo) {
         let (Some(index), Some(row)) = (&mut self.memory, self.rows.get_mut(slot as usize)) else { return };
         let Some(mut info) = row.memory.take() else { return };
         let mut rebuild = false;
-        if let Some(counted) = info.pods.remove(uid) {
-            info.sums.take_out(&counted.tracked, info.node.swap);
+        if let Some(counted) = info.pods.remove(pod.uid()) {
+            info.sums.remove(&counted.contribution);
+            info.free(&pod.pod, &row.pods);
             index.learn(&counted, false);
             rebuild = counted.protects;
             index.settle(&mut info, (&row.name, &row.node, slot), self.now);
@@ -441,14 +439,14 @@ impl Cache {
         let counted = index.count(&info, pod, self.now);
         let mut changed = false;
         match info.pods.get(pod.uid()).copied() {
-            Some(before) if before == counted => {}
+            Some(before) if before == counted && !info.credited.contains(sample_uid(&pod.pod)) => {}
             before => {
                 if let Some(before) = before {
                     info.sums.remove(&before.contribution);
                     index.learn(&before, false);
                 }
                 index.learn(&counted, true);
-                info.keep(pod.uid().clone(), counted);
+                info.keep(pod, counted);
                 changed = index.settle(&mut info, (&row.name, &row.node, slot), self.now);
             }
         }
@@ -513,36 +511,5 @@ impl Cache {
     /// All NodeHeadrooms, for making the cache anew.
     pub(super) fn headrooms(&self) -> Vec<Arc<NodeHeadroom>> {
         self.memory.iter().flat_map(|index| index.headrooms.values().cloned()).collect()
-    }
-
-    /// The first node whose incremental memory differs from counting anew, in words.
-    #[must_use]
-    pub fn memory_difference(&self) -> Option<String> {
-        let index = self.memory.as_ref()?;
-        let mut counts = ClusterCounts::default();
-        for row in self.rows.iter().filter(|r| r.exists) {
-            let Some(mine) = &row.memory else { continue };
-            counts.add(&mine.facts);
-            let mut fresh = index.fresh(row, self.now);
-            fresh.sums.credit(&PodUsage {
-                working_set: mine.sums.freed_working_set(),
-                swap: Some(mine.sums.freed_swap()),
-                swap_available: None,
-            });
-            for pod in &row.pods {
-                let counted = index.count(&fresh, pod, self.now);
-                fresh.sums.add(&counted.contribution);
-            }
-            if fresh.sums != mine.sums || fresh.node != mine.node {
-                return Some(format!("{}: {:?} kept, {:?} counted anew", row.name, mine.sums, fresh.sums));
-            }
-            let state = fresh.state_with(&fresh.sums, self.now, &index.params);
-            if mine.state.holds_at(self.now)
-                && (NodeState { age_seconds: None, ..state }) != (NodeState { age_seconds: None, ..mine.state })
-            {
-                return Some(format!("{}: {:?} kept, {state:?} worked out anew", row.name, mine.state));
-            }
-        }
-        (counts != index.counts).then(|| format!("{:?} kept, {counts:?} counted anew", index.counts))
     }
 }

@@ -230,7 +230,7 @@ impl Cache {
                 }
             }
         }
-        self.memory_pod_removed(known.slot, uid);
+        self.memory_pod_removed(known.slot, &known.info);
         self.assumed -= usize::from(known.assumed);
         self.touch(known.slot);
         self.release_if_unused(known.slot);

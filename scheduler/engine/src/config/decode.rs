@@ -38,7 +38,8 @@ impl Configuration {
     ///
     /// # Errors
     /// [`ConfigError`] names the first thing that is wrong.
-    pub fn from_value(value: Value) -> Result<Self, ConfigError> {
+    pub fn from_value(mut value: Value) -> Result<Self, ConfigError> {
+        drop_nulls(&mut value);
         if !value.is_object() {
             return Err(ConfigError::at(
                 "",
@@ -60,12 +61,20 @@ impl Configuration {
     }
 }
 
+/// A field that is `null` is one that is not given, as Go decodes it. Entries of lists stay: there `null` is an entry.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
 /// Plugins of earlier versions (`invalidPluginsByVersion`).
 const REMOVED: [&str; 4] = ["AzureDiskLimits", "CinderLimits", "EBSLimits", "GCEPDLimits"];
-
-/// Stock's plugins that are left out for good. A file that stock wrote names them; pods that need them are told so
-/// (`plugins::unsupported`).
-pub(super) const LEFT_OUT: [&str; 1] = ["DynamicResources"];
 
 /// An error unless the condition holds.
 fn must(holds: bool, path: &str, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
@@ -95,11 +104,10 @@ fn convert(w: wire::Configuration) -> Result<Configuration, ConfigError> {
     let leader_election = leader_election(w.leader_election.unwrap_or_default())?;
     let parallelism = w.parallelism.unwrap_or(d.parallelism);
     must(parallelism > 0, "parallelism", || invalid(parallelism, "should be an integer value greater than zero"))?;
-    let mut ignored = Vec::new();
     let mut profiles = match w.profiles {
         None => d.profiles,
         Some(list) if list.is_empty() => d.profiles,
-        Some(list) => convert_profiles(list, &mut ignored)?,
+        Some(list) => convert_profiles(list)?,
     };
     percentage("percentageOfNodesToScore", w.percentage_of_nodes_to_score)?;
     let initial = w.pod_initial_backoff_seconds.unwrap_or(1);
@@ -129,7 +137,6 @@ fn convert(w: wire::Configuration) -> Result<Configuration, ConfigError> {
         delay_cache_until_active: w.delay_cache_until_active.unwrap_or(false),
         profiles,
         extenders,
-        ignored,
     })
 }
 
@@ -192,7 +199,7 @@ fn leader_election(w: wire::LeaderElection) -> Result<LeaderElection, ConfigErro
     })
 }
 
-fn convert_profiles(list: Vec<wire::Profile>, ignored: &mut Vec<String>) -> Result<Vec<ProfileConfig>, ConfigError> {
+fn convert_profiles(list: Vec<wire::Profile>) -> Result<Vec<ProfileConfig>, ConfigError> {
     if list.len() > MAX_PROFILES {
         return Err(ConfigError::at("profiles", format!("more than {MAX_PROFILES} are not supported")));
     }
@@ -221,10 +228,6 @@ fn convert_profiles(list: Vec<wire::Profile>, ignored: &mut Vec<String>) -> Resu
             let path = format!("{path}.pluginConfig[{k}]");
             must(!converted.plugin_config.contains_key(&entry.name), &path, || duplicate(&entry.name))?;
             not_removed(&path, &entry.name)?;
-            if LEFT_OUT.contains(&entry.name.as_str()) {
-                ignored.push(format!("{path}: plugin {} does not exist here", entry.name));
-                continue;
-            }
             converted.plugin_config.insert(entry.name, entry.args);
         }
         all.push(converted);
@@ -261,12 +264,7 @@ fn plugins(path: &str, w: wire::Plugins) -> Result<PluginsConfig, ConfigError> {
             }
         }
         Ok(PluginSetConfig {
-            enabled: set
-                .enabled
-                .into_iter()
-                .filter(|p| !LEFT_OUT.contains(&p.name.as_str()))
-                .map(|p| EnabledPlugin { name: p.name, weight: p.weight })
-                .collect(),
+            enabled: set.enabled.into_iter().map(|p| EnabledPlugin { name: p.name, weight: p.weight }).collect(),
             disabled: set.disabled.into_iter().map(|p| p.name).collect(),
         })
     };

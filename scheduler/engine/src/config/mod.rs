@@ -176,8 +176,6 @@ pub struct Configuration {
     pub profiles: Vec<ProfileConfig>,
     /// `extenders`.
     pub extenders: Vec<Extender>,
-    /// What the file says and nothing here follows, with its path: for the log.
-    pub ignored: Vec<String>,
 }
 
 impl Default for Configuration {
@@ -194,7 +192,6 @@ impl Default for Configuration {
             delay_cache_until_active: false,
             profiles: vec![ProfileConfig::default()],
             extenders: Vec::new(),
-            ignored: Vec::new(),
         }
     }
 }

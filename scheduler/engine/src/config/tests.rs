@@ -305,6 +305,7 @@ fn everything_with_its_defaults() {
         "enableContentionProfiling: true",
         "        type: LeastAllocated",
         "      kind: MemoryHeadroomArgs",
+        "      bindingTimeout: 10m0s",
     ] {
         assert!(text.lines().any(|l| l == line || l.trim_start_matches("- ") == line.trim()), "{line} in\n{text}");
     }
@@ -384,6 +385,68 @@ profiles:
 ",
     )
     .unwrap();
-    assert_eq!(c.ignored, ["profiles[0].pluginConfig[0]: plugin DynamicResources does not exist here"]);
+    assert_eq!(c.profiles[0].plugin_config["DynamicResources"]["filterTimeout"], "10s");
     assert!(!names(&c.build(&Registry::in_tree()).unwrap(), Point::Filter).contains(&"NodePorts"));
+}
+
+#[test]
+fn dynamic_resources_stays_where_it_is_named() {
+    let p = build(
+        "
+profiles:
+- plugins:
+    multiPoint:
+      disabled: [{name: '*'}]
+      enabled: [{name: PrioritySort}, {name: DynamicResources}, {name: DefaultPreemption}, {name: DefaultBinder}]
+    filter: {enabled: [{name: DynamicResources}]}
+    score: {enabled: [{name: DynamicResources, weight: 2}]}
+",
+    )
+    .unwrap();
+    assert_eq!(names(&p, Point::PostFilter), ["DynamicResources", "DefaultPreemption"]);
+    assert_eq!(names(&p, Point::PreFilter), ["Unsupported", "DynamicResources"]);
+    assert_eq!((names(&p, Point::Filter), names(&p, Point::Score).len()), (vec!["Unsupported"], 0));
+    let p = build("profiles: [{plugins: {postFilter: {enabled: [{name: DynamicResources}]}}}]").unwrap();
+    assert_eq!(names(&p, Point::PostFilter), ["DynamicResources", "DefaultPreemption"]);
+    for (args, expected) in [
+        ("{filterTimeout: soon}", "args.filterTimeout: \"soon\" is not a duration"),
+        ("{filterTimeout: 10}", "args.filterTimeout: invalid type: integer `10`, expected a string"),
+        ("{timeout: 10s}", "args.timeout: unknown field `timeout`"),
+    ] {
+        let error = build(&format!("profiles: [{{pluginConfig: [{{name: DynamicResources, args: {args}}}]}}]"));
+        let expected = format!("profiles[0].pluginConfig[0].{expected}");
+        assert!(error.as_ref().is_err_and(|e| e.to_string().starts_with(&expected)), "{error:?}");
+    }
+}
+
+/// What Go decodes as not given.
+#[test]
+fn null_is_not_given() {
+    let c = yaml(
+        "
+parallelism:
+leaderElection: {leaseDuration: null, resourceName: ~}
+clientConnection:
+profiles:
+- schedulerName: default-scheduler
+  percentageOfNodesToScore: null
+  plugins:
+    multiPoint: {enabled: [{name: NodeResourcesFit, weight: null}], disabled: }
+    score:
+    filter: {enabled: null, disabled: null}
+  pluginConfig:
+  - {name: NodeResourcesFit, args: {scoringStrategy: {type: MostAllocated, resources: null}, ignoredResources: }}
+  - {name: NodeAffinity, args: }
+  - {name: MemoryHeadroom, args: {phi: null}}
+extenders:
+- {urlPrefix: u, filterVerb: f, weight: null, tlsConfig: {insecure: null, caFile: }, managedResources: null}
+",
+    )
+    .unwrap();
+    assert_eq!((c.parallelism, &c.leader_election), (16, &LeaderElection::default()));
+    assert_eq!((c.extenders[0].weight, c.extenders[0].managed_resources.len()), (0, 0));
+    let profiles = c.build(&Registry::in_tree()).unwrap();
+    assert!(names(&profiles, Point::Score).contains(&"NodeResourcesFit"));
+    // An entry of a list is there, whatever it is.
+    assert!(yaml("profiles: [null]").is_err());
 }

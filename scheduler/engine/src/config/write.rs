@@ -119,6 +119,7 @@ fn args(name: &str, given: Option<&Value>) -> Option<Value> {
     let resources = json!([{"name": "cpu", "weight": 1}, {"name": "memory", "weight": 1}]);
     let defaults = match name {
         "DefaultPreemption" => json!({"minCandidateNodesPercentage": 10, "minCandidateNodesAbsolute": 100}),
+        "DynamicResources" => json!({"bindingTimeout": "10m0s", "filterTimeout": "10s"}),
         "InterPodAffinity" => json!({"hardPodAffinityWeight": 1, "ignorePreferredTermsOfExistingPods": false}),
         "NodeAffinity" => json!({}),
         "NodeResourcesBalancedAllocation" => json!({"resources": resources}),

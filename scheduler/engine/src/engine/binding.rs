@@ -13,13 +13,14 @@ use headroom_core::{
 };
 use serde_json::Value;
 
-use super::{Engine, Owner, Report, failure::Fault, queue_and_cx, schedule::SCHEDULED};
+use super::{Engine, Owner, Report, failure::Fault, permit::held_until, queue_and_cx, schedule::SCHEDULED};
 use crate::{
     framework::{
-        Actions, BindCx, Change, ClusterEvent, EventResource, PluginId, PodInfo, Point, PreFlight, Status, Step,
+        Actions, BindCx, Change, ClusterEvent, Code, EventResource, PluginId, PodInfo, Point, PreFlight, Profile,
+        Status, Step,
     },
     plugins::volume_binding,
-    queue::Among,
+    queue::{Among, PointProbe},
 };
 
 /// How long a bound pod may be missing from the watch before its state is asked for (memory-and-swap.md 5.3).
@@ -57,9 +58,9 @@ pub(super) enum Stage {
 /// A binding in progress.
 #[derive(Debug, Clone)]
 pub(super) struct Binding {
-    info: PodInfo,
-    node: Str,
-    attempt: Attempt,
+    pub(super) info: PodInfo,
+    pub(super) node: Str,
+    pub(super) attempt: Attempt,
     pub(super) stage: Stage,
     /// Whether each PreBind plugin has something to do.
     pub(super) pre_bind: Vec<bool>,
@@ -70,6 +71,8 @@ pub(super) struct Binding {
     /// Why the last write failed.
     last_error: Option<WriteError>,
     deadline: Option<Mono>,
+    /// PreBind or Bind, and since when it runs.
+    began: Option<(Point, Mono)>,
 }
 
 /// Go's notation of whole seconds, as upstream prints them.
@@ -82,7 +85,37 @@ fn go_seconds(d: Duration) -> String {
     }
 }
 
+/// Asks the PreBind plugins whether they have something to do.
+///
+/// # Errors
+/// The text of a plugin's failure.
+fn pre_flight(profile: &mut Profile, pod: &PodInfo, node: &Str) -> Result<Vec<bool>, String> {
+    let mut works = Vec::new();
+    for i in profile.at(Point::PreBind).to_vec() {
+        let answer = profile.plugins[i].pre_bind_pre_flight(pod, node);
+        if let PreFlight::Fail(status) = &answer {
+            return Err(format!("running PreBindPreFlight {:?}: {}", profile.plugins[i].name(), status.message()));
+        }
+        works.push(answer == PreFlight::Work);
+    }
+    Ok(works)
+}
+
 impl Engine {
+    /// Has the extension points measured that run outside of [`Engine::schedule_one`]'s probe.
+    pub fn set_point_probe(&mut self, probe: Box<dyn PointProbe>) {
+        self.profiles.spans.tell(probe);
+    }
+
+    /// PreBind or Bind is over for this pod, if either runs.
+    fn span_ended(&self, binding: &mut Binding, code: Code, now: Now) {
+        if let Some((point, since)) = binding.began.take()
+            && let Some(profile) = self.profiles.all.get(binding.attempt.profile)
+        {
+            self.profiles.spans.took(point.as_str(), code, &profile.name, now.mono.since(since));
+        }
+    }
+
     pub(super) fn set_deadline(&mut self, uid: &Str, binding: &mut Binding, at: Option<Mono>) {
         if let Some(old) = binding.deadline.take() {
             self.deadlines.remove(&(old, uid.clone()));
@@ -131,22 +164,24 @@ impl Engine {
             binds: Vec::new(),
             last_error: None,
             deadline: None,
+            began: None,
         };
-        let mut failed = None;
-        if let Some(profile) = self.profiles.all.get_mut(binding.attempt.profile) {
-            for i in profile.at(Point::PreBind).to_vec() {
-                let answer = profile.plugins[i].pre_bind_pre_flight(&binding.info, &binding.node);
-                if let PreFlight::Fail(status) = &answer {
-                    failed =
-                        Some(format!("running PreBindPreFlight {:?}: {}", profile.plugins[i].name(), status.message()));
-                    break;
+        let (all, spans) = (&mut self.profiles.all, &self.profiles.spans);
+        if let Some(profile) = all.get_mut(binding.attempt.profile) {
+            let name = profile.name.clone();
+            let ask = || pre_flight(profile, &binding.info, &binding.node);
+            let answer = spans.measure("PreBindPreFlight", &name, ask, |works| match works {
+                Err(_) => Code::Error,
+                Ok(works) if works.contains(&true) => Code::Success,
+                Ok(_) => Code::Skip,
+            });
+            match answer {
+                Ok(works) => binding.pre_bind = works,
+                Err(message) => {
+                    self.fail_binding(binding, Fault::error(message), now, out);
+                    return;
                 }
-                binding.pre_bind.push(answer == PreFlight::Work);
             }
-        }
-        if let Some(message) = failed {
-            self.fail_binding(binding, Fault::error(message), now, out);
-            return;
         }
         // Whoever watches (a cluster autoscaler) learns where the pod will go when that takes a while.
         if !waits.is_empty() || binding.pre_bind.contains(&true) {
@@ -155,9 +190,10 @@ impl Engine {
             let op = Op::PodStatus { pod: binding.info.pod.meta.key.clone(), uid: uid.clone(), patch };
             self.emit(op, Some(Owner::Status(uid.clone())), out);
         }
-        if let Some(first) = waits.iter().map(|(_, at, _)| *at).min() {
+        let until = held_until(&waits, now);
+        if until.is_some() {
             binding.stage = Stage::Permit(waits);
-            self.set_deadline(&uid, &mut binding, Some(first));
+            self.set_deadline(&uid, &mut binding, until);
             self.bindings.insert(uid, binding);
             return;
         }
@@ -184,12 +220,15 @@ impl Engine {
                     return;
                 }
             };
+            binding.began.get_or_insert((point, now.mono));
             let Some(i) = profile.at(point).get(at).copied() else {
                 if point == Point::PreBind {
+                    self.span_ended(&mut binding, Code::Success, now);
                     binding.stage = Stage::Bind(0);
                     self.bindings.insert(uid.clone(), binding);
                     continue;
                 }
+                self.span_ended(&mut binding, Code::Skip, now);
                 self.fail_binding(binding, Fault::error("no Bind plugin took the pod".to_owned()), now, out);
                 return;
             };
@@ -238,6 +277,8 @@ impl Engine {
                     if point == Point::PreBind && name == volume_binding::NAME {
                         self.counters.volume_errors[1] += 1;
                     }
+                    let code = if status.code().is_rejected() { status.code() } else { Code::Error };
+                    self.span_ended(&mut binding, code, now);
                     // Rejections count as errors from here on: the pod backs off and is tried again.
                     let message = format!("running {} plugin {name:?}: {}", point.as_str(), status.message());
                     // The pod has changed under us, or we no longer lead: the watch will tell, and what we would write
@@ -292,6 +333,7 @@ impl Engine {
     /// The pod is bound.
     fn bound(&mut self, mut binding: Binding, now: Now, out: &mut Vec<Intent>) {
         let uid = binding.info.uid().clone();
+        self.span_ended(&mut binding, Code::Success, now);
         let (queue, cx) = queue_and_cx!(self, now);
         queue.remove(&uid, &cx);
         self.tell_bound(&binding, now, out);
@@ -306,12 +348,17 @@ impl Engine {
         let note = format!("Successfully assigned {}/{} to {}", key.namespace, key.name, binding.node);
         self.event(&binding.info, SCHEDULED, note, now, out);
         let mut name = Str::default();
-        if let Some(profile) = self.profiles.all.get_mut(binding.attempt.profile) {
+        let (all, spans) = (&mut self.profiles.all, &self.profiles.spans);
+        if let Some(profile) = all.get_mut(binding.attempt.profile) {
             name = profile.name.clone();
-            for i in profile.at(Point::PostBind).to_vec() {
-                profile.plugins[i].post_bind(&binding.info, &binding.node);
-            }
+            let tell = || {
+                for i in profile.at(Point::PostBind).to_vec() {
+                    profile.plugins[i].post_bind(&binding.info, &binding.node);
+                }
+            };
+            spans.measure("PostBind", &name, tell, |_| Code::Success);
         }
+        self.wake_held(now);
         self.counters.bound += 1;
         self.report(Report::Bound {
             pod: key,
@@ -326,8 +373,9 @@ impl Engine {
     }
 
     /// The binding came to nothing: everything that was assumed is taken back, and whoever waits for room is told.
-    pub(super) fn fail_binding(&mut self, binding: Binding, fault: Fault, now: Now, out: &mut Vec<Intent>) {
+    pub(super) fn fail_binding(&mut self, mut binding: Binding, fault: Fault, now: Now, out: &mut Vec<Intent>) {
         let uid = binding.info.uid().clone();
+        self.span_ended(&mut binding, Code::Error, now);
         self.bindings.remove(&uid);
         self.permit_dropped(&binding.stage, now);
         self.take_back(&binding.info, binding.attempt.profile, &binding.node, now);
@@ -338,6 +386,7 @@ impl Engine {
             node: binding.node,
             profile,
             message: fault.message.clone(),
+            rejected: fault.rejected,
             started: binding.attempt.started,
         });
         let rejected = fault.rejected;
@@ -354,10 +403,12 @@ impl Engine {
         let uid = info.uid().clone();
         match self.take_binding(&uid) {
             Some(Binding { node: ours, stage: Stage::Bound { .. }, .. }) if ours == *node => {}
-            Some(binding) if binding.node == *node => {
+            Some(mut binding) if binding.node == *node => {
                 // Bound past us while PreBind was at work: what it had reserved is not going to be written.
                 if matches!(binding.stage, Stage::Permit(_) | Stage::PreBind(_)) {
                     self.unreserve(&binding.info, binding.attempt.profile, &binding.node, now);
+                } else {
+                    self.span_ended(&mut binding, Code::Success, now);
                 }
                 self.tell_bound(&binding, now, out);
             }
@@ -488,6 +539,7 @@ impl Engine {
             match &binding.stage {
                 Stage::Permit(waits) => {
                     let Some((plugin, _, waited)) = waits.iter().find(|(_, end, _)| *end <= now.mono).copied() else {
+                        self.ask_holders(&uid, now, out);
                         continue;
                     };
                     let name = self.profiles.names.name(plugin);

@@ -1,16 +1,85 @@
 //! Pods that are held after they were assumed: allowed, rejected, or turned back (reference 1.7, 1.8).
+//!
+//! Upstream's plugins have a handle with which they let waiting pods go. Here a plugin has no handle: Permit is asked
+//! again about each pod that it holds, when plugins were told of something (Reserve, Unreserve, PostBind) and otherwise
+//! every second.
 
-use headroom_core::{Now, Str, intent::Intent};
+use std::time::Duration;
+
+use headroom_core::{Mono, Now, Str, intent::Intent};
 
 use super::{
     Engine, Report,
     binding::{Stage, Wait},
     failure::Fault,
-    schedule::rejected_at,
+    schedule::{describe, rejected_at},
 };
-use crate::framework::{Actions, Change, Code, EventResource, PluginId, PodInfo, Rejection, Status};
+use crate::framework::{Actions, Change, Code, EventResource, Permit, PluginId, PodInfo, Point, Rejection, Status};
+
+/// A held pod is asked about this often, whatever happens.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// Most held pods that are asked about at once; the others have their turn within [`ASK_EVERY`].
+const MAX_WOKEN: usize = 256;
+
+/// When a held pod needs attention; absent when nobody holds it.
+pub(super) fn held_until(waits: &[Wait], now: Now) -> Option<Mono> {
+    waits.iter().map(|(_, end, _)| *end).min().map(|end| end.min(now.mono + ASK_EVERY))
+}
 
 impl Engine {
+    /// Plugins were told of something: those that hold pods are asked again at the next tick.
+    pub(super) fn wake_held(&mut self, now: Now) {
+        if self.profiles.all.iter().all(|p| p.at(Point::Permit).is_empty()) {
+            return;
+        }
+        let held = |uid: &Str| self.bindings.get(uid).is_some_and(|b| matches!(b.stage, Stage::Permit(_)));
+        let soon = self.deadlines.iter().take_while(|(at, _)| *at <= now.mono + ASK_EVERY);
+        let woken: Vec<Str> =
+            soon.filter(|(at, uid)| *at > now.mono && held(uid)).map(|(_, uid)| uid.clone()).take(MAX_WOKEN).collect();
+        for uid in woken {
+            if let Some(mut binding) = self.take_binding(&uid) {
+                self.set_deadline(&uid, &mut binding, Some(now.mono));
+                self.bindings.insert(uid, binding);
+            }
+        }
+    }
+
+    /// Asks Permit again of the plugins that hold a pod.
+    pub(super) fn ask_holders(&mut self, uid: &Str, now: Now, out: &mut Vec<Intent>) {
+        let Some(binding) = self.bindings.get(uid) else { return };
+        let Stage::Permit(waits) = &binding.stage else { return };
+        let (waits, node, at) = (waits.clone(), binding.node.clone(), binding.attempt.profile);
+        // The newest version: somebody may have written on it what a plugin waits for.
+        let info = self.queue.get(uid).map_or_else(|| binding.info.clone(), |e| e.info.clone());
+        for (id, _, _) in waits {
+            let Some(profile) = self.profiles.all.get_mut(at) else { return };
+            let Some(i) = profile.at(Point::Permit).iter().copied().find(|i| profile.ids[*i] == id) else { continue };
+            let plugin = &mut profile.plugins[i];
+            let name = plugin.name();
+            match plugin.permit(&info, &node) {
+                Permit::Wait(_) => {}
+                Permit::Allow => {
+                    self.allow_waiting_pod(uid, name, now, out);
+                }
+                Permit::Reject(status) => {
+                    self.refuse_waiting(uid, id, describe(status, "Permit", name), now, out);
+                    return;
+                }
+            }
+        }
+        let until = match self.bindings.get(uid).map(|b| &b.stage) {
+            Some(Stage::Permit(waits)) => held_until(waits, now),
+            _ => None,
+        };
+        if until.is_none() {
+            // It goes on, and a plugin may have taken note of that.
+            self.wake_held(now);
+        } else if let Some(mut binding) = self.take_binding(uid) {
+            self.set_deadline(uid, &mut binding, until);
+            self.bindings.insert(uid.clone(), binding);
+        }
+    }
+
     /// A Permit plugin lets a waiting pod go (`WaitingPod.Allow`). False when it does not hold it.
     pub fn allow_waiting_pod(&mut self, uid: &Str, plugin: &str, now: Now, out: &mut Vec<Intent>) -> bool {
         let Some(mut binding) = self.take_binding(uid) else { return false };
@@ -23,7 +92,7 @@ impl Engine {
             waits.retain(|(id, _, _)| self.profiles.names.name(*id) != plugin);
             allowed = waits.len() < before;
             go = waits.is_empty();
-            let next = waits.iter().map(|(_, at, _)| *at).min();
+            let next = held_until(waits, now);
             self.set_deadline(uid, &mut binding, next);
         }
         if go {

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 
 use headroom_core::{
-    Now, Str,
+    Mono, Now, Str,
     intent::{EventRecord, EventType, Intent, Op, Outcome, PodStatusPatch, WriteError},
     object::{Kind, PodCondition, Status},
 };
@@ -66,6 +66,7 @@ pub(super) struct Running {
     failed: bool,
     /// Everything is written, and the last victim is still to be seen going.
     written: bool,
+    began: Mono,
 }
 
 impl Engine {
@@ -116,6 +117,7 @@ impl Engine {
             stopped: false,
             failed: false,
             written: false,
+            began: now.mono,
         };
         self.preemptions.insert(id, running);
         self.tell_preempting(profile, wanted.plugin, preemptor.uid(), true);
@@ -263,6 +265,8 @@ impl Engine {
     }
 
     fn end_preemption(&mut self, id: u64, now: Now) {
+        let Some((began, failed)) = self.preemptions.get(&id).map(|r| (r.began, r.failed)) else { return };
+        self.report(Report::Preempted { took: now.mono.since(began), failed });
         let Some(running) = self.preemptions.get_mut(&id) else { return };
         let stands = |uid: &Str| self.cache.pod(uid).is_some_and(|p| !p.info.pod.meta.is_terminating());
         if !running.failed && running.last_uid.as_ref().is_some_and(stands) {

@@ -136,6 +136,8 @@ pub enum Report {
         profile: Str,
         /// Why.
         message: String,
+        /// Rejected while Permit held it, or failed.
+        rejected: bool,
         /// When the attempt began.
         started: Now,
     },
@@ -161,6 +163,13 @@ pub enum Report {
     Preempting {
         /// How many victims, those that are being deleted already included.
         victims: usize,
+    },
+    /// All writes of a preemption are answered (`preemption_goroutines_*`).
+    Preempted {
+        /// How long that took.
+        took: Duration,
+        /// Whether one of them failed.
+        failed: bool,
     },
     /// Shadow mode: a comparison.
     Shadow(ShadowDecision),

@@ -262,6 +262,7 @@ impl Engine {
             let fault = rejected_at(&rejection);
             return self.fail(&uid, fault, now, out);
         }
+        self.wake_held(now);
         let attempt = self.attempt(&uid, profile_at, now);
         self.start_binding(info.clone(), node.clone(), attempt, waits, now, out);
         DecisionResult::Assumed { node, total: choice.total, feasible: choice.feasible, ties: choice.ties, class }
@@ -286,12 +287,18 @@ impl Engine {
 
     /// Unreserve in reverse order.
     pub(super) fn unreserve(&mut self, info: &PodInfo, profile: usize, node: &Str, now: Now) {
-        if let Some(profile) = self.profiles.all.get_mut(profile) {
-            for i in profile.at(Point::Reserve).to_vec().into_iter().rev() {
-                let mut cx = ReserveCx { now, cache: &mut self.cache };
-                profile.plugins[i].unreserve(&mut cx, info, node);
-            }
+        let (all, spans, cache) = (&mut self.profiles.all, &self.profiles.spans, &mut self.cache);
+        if let Some(profile) = all.get_mut(profile) {
+            let name = profile.name.clone();
+            let undo = || {
+                for i in profile.at(Point::Reserve).to_vec().into_iter().rev() {
+                    let mut cx = ReserveCx { now, cache: &mut *cache };
+                    profile.plugins[i].unreserve(&mut cx, info, node);
+                }
+            };
+            spans.measure("Unreserve", &name, undo, |_| Code::Success);
         }
+        self.wake_held(now);
     }
 }
 

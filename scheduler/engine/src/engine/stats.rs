@@ -76,6 +76,8 @@ pub struct EngineStats {
     pub volume_errors: [(&'static str, u64); 2],
     /// Preemptions that are being carried out.
     pub preemptions: usize,
+    /// There are NodeHeadrooms, but no node has a usable sample.
+    pub degraded: bool,
     /// Pods that made the engine panic.
     pub panics: u64,
     /// Pods in quarantine.
@@ -143,6 +145,7 @@ impl Engine {
             preemption_attempts: c.preemption_attempts,
             volume_errors: [("assume", c.volume_errors[0]), ("bind", c.volume_errors[1])],
             preemptions: self.preemptions.len(),
+            degraded: self.cache.memory().is_some_and(|index| index.cluster().degraded),
             panics: c.panics,
             quarantined: self.quarantined.len(),
             incoming,

@@ -15,6 +15,7 @@ use crate::{
 mod binding;
 mod hostile;
 mod measured;
+mod permit;
 mod properties;
 mod volumes;
 

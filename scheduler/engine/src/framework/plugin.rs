@@ -234,7 +234,7 @@ pub enum PreScore<S> {
 pub enum Permit {
     /// Go on.
     Allow,
-    /// Hold the pod, at most this long.
+    /// Hold the pod, at most this long: [`Plugin::permit`] is asked again.
     Wait(Duration),
     /// Rejected or failed.
     Reject(Status),
@@ -458,7 +458,9 @@ pub trait Plugin: Send + 'static {
     }
     /// Unreserve: it was not after all. Must be idempotent.
     fn unreserve(&mut self, _cx: &mut ReserveCx<'_>, _pod: &PodInfo, _node: &Str) {}
-    /// Permit.
+    /// Permit. About a pod that it holds a plugin is asked again: after each Reserve, Unreserve and PostBind of any pod,
+    /// and otherwise once a second, with the pod's newest version. What it says then counts, but the time does not begin
+    /// anew.
     fn permit(&mut self, _pod: &PodInfo, _node: &Str) -> Permit {
         Permit::Allow
     }

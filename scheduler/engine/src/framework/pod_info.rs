@@ -163,7 +163,9 @@ impl PodInfo {
             daemon_set: meta.controller().is_some_and(|o| o.kind == "DaemonSet"),
             overhead: spec.overhead.memory.unwrap_or(0),
             memory_volumes: self.spec.memory.volumes,
-            hint: annotation("headroom.dev/memory-hint").and_then(|v| headroom_core::quantity::value(v).ok()),
+            hint: annotation("headroom.dev/memory-hint")
+                .and_then(|v| headroom_core::quantity::value(v).ok())
+                .filter(|bytes| *bytes >= 0),
             swap_never: annotation("headroom.dev/swap") == Some("never"),
             allow_protected: annotation("headroom.dev/allow-protected-nodes") == Some("true"),
             pod_request: spec.pod_requests.as_ref().and_then(|r| r.memory),
@@ -243,6 +245,15 @@ mod tests {
             specs.info(pod("x").requests(&format!("{i}m"), "1").arc(), None);
         }
         assert!(specs.len() <= SMALLEST_SWEEP, "{}", specs.len());
+    }
+
+    #[test]
+    fn a_hint_that_is_no_size_is_ignored() {
+        for (text, hint) in [("300Mi", Some(300 << 20)), ("0", Some(0)), ("-1", None), ("-300Mi", None), ("big", None)]
+        {
+            let info = PodInfo::new(pod("p").annotation("headroom.dev/memory-hint", text).arc());
+            assert_eq!(info.memory().hint, hint, "{text}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     cache::{NodeInfo, Slot},
     cycle::Nominated,
+    queue::Spans,
 };
 
 /// Why a node is not feasible, and who says so.
@@ -548,6 +549,8 @@ pub struct Profiles {
     pub(crate) all: Vec<Profile>,
     pub(crate) by_name: HashMap<Str, usize>,
     pub(crate) names: PluginNames,
+    /// Who measures the points outside of a cycle.
+    pub(crate) spans: Spans,
 }
 
 impl Profiles {

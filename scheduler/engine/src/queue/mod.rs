@@ -7,6 +7,7 @@ mod entry;
 mod heap;
 mod in_flight;
 mod moves;
+mod spans;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use self::{
 pub use self::{
     entry::{Place, QueuedPod},
     in_flight::MAX_IN_FLIGHT_EVENTS,
+    spans::{PointProbe, Spans},
 };
 use crate::{
     cache::Cache,
@@ -310,12 +312,15 @@ impl Queue {
     /// The next pod to try: from the active queue, else, as upstream since 1.33, the first of those that were rejected
     /// and back off. It is in flight from then on.
     pub fn pop(&mut self, cx: &QueueCx<'_>) -> Option<&QueuedPod> {
-        let slot = {
-            let entries = &self.entries;
-            let (active, backoff) = (&mut self.active, &mut self.backoff);
-            active
-                .pop(&|a, b| active_less(entries, cx.profiles, a, b))
-                .or_else(|| backoff.pop(&|a, b| backoff_less(entries, cx.profiles, a, b)))?
+        let entries = &self.entries;
+        let active = self.active.pop(&|a, b| active_less(entries, cx.profiles, a, b));
+        let slot = match active {
+            Some(slot) => slot,
+            None => {
+                let slot = self.backoff.pop(&|a, b| backoff_less(entries, cx.profiles, a, b))?;
+                self.count(Place::Active, Cause::Named(moves::POP_FROM_BACKOFF));
+                slot
+            }
         };
         let entry = self.entries[slot as usize].as_mut()?;
         entry.place = Place::InFlight;

@@ -7,9 +7,12 @@ use super::{
     window,
 };
 use crate::framework::{
-    Actions, Change, ClusterEvent, EventResource, Hint, Interest, PluginId, PluginSet, Profile,
+    Actions, Change, ClusterEvent, Code, EventResource, Hint, Interest, PluginId, PluginSet, Profile,
     events::{BACKOFF_COMPLETE, FORCE_ACTIVATE, SCHEDULE_ATTEMPT_FAILURE, UNSCHEDULABLE_TIMEOUT},
 };
+
+/// Cause of being tried when a pod is popped while it backs off (`framework.PopFromBackoffQ`).
+pub(super) const POP_FROM_BACKOFF: &str = "PopFromBackoffQ";
 
 /// What an event does for a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,23 +43,31 @@ pub(super) fn interests(profile: &Profile) -> Vec<(PluginId, Vec<Interest>)> {
 }
 
 impl Queue {
-    fn count(&mut self, place: Place, cause: Cause) {
+    pub(super) fn count(&mut self, place: Place, cause: Cause) {
         *self.incoming.entry((place, cause)).or_default() += 1;
     }
 
     /// Runs PreEnqueue; a pod that is held by it goes to the unschedulable ones.
-    fn passes_pre_enqueue(&mut self, slot: u32, cx: &QueueCx<'_>) -> bool {
+    fn passes_pre_enqueue(&mut self, slot: u32, cause: Cause, cx: &QueueCx<'_>) -> bool {
         let Some(entry) = self.entries[slot as usize].as_mut() else { return false };
         let Some(profile) = cx.profiles.all.get(entry.profile) else { return false };
         let was_gated_by = entry.gate.take();
-        let Some(rejection) = profile.pre_enqueue(&entry.info, was_gated_by) else { return true };
+        // Upstream notes Success whatever the plugins said.
+        let ask = || profile.pre_enqueue(&entry.info, was_gated_by);
+        let answer = cx.profiles.spans.measure("PreEnqueue", &profile.name, ask, |_| Code::Success);
+        let Some(rejection) = answer else { return true };
         entry.gate = Some(rejection.plugin);
         entry.rejectors.insert(rejection.plugin);
         // Else it would be taken for flushed whenever it is let go later.
         entry.flushed = false;
+        let stays = entry.place == Place::Unschedulable;
         entry.place = Place::Unschedulable;
         self.unschedulable.insert(slot);
         self.gated += 1;
+        // Whoever was there before is no newcomer (`unschedulablePods.addOrUpdate`).
+        if !stays {
+            self.count(Place::Unschedulable, cause);
+        }
         false
     }
 
@@ -68,7 +79,7 @@ impl Queue {
     }
 
     pub(super) fn enter_active(&mut self, slot: u32, cause: Cause, cx: &QueueCx<'_>) -> bool {
-        self.passes_pre_enqueue(slot, cx) && self.make_active(slot, cause, cx)
+        self.passes_pre_enqueue(slot, cause, cx) && self.make_active(slot, cause, cx)
     }
 
     /// Without asking PreEnqueue: the pod comes from the backoff queue, into which it went through it.
@@ -83,7 +94,7 @@ impl Queue {
     }
 
     fn enter_backoff(&mut self, slot: u32, cause: Cause, cx: &QueueCx<'_>) -> bool {
-        if !self.passes_pre_enqueue(slot, cx) {
+        if !self.passes_pre_enqueue(slot, cause, cx) {
             return false;
         }
         let Some(entry) = self.entries[slot as usize].as_mut() else { return false };

@@ -6,6 +6,8 @@ use headroom_core::{
 use super::*;
 use crate::{Configuration, Registry, framework::PluginSet};
 
+mod figures;
+
 struct World {
     profiles: Profiles,
     cache: Cache,

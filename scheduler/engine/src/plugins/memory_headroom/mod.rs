@@ -162,7 +162,7 @@ impl Plugin for MemoryHeadroom {
         vec![
             Interest::always(EventResource::Node, node),
             Interest::always(EventResource::Pod, Actions::DELETE.or(Actions::UPDATE_POD_SCALE_DOWN)),
-            Interest::always(EventResource::UnscheduledPod, Actions::UPDATE),
+            Interest::hinted(EventResource::UnscheduledPod, Actions::UPDATE),
             Interest::always(EventResource::Namespace, Actions::ALL),
             Interest::hinted(EventResource::NodeHeadroom, Actions::ALL),
             Interest::hinted(EventResource::MemoryProfile, Actions::ALL),
@@ -175,7 +175,11 @@ impl Plugin for MemoryHeadroom {
         };
         let wake = match change {
             Change::NodeHeadroom { node } => match (view.cache.node(node), Self::pod_state(pod, view)) {
-                (Some(node), Some(state)) => accepts(&state, node),
+                (Some(node), Some(state)) => {
+                    // Where every node stays hot, the one that is open to this pod need not have news of its own.
+                    let open = state.escape.as_ref().and_then(|name| view.cache.node(name));
+                    accepts(&state, node) || open.is_some_and(|open| accepts(&state, open))
+                }
                 _ => true,
             },
             // What it changed for other pods shows in the nodes that they are on.
@@ -184,6 +188,11 @@ impl Plugin for MemoryHeadroom {
                 view.cache.memory().is_some_and(concerns)
                     && Self::pod_state(pod, view)
                         .is_none_or(|state| view.nodes().any(|(_, node)| accepts(&state, node)))
+            }
+            // Most news of a pod that waits are that it waits: our own condition on it.
+            Change::Pod { old: Some(old), new: Some(new) } => {
+                let adopted = old.pod.meta.controller() != new.pod.meta.controller();
+                adopted || old.pod.meta.annotations != new.pod.meta.annotations || old.pod.spec != new.pod.spec
             }
             _ => true,
         };

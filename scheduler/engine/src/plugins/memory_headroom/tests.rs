@@ -10,6 +10,8 @@ use headroom_core::{
 use super::*;
 use crate::cache::Cache;
 
+mod waking;
+
 fn now() -> Now {
     Now { wall: Timestamp::from_secs(1_800_000_000), ..Now::default() }
 }

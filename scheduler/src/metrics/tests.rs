@@ -1,0 +1,46 @@
+use std::time::Duration;
+
+use headroom_core::{Now, Str, object::ObjectKey};
+
+use super::*;
+
+#[test]
+fn a_rejection_by_permit_is_no_error() {
+    let metrics = SchedulerMetrics::new(&Registry::new()).unwrap();
+    for rejected in [true, true, false] {
+        metrics.report(&Report::BindingFailed {
+            pod: ObjectKey::new("default", "p"),
+            node: Str::default(),
+            profile: "x".into(),
+            message: String::new(),
+            rejected,
+            started: Now::default(),
+        });
+    }
+    for (result, n) in [("unschedulable", 2), ("error", 1)] {
+        assert_eq!(metrics.attempts.with_label_values(&[result, "x"]).get(), n);
+        assert_eq!(metrics.attempt_duration.with_label_values(&[result, "x"]).get_sample_count(), n);
+    }
+}
+
+#[test]
+fn points_outside_of_the_cycle_and_preemptions() {
+    use headroom_engine::queue::PointProbe;
+
+    let metrics = SchedulerMetrics::new(&Registry::new()).unwrap();
+    let mut points = metrics.point_times();
+    for _ in 0..2 {
+        points.enter();
+        points.exit("PreEnqueue", Code::Success, "x");
+    }
+    points.took("PreBind", Code::Error, "y", Duration::from_secs(1));
+    assert_eq!(metrics.points.with_label_values(&["PreEnqueue", "Success", "x"]).get_sample_count(), 2);
+    assert_eq!(metrics.points.with_label_values(&["PreBind", "Error", "y"]).get_sample_count(), 1);
+    for failed in [false, true] {
+        metrics.report(&Report::Preempted { took: Duration::from_millis(20), failed });
+    }
+    for result in ["success", "error"] {
+        assert_eq!(metrics.preemptions.with_label_values(&[result]).get(), 1);
+        assert_eq!(metrics.preemption_duration.with_label_values(&[result]).get_sample_count(), 1);
+    }
+}
