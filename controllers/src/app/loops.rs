@@ -78,9 +78,10 @@ impl std::fmt::Debug for Loops {
 }
 
 impl Loops {
-    /// The selected loops. `seed` differs from process to process: names of pods and slices depend on it.
+    /// The selected loops. `params` are those of the memory model; `seed` differs from process to process: names of
+    /// pods and slices depend on it.
     #[must_use]
-    pub(super) fn new(selected: &[&'static str], options: &Options, seed: u64) -> Self {
+    pub(super) fn new(selected: &[&'static str], options: &Options, params: &Params, seed: u64) -> Self {
         let profile = options.node_lifecycle.profile;
         let both = selected.contains(&selection::NODE_LIFECYCLE) && selected.contains(&selection::TAINT_EVICTION);
         let policy =
@@ -108,10 +109,12 @@ impl Loops {
                 selection::NODE_LIFECYCLE => {
                     Loop::Lifecycle(Box::new(NodeLifecycleController::new(options.node_lifecycle.clone())))
                 }
-                selection::TAINT_EVICTION => Loop::Plain(Box::new(TaintEvictionController::new(policy))),
-                selection::MEMORY_PROFILE => Loop::Profile(Box::new(MemoryProfileController::new(Params::default()))),
+                selection::TAINT_EVICTION => {
+                    Loop::Plain(Box::new(TaintEvictionController::new(policy, params.clone())))
+                }
+                selection::MEMORY_PROFILE => Loop::Profile(Box::new(MemoryProfileController::new(params.clone()))),
                 _ => Loop::Headroom(Box::new(NodeHeadroomController::new(
-                    Params::default(),
+                    params.clone(),
                     options.node_headroom.interval.0,
                 ))),
             }
@@ -367,7 +370,7 @@ mod tests {
         ] {
             let flags = [format!("--controllers={controllers}"), format!("--node-lifecycle-profile={profile}")];
             let options: Options = parse_or_explain(std::iter::once("x".to_owned()).chain(flags)).unwrap();
-            let loops = Loops::new(&selection::select(&options.controllers).unwrap(), &options, 1);
+            let loops = Loops::new(&selection::select(&options.controllers).unwrap(), &options, &Params::default(), 1);
             let kinds = loops.kinds();
             assert_eq!(loops.brake, brake, "{controllers} {profile}");
             assert_eq!(kinds.contains(&Kind::NODE_HEADROOM), headrooms, "{controllers} {profile}");

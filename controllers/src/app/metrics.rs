@@ -233,7 +233,8 @@ times_count{zone="a\"b"} 2
         let selected = selection::select(&options.controllers).unwrap();
         let registry = Registry::new();
         let mut metrics = LoopMetrics::new(&registry, &selected).unwrap();
-        metrics.refresh(&Loops::new(&selected, &options, 1), Mono(0));
+        let params = headroom_core::memory::Params::default();
+        metrics.refresh(&Loops::new(&selected, &options, &params, 1), Mono(0));
         let families = registry.gather();
         let names: std::collections::BTreeSet<_> = families.iter().map(|f| f.name().to_owned()).collect();
         assert_eq!(names.len(), families.len());

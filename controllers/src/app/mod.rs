@@ -2,6 +2,7 @@
 
 mod inputs;
 mod loops;
+mod memory_config;
 mod metrics;
 mod options;
 
@@ -76,6 +77,7 @@ fn complain(line: &str) -> ExitCode {
 async fn run(options: Options) -> anyhow::Result<()> {
     let selected = selection::select(&options.controllers)?;
     let leader = options.leader_config()?;
+    let params = memory_config::load(options.memory_config.as_deref())?;
     let registry = Registry::new();
     registry.register(Box::new(ProcessCollector::new()?))?;
     register_build_info(&registry)?;
@@ -83,7 +85,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
 
     let (tx, mut inputs) = mpsc::channel(CHANNEL);
     let health = InformerHealth::new(&registry)?;
-    let mut loops = Loops::new(&selected, &options, seed());
+    let mut loops = Loops::new(&selected, &options, &params, seed());
     watch(&loops.kinds(), &clients, &health, &tx);
 
     let leadership = lease::start(&leader, clients.lease.clone(), &clients.fence, LeaderMetrics::new(&registry)?);
@@ -210,7 +212,8 @@ async fn executor(options: &Options, clients: &Clients, answers: mpsc::Sender<An
     let flags = &options.node_headroom;
     let trust = KubeletTrust::from_flags(flags.insecure_tls, flags.certificate_authority.as_ref(), &cluster)?;
     let tokens = TokenSource::new(KubeTokens::new(clients.watch.clone(), flags.token_service_account.clone()));
-    Ok(Executor::new(&trust, tokens, Some(clients.watch.clone()), answers, clock::now)?)
+    let api = Some(clients.watch.clone());
+    Ok(Executor::new(&trust, tokens, api, answers, flags.timeout.0, clock::now)?)
 }
 
 /// Starts an informer for each kind that a selected loop needs.

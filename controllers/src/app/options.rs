@@ -1,5 +1,7 @@
 //! Flags.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser};
 use headroom_runtime::{
     lease::{Durations, LeaderConfig, LeaderConfigError, identity},
@@ -31,6 +33,10 @@ pub struct Options {
     /// Loops to run, in upstream's syntax: names, -names, and * for all of this binary
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = selection::DEFAULT, allow_hyphen_values = true)]
     pub controllers: Vec<String>,
+    /// File with the memory model's arguments: a MemoryHeadroomArgs document, or the scheduler's own configuration (the
+    /// first profile with arguments of MemoryHeadroom counts). What is measured, learned and judged here follows them
+    #[arg(long, value_name = "FILE")]
+    pub(super) memory_config: Option<PathBuf>,
     #[command(flatten)]
     pub(super) node_lifecycle: NodeLifecycleOptions,
     #[command(flatten)]
@@ -128,6 +134,17 @@ mod tests {
             (leader.enabled, leader.name.as_str(), leader.namespace.as_str()),
             (true, "headroom-controllers", "kube-system")
         );
+    }
+
+    #[test]
+    fn the_memory_model_and_how_long_kubelets_may_take() {
+        let o = parse(&[]);
+        assert_eq!((o.memory_config, o.node_headroom.timeout.0.as_secs()), (None, 3));
+        let o = parse(&["--memory-config=/etc/headroom/scheduler.yaml", "--kubelet-timeout=10s"]);
+        assert_eq!(o.memory_config, Some(PathBuf::from("/etc/headroom/scheduler.yaml")));
+        assert_eq!(o.node_headroom.timeout.0.as_secs(), 10);
+        let refused = parse_or_explain::<Options>(["headroom-controllers", "--kubelet-timeout=1m"]).unwrap_err();
+        assert!(refused.unwrap_err().contains("between 1s and 30s"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) struct Kill {
     at: Timestamp,
 }
 
-/// The newest kill of any of a pod's containers.
+/// The newest kill of any of a pod's containers, init containers included.
 pub(super) fn newest(pod: &Pod) -> Option<Timestamp> {
     pod.status.containers.iter().filter_map(|c| c.oom_killed_at).max()
 }

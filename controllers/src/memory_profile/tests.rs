@@ -234,6 +234,42 @@ fn kills_raise_the_peak_and_are_told_once() {
 }
 
 #[test]
+fn a_kill_of_an_init_container_is_learned_and_told() {
+    let mut rig = rig();
+    let mut rv = 10;
+    let web = |killed: Option<i64>| {
+        let with_setup = web("a").spec(|s| {
+            s.init_containers = Box::new([container("setup").image("setup:1").limits("", "256Mi").build()]);
+        });
+        with_setup.with(|p| {
+            let status = |second: i64| ContainerStatus {
+                name: "setup".into(),
+                ready: false,
+                restart_count: 0,
+                started_at: None,
+                oom_killed_at: Some(Timestamp::from_secs(i64::from(START) + second)),
+            };
+            p.status.containers = killed.map(status).into_iter().collect();
+        })
+    };
+    rig.deployment();
+    rig.pod(web(None).arc());
+    rig.start();
+    rig.serve(&mut rv);
+    rig.pod(web(Some(10)).arc());
+    rig.settle();
+    assert_eq!(
+        rig.take_events(),
+        ["OOMKilled container setup was killed for want of memory at 2023-11-14T22:13:30Z; its limit is 256Mi; what \
+             its workload is taken to need is raised"]
+    );
+    rig.advance(POLL);
+    let (_, statuses) = rig.serve(&mut rv);
+    let learned = &statuses[0]["containers"][0];
+    assert_eq!((&learned["name"], &learned["peakBytes"]), (&json!("setup"), &json!(256 * MIB)));
+}
+
+#[test]
 fn jobs_count_with_their_cron_job_only() {
     let mut rig = rig();
     let mut rv = 10;

@@ -1,5 +1,8 @@
 //! What people should know of a node's memory: conditions on its NodeHeadroom, and an Event on the Node when one begins
 //! or ends. Pure; enough hysteresis and a pause between repeated warnings keep a node that wavers quiet.
+//!
+//! What a sample does not say changes nothing: the condition stays as it is, for as long as figures of a node that went
+//! silent count (5.12 (25)), and is then `Unknown`. It never ends by that.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -15,8 +18,16 @@ use super::status::Verdict;
 
 /// The conditions of this file.
 pub const ALERTS: [&str; 4] = ["SwapThrashing", "MemoryHeadroomLow", "SwapNearlyFull", "OOMRisk"];
+/// What their ends are called.
+const ENDED: [&str; 4] = ["SwapThrashingEnded", "MemoryHeadroomLowEnded", "SwapNearlyFullEnded", "OOMRiskEnded"];
 /// Reason of a condition that is not true.
 pub const AS_EXPECTED: &str = "AsExpected";
+/// Reason of a condition of which no sample says anything.
+pub const NO_SAMPLE: &str = "NoSample";
+/// What is said of a condition that another process published.
+pub const FOUND: &str = "as it was found before this process started";
+/// A condition stays as it is for this long, in seconds, when nothing is measured: as deciders take state and swap.
+const HELD_SECONDS: i64 = 600;
 /// The same warning of a node is repeated after this time at the earliest.
 const REPEAT: Duration = Duration::from_secs(600);
 /// Swap in use from which it is nearly full …
@@ -56,8 +67,8 @@ pub struct Figures {
     pub pods_swap: bool,
     /// `H`.
     pub headroom: Option<i64>,
-    /// The state.
-    pub state: PressureState,
+    /// The state, if the sample says anything of it.
+    pub state: Option<PressureState>,
 }
 
 impl Figures {
@@ -81,10 +92,23 @@ pub struct News {
     pub note: String,
 }
 
+/// What a sample says of one condition.
+struct Finding {
+    on: bool,
+    /// For people, when it is on.
+    bad: String,
+    /// When it has just ended.
+    good: String,
+}
+
 /// One condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Alert {
     on: bool,
+    /// The newest sample that said so.
+    known_at: Option<Timestamp>,
+    /// What was said of it.
+    message: String,
     /// Samples in a row that show it.
     shown: u32,
     /// The last warning.
@@ -102,7 +126,9 @@ pub struct Alerts {
     risk: Alert,
     /// What was left, sample by sample.
     left: VecDeque<(Timestamp, i64)>,
-    /// Samples for which a risk that another process saw still holds.
+    /// Swap is part of that.
+    with_swap: bool,
+    /// Samples for which a risk holds although there is no trend (yet).
     trusted: usize,
 }
 
@@ -120,6 +146,38 @@ impl Alert {
         None
     }
 
+    /// Takes over what a sample that was taken at `at` says, or that it says nothing.
+    fn take(
+        &mut self,
+        names: (&'static str, &'static str),
+        found: Option<Finding>,
+        at: Timestamp,
+        now: Mono,
+    ) -> (Verdict, Option<News>) {
+        let news = found.and_then(|Finding { on, bad, good }| {
+            self.known_at = Some(at);
+            let news = self.set(on, names, if on { &bad } else { &good }, now);
+            self.message = if on { bad } else { String::new() };
+            news
+        });
+        (self.verdict(names.0, at), news)
+    }
+
+    /// The condition at a time.
+    fn verdict(&self, kind: &'static str, at: Timestamp) -> Verdict {
+        let since = self.known_at.map(Timestamp::truncated);
+        let message = match since {
+            Some(since) if at.secs().saturating_sub(since.secs()) <= HELD_SECONDS => {
+                let (status, reason) = if self.on { (Status::True, kind) } else { (Status::False, AS_EXPECTED) };
+                return Verdict { kind, status, reason, message: self.message.clone() };
+            }
+            Some(since) if self.on => format!("no sample says anything of it since {since}, when it was so"),
+            Some(since) => format!("no sample says anything of it since {since}"),
+            None => "no sample has said anything of it yet".to_owned(),
+        };
+        Verdict { kind, status: Status::Unknown, reason: NO_SAMPLE, message }
+    }
+
     fn in_a_row(&mut self, shown: bool) -> bool {
         self.shown = if shown { self.shown.saturating_add(1) } else { 0 };
         self.shown >= IN_A_ROW
@@ -127,83 +185,85 @@ impl Alert {
 }
 
 impl Alerts {
-    /// Goes on from the conditions that another process published: what stands was told, and is told again only when it
-    /// ends.
+    /// Goes on from the conditions that another process published with a sample of `at`: what stands was told, and is
+    /// told again only when it ends.
     #[must_use]
-    pub fn resume(published: &[PublishedCondition]) -> Self {
+    pub fn resume(published: &[PublishedCondition], at: Timestamp) -> Self {
         let alert = |kind: &str| {
-            let on = published.iter().any(|c| c.kind == *kind && c.status == Status::True);
-            Alert { on, told: on, ..Alert::default() }
+            let decided = |c: &&PublishedCondition| c.kind == *kind && c.status != Status::Unknown;
+            let on = published.iter().find(decided).map(|c| c.status == Status::True);
+            let message = if on == Some(true) { FOUND.to_owned() } else { String::new() };
+            let known_at = on.map(|_| at);
+            Alert { on: on == Some(true), told: on == Some(true), known_at, message, ..Alert::default() }
         };
-        Self {
-            thrashing: alert("SwapThrashing"),
-            low: alert("MemoryHeadroomLow"),
-            swap: alert("SwapNearlyFull"),
-            risk: alert("OOMRisk"),
-            left: VecDeque::new(),
-            trusted: TREND,
-        }
+        let [thrashing, low, swap, risk] = ALERTS.map(alert);
+        Self { thrashing, low, swap, risk, left: VecDeque::new(), with_swap: false, trusted: TREND }
+    }
+
+    fn all(&mut self) -> [&mut Alert; 4] {
+        [&mut self.thrashing, &mut self.low, &mut self.swap, &mut self.risk]
     }
 
     /// Takes a new sample in: the conditions as they are now, and which of them began or ended.
     pub fn look(&mut self, figures: &Figures, now: Mono) -> (Vec<Verdict>, Vec<News>) {
-        let mut verdicts = Vec::with_capacity(4);
+        let found = [thrashes(figures), self.lacks(figures), self.fills(figures), self.risk(figures)];
+        let mut verdicts = Vec::with_capacity(ALERTS.len());
         let mut news = Vec::new();
-        let mut put = |kind: &'static str, ended, on: bool, alert: &mut Alert, bad: String, good: String| {
-            let text = if on { &bad } else { &good };
-            news.extend(alert.set(on, (kind, ended), text, now));
-            let (status, reason) = if on { (Status::True, kind) } else { (Status::False, AS_EXPECTED) };
-            verdicts.push(Verdict { kind, status, reason, message: if on { bad } else { String::new() } });
-        };
-
-        put(
-            "SwapThrashing",
-            "SwapThrashingEnded",
-            figures.state == PressureState::Thrash,
-            &mut self.thrashing,
-            "memory is moved to and from swap all the time, and everything on the node waits for it: no pod is placed \
-             here; move a pod away or stop one"
-                .to_owned(),
-            format!("the node is {} again", figures.state.as_str()),
-        );
-
-        let headroom = figures.headroom.unwrap_or(0);
-        let enough = headroom as f64 >= ROOM * figures.capacity as f64;
-        let short = self.low.in_a_row(headroom < 0);
-        let low = if self.low.on { !enough } else { short };
-        put(
-            "MemoryHeadroomLow",
-            "MemoryHeadroomLowEnded",
-            low && figures.headroom.is_some(),
-            &mut self.low,
-            format!(
-                "{} of memory are missing for what runs here and the reserve of the kernel",
-                human_bytes(headroom.saturating_neg().max(0))
-            ),
-            format!("{} of memory are left", human_bytes(headroom)),
-        );
-
-        let used = figures.swap_used.unwrap_or(0) as f64;
-        let limit = if self.swap.on { SWAP_ROOM } else { SWAP_FULL };
-        let state = |used: i64| format!("{} of {} swap are in use", human_bytes(used), human_bytes(figures.swap));
-        put(
-            "SwapNearlyFull",
-            "SwapNearlyFullEnded",
-            figures.swap > 0 && used >= limit * figures.swap as f64,
-            &mut self.swap,
-            state(figures.swap_used.unwrap_or(0)) + ": when it is full, the kernel kills instead of swapping",
-            state(figures.swap_used.unwrap_or(0)),
-        );
-
-        let (risk, note) = self.risk(figures);
-        let calm = "memory no longer runs out".to_owned();
-        put("OOMRisk", "OOMRiskEnded", risk, &mut self.risk, note, calm);
+        for (names, (alert, found)) in ALERTS.into_iter().zip(ENDED).zip(self.all().into_iter().zip(found)) {
+            let (verdict, change) = alert.take(names, found, figures.at, now);
+            verdicts.push(verdict);
+            news.extend(change);
+        }
         (verdicts, news)
     }
 
+    /// The conditions at a time, without a new sample.
+    #[must_use]
+    pub fn stand(&self, at: Timestamp) -> [Verdict; 4] {
+        let [thrashing, low, swap, risk] = ALERTS;
+        [
+            self.thrashing.verdict(thrashing, at),
+            self.low.verdict(low, at),
+            self.swap.verdict(swap, at),
+            self.risk.verdict(risk, at),
+        ]
+    }
+
+    fn lacks(&mut self, figures: &Figures) -> Option<Finding> {
+        let headroom = figures.headroom?;
+        let enough = headroom as f64 >= ROOM * figures.capacity as f64;
+        let short = self.low.in_a_row(headroom < 0);
+        Some(Finding {
+            on: if self.low.on { !enough } else { short },
+            bad: format!(
+                "{} of memory are missing for what runs here and the reserve of the kernel",
+                human_bytes(headroom.saturating_neg().max(0))
+            ),
+            good: format!("{} of memory are left", human_bytes(headroom)),
+        })
+    }
+
+    fn fills(&self, figures: &Figures) -> Option<Finding> {
+        let used = figures.swap_used?;
+        let limit = if self.swap.on { SWAP_ROOM } else { SWAP_FULL };
+        let state = format!("{} of {} swap are in use", human_bytes(used), human_bytes(figures.swap));
+        Some(Finding {
+            on: figures.swap > 0 && used as f64 >= limit * figures.swap as f64,
+            bad: format!("{state}: when it is full, the kernel kills instead of swapping"),
+            good: if figures.swap > 0 { state } else { "there is no swap any more".to_owned() },
+        })
+    }
+
     /// Whether memory ends soon if it goes on like this, and when.
-    fn risk(&mut self, figures: &Figures) -> (bool, String) {
-        let Some(left) = figures.left() else { return (self.risk.on, "memory is not known".to_owned()) };
+    fn risk(&mut self, figures: &Figures) -> Option<Finding> {
+        let left = figures.left()?;
+        let finding = |on, bad| Some(Finding { on, bad, good: "memory no longer runs out".to_owned() });
+        // With swap and without it are two curves: what lies between them is no trend.
+        let with_swap = figures.pods_swap && figures.swap_used.is_some();
+        if std::mem::replace(&mut self.with_swap, with_swap) != with_swap {
+            self.left.clear();
+            self.trusted = TREND;
+        }
         let old = |at: Timestamp| figures.at.secs().saturating_sub(at.secs()) > TREND_SECONDS || at >= figures.at;
         self.left.retain(|(at, _)| !old(*at));
         self.left.push_back((figures.at, left));
@@ -212,13 +272,12 @@ impl Alerts {
         }
         self.trusted = self.trusted.saturating_sub(1);
         if self.risk.on && self.left.len() < TREND && self.trusted > 0 {
-            // A new process: what the one before it saw holds until there are samples enough.
-            let note = "memory in use was growing; there are not enough samples yet to say whether it still is";
-            return (true, note.to_owned());
+            // What was seen before stands until there are samples enough, and not for ever.
+            return None;
         }
         let Some(rate) = self.rate().filter(|rate| *rate > 0.0) else {
             self.risk.shown = 0;
-            return (false, String::new());
+            return finding(false, String::new());
         };
         let seconds = left as f64 / rate;
         let tight = (left as f64) < RISK_FRACTION * figures.capacity as f64;
@@ -226,12 +285,14 @@ impl Alerts {
         let risk = if self.risk.on { tight && seconds <= LATER_SECONDS } else { shown };
         let per_minute = human_bytes((rate * 60.0).round() as i64);
         let minutes = (seconds / 60.0).ceil() as i64;
+        let unmeasured = figures.pods_swap && !with_swap;
+        let swap = if unmeasured { ", unless there is room in swap, which is not measured" } else { "" };
         let note = format!(
             "memory in use grows by {per_minute} per minute and {} are left: at this rate the kernel starts to kill in \
-             about {minutes} min",
+             about {minutes} min{swap}",
             human_bytes(left)
         );
-        (risk, note)
+        finding(risk, note)
     }
 
     /// Bytes per second by which what is left shrinks: least squares over the samples kept.
@@ -256,147 +317,23 @@ impl Alerts {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn figures(second: i64, working_set: i64) -> Figures {
-        Figures {
-            at: Timestamp::from_secs(1_000_000 + second),
-            capacity: 1024 * MIB,
-            working_set: Some(working_set * MIB),
-            swap: 0,
-            swap_used: None,
-            pods_swap: false,
-            headroom: Some((1024 - 82 - working_set) * MIB),
-            state: PressureState::Calm,
-        }
-    }
-
-    fn reasons(alerts: &mut Alerts, figures: &Figures, second: u64) -> Vec<&'static str> {
-        alerts.look(figures, Mono(second * 1_000_000)).1.iter().map(|news| news.reason).collect()
-    }
-
-    #[test]
-    fn thrashing_is_told_when_it_begins_and_ends() {
-        let mut alerts = Alerts::default();
-        let at = |second: i64, state| Figures { state, ..figures(second, 500) };
-        assert_eq!(reasons(&mut alerts, &at(0, PressureState::Hot), 0), Vec::<&str>::new());
-        assert_eq!(reasons(&mut alerts, &at(15, PressureState::Thrash), 15), ["SwapThrashing"]);
-        assert_eq!(reasons(&mut alerts, &at(30, PressureState::Thrash), 30), Vec::<&str>::new());
-        assert_eq!(reasons(&mut alerts, &at(45, PressureState::Calm), 45), ["SwapThrashingEnded"]);
-        // It wavers: nothing more is said within ten minutes, neither of its beginning nor of its end.
-        for second in [60_u64, 75, 90] {
-            let state = if second == 75 { PressureState::Calm } else { PressureState::Thrash };
-            assert_eq!(reasons(&mut alerts, &at(second as i64, state), second), Vec::<&str>::new());
-        }
-        reasons(&mut alerts, &at(105, PressureState::Calm), 105);
-        assert_eq!(reasons(&mut alerts, &at(700, PressureState::Thrash), 700), ["SwapThrashing"]);
-        let (verdicts, _) = alerts.look(&at(715, PressureState::Thrash), Mono(715_000_000));
-        assert_eq!((verdicts[0].kind, verdicts[0].status), ("SwapThrashing", Status::True));
-        assert!(verdicts[0].message.contains("no pod is placed"));
-    }
-
-    #[test]
-    fn low_headroom_needs_two_samples_and_some_room_to_end() {
-        let mut alerts = Alerts::default();
-        let mut at = |second: u64, used: i64| {
-            let all = reasons(&mut alerts, &figures(second as i64, used), second);
-            all.into_iter().filter(|reason| reason.starts_with("Memory")).collect::<Vec<_>>()
-        };
-        assert_eq!(at(0, 950), Vec::<&str>::new());
-        assert_eq!(at(15, 900), Vec::<&str>::new());
-        assert_eq!(at(30, 950), Vec::<&str>::new());
-        assert_eq!(at(45, 950), ["MemoryHeadroomLow"]);
-        assert_eq!(at(60, 930), Vec::<&str>::new(), "12 MiB are less than 2 %");
-        assert_eq!(at(75, 900), ["MemoryHeadroomLowEnded"]);
-    }
-
-    #[test]
-    fn swap_nearly_full() {
-        let mut alerts = Alerts::default();
-        let mut at = |second: u64, used: i64| {
-            let figures = Figures { swap: 1000 * MIB, swap_used: Some(used * MIB), ..figures(second as i64, 500) };
-            reasons(&mut alerts, &figures, second)
-        };
-        assert_eq!(at(0, 899), Vec::<&str>::new());
-        assert_eq!(at(15, 900), ["SwapNearlyFull"]);
-        assert_eq!(at(30, 800), Vec::<&str>::new());
-        assert_eq!(at(45, 799), ["SwapNearlyFullEnded"]);
-    }
-
-    #[test]
-    fn a_risk_says_when() {
-        let mut alerts = Alerts::default();
-        let mut told = Vec::new();
-        for step in 0..12_i64 {
-            // 40 MiB per minute from 700 MiB on.
-            let (_, news) = alerts.look(&figures(step * 15, 700 + step * 10), Mono(step as u64 * 15_000_000));
-            told.extend(news.into_iter().filter(|n| n.reason.starts_with("OOM")).map(|n| (step, n)));
-        }
-        let (step, news) = &told[0];
-        assert_eq!((told.len(), *step, news.kind), (1, 8, EventType::Warning), "two samples below a quarter");
-        assert!(news.note.contains("grows by 40Mi per minute and 244Mi are left"), "{}", news.note);
-        assert!(news.note.ends_with("about 7 min"), "{}", news.note);
-        // It stops growing.
-        let mut ended = Vec::new();
-        for step in 12..24_i64 {
-            let (_, news) = alerts.look(&figures(step * 15, 800), Mono(step as u64 * 15_000_000));
-            ended.extend(news.into_iter().map(|n| n.reason));
-        }
-        assert_eq!(ended, ["OOMRiskEnded"]);
-    }
-
-    #[test]
-    fn swap_that_pods_may_use_puts_the_end_off() {
-        let mut alerts = Alerts::default();
-        for step in 0..12_i64 {
-            let growing = Figures {
-                swap: 2048 * MIB,
-                swap_used: Some(0),
-                pods_swap: true,
-                ..figures(step * 15, 700 + step * 10)
-            };
-            let (verdicts, _) = alerts.look(&growing, Mono(step as u64 * 15_000_000));
-            assert_eq!(verdicts[3].status, Status::False);
-        }
-    }
-
-    #[test]
-    fn what_another_process_told_is_not_told_again_and_ends_here() {
-        let stands =
-            |kind: &str| PublishedCondition { kind: kind.into(), status: Status::True, since: Timestamp::from_secs(5) };
-        let published = ["SwapThrashing", "OOMRisk", "Fresh", "SomethingElse"].map(stands);
-        let mut alerts = Alerts::resume(&published);
-        let thrashes = |second| Figures { state: PressureState::Thrash, ..figures(second, 800) };
-        for second in [0, 15, 30] {
-            let (verdicts, news) = alerts.look(&thrashes(second), Mono(0));
-            assert_eq!(news, []);
-            assert_eq!(verdicts[3].status, Status::True, "too early to say");
-        }
-        let calm = figures(45, 800);
-        assert_eq!(reasons(&mut alerts, &calm, 45), ["SwapThrashingEnded", "OOMRiskEnded"]);
-        // Samples too far apart for any trend: it ends all the same.
-        let mut slow = Alerts::resume(&published);
-        let ended = (0..4).flat_map(|i| reasons(&mut slow, &thrashes(i * 1000), i as u64)).collect::<Vec<_>>();
-        assert_eq!(ended, ["OOMRiskEnded"]);
-    }
-
-    #[test]
-    fn odd_times_and_sizes_do_no_harm() {
-        let mut alerts = Alerts::default();
-        for (second, used) in [(0, 0), (0, i64::MAX), (i64::MIN / 4_000_000, -5), (i64::MAX / 4_000_000, 7), (3, 1)] {
-            let odd = Figures {
-                at: Timestamp(second),
-                working_set: Some(used),
-                headroom: Some(i64::MIN),
-                swap: i64::MAX,
-                swap_used: Some(used),
-                pods_swap: true,
-                ..figures(0, 0)
-            };
-            alerts.look(&odd, Mono(0));
-            alerts.look(&Figures::default(), Mono(0));
-        }
-    }
+fn thrashes(figures: &Figures) -> Option<Finding> {
+    let state = figures.state?;
+    Some(Finding {
+        on: state == PressureState::Thrash,
+        bad:
+            "memory is moved to and from swap all the time, and everything on the node waits for it: no pod is placed \
+              here; move a pod away or stop one"
+                .to_owned(),
+        good: format!("the node is {} again", state.as_str()),
+    })
 }
+
+/// Whether a sample is so old that conditions rest on nothing.
+#[must_use]
+pub fn outdated(sample: Timestamp, now: Timestamp) -> bool {
+    now.secs().saturating_sub(sample.secs()) > HELD_SECONDS
+}
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,7 @@ use headroom_core::{
 use self::{
     alerts::Alerts,
     assess::{Assessment, Before},
-    publish::Write,
+    publish::{Closed, Write},
     status::Conditions,
     target::Target,
     tell::Said,
@@ -96,6 +96,8 @@ pub struct NodeHeadroomController {
     metrics_again: Option<Mono>,
     queue: WorkQueue<Str>,
     writes: HashMap<IntentId, (Str, Write, Mono)>,
+    /// Objects cannot be made at all.
+    closed: Option<Closed>,
     write_micros: f64,
     leading: bool,
 }
@@ -118,6 +120,7 @@ impl NodeHeadroomController {
             metrics_again: None,
             queue: WorkQueue::default(),
             writes: HashMap::new(),
+            closed: None,
             write_micros: 0.0,
             leading: false,
         }
@@ -236,6 +239,7 @@ impl NodeHeadroomController {
             target.pressure = Some(pressure.step(&reading, &self.params));
             target.measured = Some(measured);
             target.sample_published = false;
+            target.untold = true;
             self.queue.add(name.clone());
         }
     }
@@ -313,11 +317,12 @@ impl NodeHeadroomController {
         if target.uid != node.meta.uid {
             let row = world.headrooms.get(name).filter(|row| publish::owned(row, &node));
             let published = row.map_or(&[][..], |row| &row.conditions);
+            let sampled = row.map_or(Timestamp(0), |row| row.sample.at);
             *target = Target {
                 uid: node.meta.uid.clone(),
                 due: target::first_due(name, nodes, interval, now.mono),
                 conditions: Conditions::resume(published),
-                alerts: Alerts::resume(published),
+                alerts: Alerts::resume(published, sampled),
                 ..Target::default()
             };
         }

@@ -14,6 +14,10 @@ pub struct NodeHeadroomOptions {
     #[arg(long = "node-headroom-interval", value_name = "DURATION", default_value = "15s", value_parser = interval)]
     pub interval: GoDuration,
 
+    /// How long a kubelet may take to answer, from dialling to the last byte.
+    #[arg(long = "kubelet-timeout", value_name = "DURATION", default_value = "3s", value_parser = timeout)]
+    pub timeout: GoDuration,
+
     /// PEM file with the CAs that kubelets' serving certificates are checked against; default: the cluster's CA.
     #[arg(long = "kubelet-certificate-authority", value_name = "FILE")]
     pub certificate_authority: Option<PathBuf>,
@@ -37,6 +41,7 @@ impl Default for NodeHeadroomOptions {
     fn default() -> Self {
         Self {
             interval: GoDuration(Duration::from_secs(15)),
+            timeout: GoDuration(Duration::from_secs(3)),
             certificate_authority: None,
             insecure_tls: false,
             token_service_account: ObjectKey::new("kube-system", "headroom-kubelet-reader"),
@@ -45,10 +50,18 @@ impl Default for NodeHeadroomOptions {
 }
 
 fn interval(text: &str) -> Result<GoDuration, String> {
+    seconds(text, 600, "must be whole seconds between 1s and 10m")
+}
+
+fn timeout(text: &str) -> Result<GoDuration, String> {
+    seconds(text, 30, "must be whole seconds between 1s and 30s")
+}
+
+/// Whole seconds, at least one.
+fn seconds(text: &str, most: u64, must: &str) -> Result<GoDuration, String> {
     let parsed: GoDuration = text.parse().map_err(|e: headroom_runtime::process::DurationError| e.to_string())?;
-    let seconds = parsed.0.as_secs();
-    if parsed.0.subsec_nanos() != 0 || !(1..=600).contains(&seconds) {
-        return Err("must be whole seconds between 1s and 10m".into());
+    if parsed.0.subsec_nanos() != 0 || !(1..=most).contains(&parsed.0.as_secs()) {
+        return Err(must.into());
     }
     Ok(parsed)
 }
@@ -75,6 +88,11 @@ mod tests {
         for bad in ["0s", "1.5s", "11m", "x"] {
             assert!(interval(bad).is_err(), "{bad}");
         }
+        assert!(timeout("1s").is_ok() && timeout("30s").is_ok());
+        for bad in ["0s", "999ms", "1.5s", "31s", "x"] {
+            assert!(timeout(bad).is_err(), "{bad}");
+        }
+        assert_eq!(timeout("1m"), Err("must be whole seconds between 1s and 30s".into()));
         assert_eq!(account("a/b"), Ok(ObjectKey::new("a", "b")));
         for bad in ["", "a", "/b", "a/", "a/b/c", "A/b", "a/..%2f"] {
             assert!(account(bad).is_err(), "{bad}");

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::{
     NodeHeadroomController, WRITE_WEIGHT,
+    alerts::outdated,
     status::{self, Parts},
     target::Object,
 };
@@ -24,6 +25,15 @@ use crate::framework::{HeadroomRow, Outbox, World};
 
 /// Wait after a write that was refused for good (no CRD, no permission, invalid): nothing here will change it.
 const REFUSED_RETRY: Duration = Duration::from_secs(60);
+
+/// Objects cannot be made, of any node: the CRD or a permission is missing. One node tries now and then for all.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// Nobody tries before this.
+    until: Mono,
+    /// One is trying.
+    trying: bool,
+}
 
 /// A write in flight.
 #[derive(Debug)]
@@ -72,6 +82,16 @@ impl NodeHeadroomController {
             return self.write(name, Write::Get, Op::Get { kind: Kind::NODE_HEADROOM, key }, now, out);
         }
         let Some(object) = &target.object else {
+            if let Some(closed) = &mut self.closed {
+                let until = closed.until;
+                if now.mono < until {
+                    self.queue.add_at(name.clone(), until);
+                    return;
+                }
+                if std::mem::replace(&mut closed.trying, true) {
+                    return;
+                }
+            }
             let body = Arc::new(status::new_object(node));
             let op = Op::Create { kind: Kind::NODE_HEADROOM, key, body };
             return self.write(name, Write::Create, op, now, out);
@@ -97,6 +117,11 @@ impl NodeHeadroomController {
         target.conditions.set(verdict, now.wall);
         if let Some(measured) = &target.measured {
             target.conditions.set(status::clock_skew(measured.skew_seconds), now.wall);
+        }
+        if sample_at.or(published).is_some_and(|at| outdated(at, now.wall)) {
+            for verdict in target.alerts.stand(now.wall) {
+                target.conditions.set(verdict, now.wall);
+            }
         }
         let (Some(measured), Some(pressure)) = (&target.measured, &target.pressure) else {
             // No sample of ours: only the conditions are news.
@@ -153,6 +178,9 @@ impl NodeHeadroomController {
         if outcome.result.is_ok() {
             self.note_duration(since, now.mono);
         }
+        if matches!(write, Write::Create) {
+            self.made(outcome, now.mono);
+        }
         let Some(target) = self.targets.get_mut(&name) else { return };
         target.writing = false;
         self.queue.add(name.clone());
@@ -193,6 +221,33 @@ impl NodeHeadroomController {
         }
     }
 
+    /// An object was made, or not: when none can be, whatever the node, one tries for all.
+    fn made(&mut self, outcome: &Outcome, now: Mono) {
+        match &outcome.result {
+            Ok(_) | Err(WriteError::AlreadyExists(_)) => {
+                if self.closed.take().is_some() {
+                    tracing::info!("NodeHeadrooms can be written now");
+                    for name in self.targets.keys() {
+                        self.queue.add(name.clone());
+                    }
+                }
+            }
+            Err(error) if concerns_all(error) => {
+                if self.closed.is_none() {
+                    let needs =
+                        "they need their CRD (in the chart: crds.install) and the right to create nodeheadrooms";
+                    tracing::warn!("NodeHeadrooms cannot be written, one is tried every minute; {needs}: {error}");
+                }
+                self.closed = Some(Closed { until: now + REFUSED_RETRY, trying: false });
+            }
+            Err(_) => {
+                if let Some(closed) = &mut self.closed {
+                    closed.trying = false;
+                }
+            }
+        }
+    }
+
     /// A write was not done.
     fn refused(&mut self, name: &Str, write: &Write, error: &WriteError, now: Mono) {
         let Some(target) = self.targets.get_mut(name) else { return };
@@ -209,6 +264,8 @@ impl NodeHeadroomController {
                 target.must_read = false;
                 target.retry_at = now + self.queue.add_rate_limited(name.clone(), now);
             }
+            // See [`Self::made`].
+            (Write::Create, error) if concerns_all(error) => {}
             (_, WriteError::NotLeader) => {}
             (_, error) if error.is_retryable() => {
                 target.retry_at = now + self.queue.add_rate_limited(name.clone(), now);
@@ -226,6 +283,16 @@ impl NodeHeadroomController {
     fn note_duration(&mut self, since: Mono, now: Mono) {
         let micros = now.since(since).as_micros() as f64;
         self.write_micros += (micros - self.write_micros) * WRITE_WEIGHT;
+    }
+}
+
+/// Whether no object at all can be made: the kind is not there, or we have no right to it. A webhook that does not like an
+/// object says Forbidden too, in other words.
+fn concerns_all(error: &WriteError) -> bool {
+    match error {
+        WriteError::NotFound(_) => true,
+        WriteError::Forbidden(message) => message.contains("cannot create resource"),
+        _ => false,
     }
 }
 

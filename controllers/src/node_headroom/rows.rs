@@ -4,8 +4,9 @@ use headroom_core::{
     Timestamp,
     memory::{
         Candidate, ContainerKind, ContainerMemory, NodeMemory, Params, PodMemory, PodUsage, Qos, SwapBehavior,
-        SwapMedia, TrackedPod,
+        TrackedPod,
         node::{default_eviction, phase, protected, swap_capacity},
+        overrides,
         swap::{self, SwapNode},
     },
     object::{self, Container, Node, Pod, Status, VolumeKind},
@@ -16,12 +17,6 @@ use crate::framework::World;
 
 /// UID of a static pod in the kubelet's summary (5.12 (15)).
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
-/// Node annotation: the behaviour, whatever the kubelet says.
-const SWAP_BEHAVIOR: &str = "headroom.dev/swap-behavior";
-/// Node annotation: what the swap is on.
-const SWAP_MEDIA: &str = "headroom.dev/swap-media";
-/// Node annotation: protected or not, whatever the labels say.
-const PROTECTED: &str = "headroom.dev/protected";
 /// Pod annotation: expected memory.
 pub(super) const HINT: &str = "headroom.dev/memory-hint";
 /// Pod annotation: `never` wants no swap.
@@ -94,19 +89,15 @@ pub(crate) fn pod_memory<'a>(pod: &Pod, containers: &'a [ContainerMemory]) -> Po
     }
 }
 
-/// The behaviour that an annotation demands.
+/// The behaviour that an annotation or label demands.
 pub(crate) fn behavior_override(node: &Node) -> Option<&str> {
-    node.meta.annotations.get(SWAP_BEHAVIOR).map(|v| &**v)
+    overrides::said(&node.meta, overrides::SWAP_BEHAVIOR)
 }
 
-/// Whether control-plane protection applies to the node: annotation, role labels, or a mirror pod of etcd or the API
-/// server (5.9).
+/// Whether control-plane protection applies to the node: annotation or label, role labels, or a mirror pod of etcd or
+/// the API server (5.9).
 pub(crate) fn is_protected(node: &Node, world: &World) -> bool {
-    let annotation = node.meta.annotations.get(PROTECTED).and_then(|v| match &**v {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    });
+    let said = overrides::protected(&node.meta);
     let label = PROTECTED_ROLES.iter().any(|role| node.meta.labels.has(role));
     let mirror = || {
         world.pods.on_node(node.name()).any(|pod| {
@@ -114,7 +105,7 @@ pub(crate) fn is_protected(node: &Node, world: &World) -> bool {
                 && pod.meta.labels.get("component").is_some_and(|c| matches!(&**c, "etcd" | "kube-apiserver"))
         })
     };
-    protected(annotation, label, annotation.is_none() && !label && mirror())
+    protected(said, label, said.is_none() && !label && mirror())
 }
 
 /// What the model reads of a node. `swap` and `behavior` are what was measured, `eviction` what `/configz` said.
@@ -132,7 +123,7 @@ pub(crate) fn node_memory(
         swap: swap_capacity(node.swap_capacity, swap),
         behavior,
         eviction: eviction.unwrap_or_else(|| default_eviction(&node.kubelet_version)),
-        media: node.meta.annotations.get(SWAP_MEDIA).and_then(|v| SwapMedia::parse(v)).unwrap_or_default(),
+        media: overrides::swap_media(&node.meta).unwrap_or_default(),
         protected,
         control_plane: PROTECTED_ROLES[1..].iter().any(|role| node.meta.labels.has(role)),
         overhead,
@@ -167,5 +158,50 @@ pub(crate) fn tracked(
         usage,
         phase: phase(pod.status.start_time, ready, sampled, params),
         terminating: pod.meta.is_terminating(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headroom_core::{
+        memory::SwapMedia,
+        testing::{node, pod},
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_node_by_annotation_or_label() {
+        let world = World::default();
+        let memory = |node: &Node| node_memory(node, None, SwapBehavior::Unknown, None, None, false);
+        let labelled = node("n1")
+            .label("headroom.dev/protected", "true")
+            .label("headroom.dev/swap-behavior", "NoSwap")
+            .label("headroom.dev/swap-media", "zram");
+        let both = labelled
+            .clone()
+            .annotation("headroom.dev/protected", "false")
+            .annotation("headroom.dev/swap-behavior", "LimitedSwap")
+            .annotation("headroom.dev/swap-media", "hdd");
+        for (n, protected, behavior, media) in [
+            (labelled.build(), true, Some("NoSwap"), SwapMedia::Zram),
+            (both.build(), false, Some("LimitedSwap"), SwapMedia::Hdd),
+            (node("n1").build(), false, None, SwapMedia::default()),
+        ] {
+            assert_eq!(
+                (is_protected(&n, &world), behavior_override(&n), memory(&n).media),
+                (protected, behavior, media)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_said_wins_over_roles_and_mirror_pods() {
+        let mut world = World::default();
+        let etcd = pod("etcd-n1").on("n1").label("component", "etcd").annotation("kubernetes.io/config.mirror", "x");
+        world.apply_pod(etcd.arc(), |_, _| {});
+        let server = || node("n1").label("node-role.kubernetes.io/control-plane", "");
+        assert!(is_protected(&node("n1").build(), &world) && is_protected(&server().build(), &World::default()));
+        assert!(!is_protected(&server().label("headroom.dev/protected", "false").build(), &world));
     }
 }

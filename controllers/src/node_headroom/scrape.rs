@@ -17,15 +17,16 @@ use std::{
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use headroom_core::{Now, Timestamp};
+use headroom_core::{Now, Timestamp, quantity::human_bytes};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Collected, Empty, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use k8s_openapi::jiff;
+use serde_json::Value;
 use tokio::{
     net::TcpStream,
     sync::{Semaphore, mpsc},
@@ -42,8 +43,8 @@ use super::{
     token::TokenSource,
 };
 
-/// From dialling to the last byte.
-pub const TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest refusal of the API server that is read for its reason, in bytes.
+const MAX_REFUSAL: usize = 64 << 10;
 /// Idle connections live this long: four polls of a small cluster; larger ones dial anew.
 const IDLE: Duration = Duration::from_secs(60);
 /// Nodes whose address is remembered.
@@ -65,6 +66,8 @@ struct Inner {
     /// For `metrics.k8s.io`, with this process's own rights.
     api: Option<kube::Client>,
     results: mpsc::Sender<Answer>,
+    /// From dialling to the last byte.
+    timeout: Duration,
     clock: fn() -> Now,
 }
 
@@ -75,7 +78,8 @@ impl std::fmt::Debug for Executor {
 }
 
 impl Executor {
-    /// Ready to read; connects to nobody yet. `api` is for `metrics.k8s.io`; `clock` is the process's.
+    /// Ready to read; connects to nobody yet. `api` is for `metrics.k8s.io`; `timeout` is for one answer, from dialling
+    /// to the last byte; `clock` is the process's.
     ///
     /// # Errors
     /// [`TlsError`] when TLS cannot be set up.
@@ -84,6 +88,7 @@ impl Executor {
         tokens: TokenSource,
         api: Option<kube::Client>,
         results: mpsc::Sender<Answer>,
+        timeout: Duration,
         clock: fn() -> Now,
     ) -> Result<Self, TlsError> {
         let addresses = Addresses::default();
@@ -98,7 +103,7 @@ impl Executor {
             .pool_max_idle_per_host(1)
             .build(connector);
         let permits = Semaphore::new(MAX_SCRAPES);
-        Ok(Self { inner: Arc::new(Inner { client, addresses, tokens, permits, api, results, clock }) })
+        Ok(Self { inner: Arc::new(Inner { client, addresses, tokens, permits, api, results, timeout, clock }) })
     }
 
     /// Starts a command. Its result comes over the channel, also when it fails; the task ends by itself when the
@@ -122,9 +127,9 @@ impl Inner {
             Err(error) => Err(ScrapeError::NoToken(error)),
             Ok(token) => {
                 let read = self.read(&node, &address, port, path, token, &mut kubelet_time);
-                match tokio::time::timeout(TIMEOUT, read).await {
+                match tokio::time::timeout(self.timeout, read).await {
                     Ok(result) => result,
-                    Err(_) => Err(ScrapeError::Timeout { address: at(), seconds: TIMEOUT.as_secs() }),
+                    Err(_) => Err(ScrapeError::Timeout { address: at(), seconds: self.timeout.as_secs() }),
                 }
             }
         };
@@ -133,26 +138,26 @@ impl Inner {
         let _ = self.results.send(Answer::Kubelet(result)).await;
     }
 
-    /// Both lists of `metrics.k8s.io`, each within the time of a scrape.
     async fn read_metrics(&self) {
-        let result = match (self.api_text(metrics_api::NODES).await, self.api_text(metrics_api::PODS).await) {
-            (Ok(nodes), Ok(pods)) => {
-                Metrics::parse(nodes.as_bytes(), pods.as_bytes()).map_err(|error| error.to_string())
-            }
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        };
-        let result = MetricsResult { result, received_at: (self.clock)() };
+        let result = MetricsResult { result: self.metrics().await, received_at: (self.clock)() };
         let _ = self.results.send(Answer::Metrics(result)).await;
     }
 
+    /// Both lists of `metrics.k8s.io`, each within the time of a scrape; one after the other, so that only one answer
+    /// is in memory.
+    async fn metrics(&self) -> Result<Metrics, String> {
+        let mut metrics = Metrics::default();
+        metrics.read_nodes(&self.api_answer(metrics_api::NODES).await?).map_err(|e| e.to_string())?;
+        metrics.read_pods(&self.api_answer(metrics_api::PODS).await?).map_err(|e| e.to_string())?;
+        Ok(metrics)
+    }
+
     /// What the API server answers on a path.
-    async fn api_text(&self, path: &str) -> Result<String, String> {
+    async fn api_answer(&self, path: &str) -> Result<Bytes, String> {
         let Some(api) = &self.api else { return Err("no API server".into()) };
-        let request = Request::get(path).body(Vec::new()).map_err(|e| e.to_string())?;
-        match tokio::time::timeout(TIMEOUT, api.request_text(request)).await {
-            Ok(Ok(text)) if text.len() > metrics_api::MAX_ANSWER => Err("the answer is too large".into()),
-            Ok(text) => text.map_err(|e| e.to_string()),
-            Err(_) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
+        match tokio::time::timeout(self.timeout, ask(api, path)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("no answer within {} s", self.timeout.as_secs())),
         }
     }
 
@@ -206,6 +211,25 @@ impl Inner {
             Path::Configz => Scraped::Configz(KubeletConfig::parse(&body)?),
         })
     }
+}
+
+/// Reads a path of the API server, and no more of it than may be held in memory.
+async fn ask(api: &kube::Client, path: &str) -> Result<Bytes, String> {
+    let request = Request::get(path).body(kube::client::Body::empty()).map_err(|e| e.to_string())?;
+    let response = api.send(request).await.map_err(|e| e.to_string())?;
+    let status = response.status();
+    let limit = if status.is_success() { metrics_api::MAX_ANSWER } else { MAX_REFUSAL };
+    let body = Limited::new(response.into_body(), limit).collect().await.map(Collected::to_bytes);
+    if !status.is_success() {
+        let told: Value = body.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
+        return Err(format!("HTTP {}: {}", status.as_u16(), told["message"].as_str().unwrap_or("no reason given")));
+    }
+    body.map_err(|error| {
+        if !error.is::<LengthLimitError>() {
+            return chain(&*error);
+        }
+        format!("the answer on {path} is larger than {}, and nothing of it is used", human_bytes(limit as i64))
+    })
 }
 
 /// The answer's `Date`.

@@ -20,7 +20,7 @@ use headroom_core::{
 use serde_json::{Value, json};
 
 use super::{
-    alerts::{ALERTS, AS_EXPECTED},
+    alerts::{ALERTS, AS_EXPECTED, FOUND, NO_SAMPLE},
     assess::{self, Measured},
     command::ScrapeError,
     rows,
@@ -162,12 +162,16 @@ impl Conditions {
 /// What another process published of a node that was not sampled since, so that it is not lost with its list.
 fn standing(published: &PublishedCondition) -> Option<Condition> {
     let kind = ALERTS.into_iter().find(|kind| published.kind == **kind)?;
-    let on = published.status == Status::True;
+    let (reason, message) = match published.status {
+        Status::True => (kind, FOUND),
+        Status::False => (AS_EXPECTED, ""),
+        Status::Unknown => (NO_SAMPLE, FOUND),
+    };
     Some(Condition {
         kind: kind.into(),
         status: published.status.as_str().into(),
-        reason: if on { kind } else { AS_EXPECTED }.into(),
-        message: if on { "as it was found before this process started".into() } else { String::new() },
+        reason: reason.into(),
+        message: message.into(),
         last_transition_time: published.since.truncated().to_string(),
     })
 }

@@ -56,15 +56,18 @@ impl NodeHeadroomController {
         let eviction = target.config.as_ref().and_then(|c| c.eviction).map(|e| e.resolve(capacity));
         let memory =
             rows::node_memory(node, measured.swap_capacity, measured.behavior, eviction, measured.overhead, protected);
+        let no_swap = node.swap_capacity.or(measured.swap_capacity) == Some(0);
+        // Where nothing was measured the state is what is left of an older one.
+        let shown = measured.psi.is_some() || measured.major_faults.is_some();
         let figures = Figures {
             at: measured.at,
             capacity,
             working_set: measured.working_set,
             swap: memory.swap,
-            swap_used: measured.swap_used,
+            swap_used: measured.swap_used.or(no_swap.then_some(0)),
             pods_swap: matches!(measured.behavior, SwapBehavior::LimitedSwap | SwapBehavior::Unlimited),
             headroom: assess::headroom(measured, &memory, node, world, &self.params).map(|(headroom, _)| headroom),
-            state: pressure.state,
+            state: shown.then_some(pressure.state),
         };
         let (verdicts, mut news) = target.alerts.look(&figures, now.mono);
         for verdict in verdicts {

@@ -2,6 +2,7 @@
 
 mod believed;
 mod told;
+mod without_crd;
 
 use std::{sync::Arc, time::Duration};
 
@@ -248,14 +249,21 @@ fn failures_back_off_and_say_why_once_the_sample_is_old() {
         bodies.extend(rig.serve(&mut rv));
     }
     assert!(gaps[1] >= 15 && gaps[2] >= 30 && gaps[5] >= 240 && gaps[6] <= 331, "{gaps:?}");
-    assert_eq!(bodies.len(), 1, "the sample is old once, and no heartbeat says that nothing is new");
+    assert_eq!(bodies.len(), 2, "the sample is old twice, and no heartbeat says that nothing is new");
     let fresh = condition(&bodies[0], "Fresh");
     assert_eq!((&fresh["status"], &fresh["reason"]), (&json!("False"), &json!("Forbidden")));
     assert!(fresh["message"].as_str().unwrap().contains("\"get\" on nodes/stats"), "{fresh}");
     assert_eq!(bodies[0]["status"]["memory"]["workingSetBytes"], 600 * MIB, "what was measured stays");
+    // After ten minutes nothing of it is known any more.
+    for kind in alerts::ALERTS {
+        assert_eq!(condition(&bodies[0], kind)["status"], "False");
+        let now = condition(&bodies[1], kind);
+        assert_eq!((&now["status"], &now["reason"]), (&json!("Unknown"), &json!("NoSample")), "{kind}");
+    }
     rig.good(600);
     let back = rig.serve(&mut rv);
     assert_eq!(condition(&back[0], "Fresh")["status"], "True");
+    assert_eq!(condition(&back[0], "SwapThrashing")["status"], "False");
 }
 
 #[test]
@@ -338,23 +346,6 @@ fn conflicts_are_resolved_by_a_consistent_read() {
     rig.remove_headroom("n1");
     rig.advance(SECOND);
     assert!(matches!(only(rig.take()).1, Op::Create { .. }));
-}
-
-#[test]
-fn without_the_crd_it_asks_once_a_minute() {
-    let mut rig = rig();
-    rig.node(small("n1").arc());
-    rig.start();
-    let mut creates = 0;
-    for _ in 0..20 {
-        rig.good(600);
-        for (id, op) in rig.take() {
-            assert!(matches!(op, Op::Create { .. }));
-            creates += 1;
-            rig.answer(id, Err(WriteError::NotFound("no such resource".into())));
-        }
-    }
-    assert!((4..=6).contains(&creates), "{creates} in 300 s");
 }
 
 #[test]

@@ -62,7 +62,7 @@ struct Expected {
 }
 
 /// The state of the brake.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Brake {
     params: Params,
     held: BTreeMap<ObjectKey, Held>,
@@ -97,6 +97,11 @@ impl Claim<'_> {
 }
 
 impl Brake {
+    /// Judges by these parameters of the model.
+    pub(super) const fn new(params: Params) -> Self {
+        Self { params, held: BTreeMap::new(), expected: Vec::new(), tallies: BTreeMap::new(), next_round: None }
+    }
+
     /// Pods that are held.
     pub(super) fn held(&self) -> usize {
         self.held.len()

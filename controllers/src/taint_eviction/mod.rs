@@ -29,6 +29,7 @@ use hashbrown::{HashMap, HashSet};
 use headroom_core::{
     Mono, Now, Str,
     intent::{EventRecord, EventType, IntentId, Op, Outcome, PodStatusPatch, WriteError},
+    memory::Params,
     object::{Kind, ObjectKey, ObjectReference, Pod, PodCondition, Status},
     queue::WorkQueue,
 };
@@ -91,12 +92,12 @@ pub struct TaintEvictionController {
 }
 
 impl TaintEvictionController {
-    /// A controller that knows nothing yet.
+    /// A controller that knows nothing yet; `params` are those of the memory model.
     #[must_use]
-    pub fn new(policy: Policy) -> Self {
+    pub fn new(policy: Policy, params: Params) -> Self {
         Self {
             cap_default_tolerations: policy.cap_default_tolerations,
-            brake: policy.brake.then(Brake::default),
+            brake: policy.brake.then(|| Brake::new(params)),
             nodes: WorkQueue::default(),
             pods: WorkQueue::default(),
             evictions: HashMap::new(),

@@ -18,7 +18,7 @@ const KEY: &str = "node.kubernetes.io/unreachable";
 type Taints = Rig<TaintEvictionController>;
 
 fn rig() -> Taints {
-    let mut rig = Rig::new(TaintEvictionController::new(Policy::default()), 1000);
+    let mut rig = Rig::new(TaintEvictionController::new(Policy::default(), Params::default()), 1000);
     rig.node(node("n1").arc());
     rig.start();
     rig
@@ -207,7 +207,7 @@ fn failures_are_retried_with_backoff_and_an_end() {
 
 #[test]
 fn nothing_before_leading() {
-    let mut rig = Rig::new(TaintEvictionController::new(Policy::default()), 1000);
+    let mut rig = Rig::new(TaintEvictionController::new(Policy::default(), Params::default()), 1000);
     rig.pod(pod("a").on("n1").arc());
     rig.node(node("n1").taint(KEY, "", Effect::NoExecute).arc());
     rig.settle();

@@ -1,8 +1,15 @@
 //! Against an in-process TLS server.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use futures::future::BoxFuture;
+use http::Response;
+use http_body_util::{StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::Frame;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::{
@@ -18,6 +25,7 @@ use crate::node_headroom::{
 };
 
 const SAMPLE: &str = include_str!("../../../tests/fixtures/stats-summary.json");
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Gives numbered tokens, or none.
 struct Tokens(Arc<AtomicUsize>, bool);
@@ -143,8 +151,20 @@ impl Rig {
         let (send, results) = mpsc::channel(4);
         let tokens = Arc::<AtomicUsize>::default();
         let source = TokenSource::new(Tokens(tokens.clone(), tokens_work));
-        let executor = Executor::new(trust, source, None, send, || Now::at_secs(7)).unwrap();
+        let executor = Executor::new(trust, source, None, send, TIMEOUT, || Now::at_secs(7)).unwrap();
         Self { executor, results, tokens }
+    }
+
+    /// What comes of reading metrics.k8s.io from this API server.
+    async fn metrics(api: Api) -> Result<Metrics, String> {
+        let (send, mut results) = mpsc::channel(4);
+        let source = TokenSource::new(Tokens(Arc::default(), true));
+        let api = Some(kube::Client::new(api, "default"));
+        let executor = Executor::new(&KubeletTrust::Anybody, source, api, send, TIMEOUT, || Now::at_secs(7)).unwrap();
+        executor.execute(CollectorCommand::ReadMetrics);
+        let Answer::Metrics(result) = results.recv().await.unwrap() else { panic!() };
+        assert_eq!(result.received_at, Now::at_secs(7));
+        result.result
     }
 
     async fn scrape(&mut self, port: u16, path: Path) -> ScrapeResult {
@@ -163,6 +183,59 @@ impl Rig {
     async fn error(&mut self, port: u16) -> ScrapeError {
         self.scrape(port, Path::Summary).await.result.unwrap_err()
     }
+}
+
+/// An API server: its status, and its answer on a path, sent so many times over.
+struct Api {
+    status: u16,
+    answer: fn(&str) -> Bytes,
+    times: usize,
+    sent: Arc<AtomicUsize>,
+}
+
+impl Service<Request<kube::client::Body>> for Api {
+    type Response = Response<UnsyncBoxBody<Bytes, Infallible>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
+        let (piece, sent) = ((self.answer)(request.uri().path()), self.sent.clone());
+        let pieces = (0..self.times).map(move |_| {
+            sent.fetch_add(1, Ordering::SeqCst);
+            Ok(Frame::data(piece.clone()))
+        });
+        let body = StreamBody::new(futures::stream::iter(pieces)).boxed_unsync();
+        ready(Ok(Response::builder().status(self.status).body(body).unwrap()))
+    }
+}
+
+#[tokio::test]
+async fn metrics_k8s_io_is_read_and_no_more_of_it_than_fits() {
+    let sent = Arc::<AtomicUsize>::default();
+    let api = |status: u16, answer: fn(&str) -> Bytes, times: usize| Api { status, answer, times, sent: sent.clone() };
+    let lists = |path: &str| {
+        let list = if path == metrics_api::NODES {
+            r#"{"items": [{"metadata": {"name": "n"}, "timestamp": "2026-11-22T10:00:00Z", "usage": {"memory": "1Ki"}}]}"#
+        } else {
+            r#"{"items": [{"metadata": {"name": "a", "namespace": "b"}, "containers": [{"usage": {"memory": "2"}}]}]}"#
+        };
+        Bytes::from_static(list.as_bytes())
+    };
+    let metrics = Rig::metrics(api(200, lists, 1)).await.unwrap();
+    assert_eq!((metrics.nodes["n"].0, metrics.pods.len()), (1024, 1));
+    // An answer without end.
+    sent.store(0, Ordering::SeqCst);
+    let error = Rig::metrics(api(200, |_| Bytes::from(vec![b' '; 1 << 20]), 1000)).await.unwrap_err();
+    assert!(error.contains("/v1beta1/nodes is larger than 16Mi"), "{error}");
+    assert!(sent.load(Ordering::SeqCst) <= 18, "{sent:?} MiB");
+    let refused = |_: &str| Bytes::from_static(br#"{"kind": "Status", "message": "nodes is forbidden"}"#);
+    assert_eq!(Rig::metrics(api(403, refused, 1)).await.unwrap_err(), "HTTP 403: nodes is forbidden");
+    let html = |_: &str| Bytes::from_static(b"<html>");
+    assert_eq!(Rig::metrics(api(503, html, 1)).await.unwrap_err(), "HTTP 503: no reason given");
 }
 
 #[tokio::test]

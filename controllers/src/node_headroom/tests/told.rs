@@ -154,6 +154,13 @@ fn a_kubelet_that_leaves_swap_out_is_asked_for_the_full_summary_now_and_then() {
     assert!(swaps[1..].iter().all(|s| *s == (Some(MIB), json!("LimitedSwap"))), "{swaps:?}");
 }
 
+/// What metrics.k8s.io says of `n1` and its pod `web`, measured now.
+fn ram_alone(rig: &Collector, mib: i64) -> MetricsResult {
+    let pods = [(ObjectKey::new("default", "web"), 90 * MIB)].into_iter().collect();
+    let nodes = [("n1".to_owned(), (mib * MIB, rig.now.wall))].into_iter().collect();
+    MetricsResult { result: Ok(metrics_api::Metrics { nodes, pods }), received_at: rig.now }
+}
+
 #[test]
 fn s10_a_kubelet_that_refuses_is_replaced_by_metrics_k8s_io() {
     let mut rig = rig();
@@ -175,12 +182,7 @@ fn s10_a_kubelet_that_refuses_is_replaced_by_metrics_k8s_io() {
     let events = rig.take_events();
     assert_eq!(events.len(), 1, "{events:?}");
     assert!(events[0].starts_with("KubeletNotReadable a may not read the kubelet: grant it \"get\" on nodes/stats"));
-    let metrics = |rig: &Collector, mib: i64| {
-        let pods = [(ObjectKey::new("default", "web"), 90 * MIB)].into_iter().collect();
-        let nodes = [("n1".to_owned(), (mib * MIB, rig.now.wall))].into_iter().collect();
-        MetricsResult { result: Ok(metrics_api::Metrics { nodes, pods }), received_at: rig.now }
-    };
-    let answer = metrics(&rig, 600);
+    let answer = ram_alone(&rig, 600);
     rig.controller.metrics_read(answer, &rig.world, rig.now);
     let body = rig.serve(&mut rv).pop().unwrap();
     let status = &body["status"];
@@ -202,4 +204,54 @@ fn s10_a_kubelet_that_refuses_is_replaced_by_metrics_k8s_io() {
     let body = rig.serve(&mut rv).pop().unwrap();
     assert_eq!(body["status"]["source"], "Kubelet");
     assert_eq!(condition(&body, "Fresh")["reason"], "Sampled");
+}
+
+#[test]
+fn ram_alone_is_looked_at_and_what_it_does_not_say_ends_nothing() {
+    let mut rig = rig();
+    let mut rv = 5;
+    rig.node(small("n1").arc());
+    let hinted = pod("web").uid("uid-web").on("n1").requests("", "64Mi");
+    rig.pod(hinted.annotation("headroom.dev/memory-hint", "lots").arc());
+    // It thrashed when its kubelet was last heard of.
+    let at = Timestamp::from_secs(i64::from(START) - 10);
+    let stands = [PublishedCondition { kind: "SwapThrashing".into(), status: Status::True, since: at }];
+    let mut object = HeadroomRow { conditions: stands.into(), ..row("n1", "uid-n1", 5) };
+    object.sample = Sample { at, state: PressureState::Thrash, state_since: Some(at), ..Sample::default() };
+    rig.headroom(Arc::new(object));
+    rig.start();
+    rig.bad();
+    rig.bad();
+    rig.serve(&mut rv);
+    rig.take_events();
+    let (mut bodies, mut events) = (Vec::new(), Vec::new());
+    for _ in 0..45 {
+        rig.advance(Duration::from_secs(15));
+        for (id, name, path) in rig.commands() {
+            let error = ScrapeError::Forbidden { account: "a".into(), resource: "nodes/stats" };
+            rig.result(id, &name, path, Err(error));
+        }
+        let answer = ram_alone(&rig, 1000);
+        rig.controller.metrics_read(answer, &rig.world, rig.now);
+        bodies.extend(rig.serve(&mut rv));
+        events.extend(rig.take_events());
+    }
+    for reason in ["InvalidMemoryHint ", "MemoryHeadroomLow "] {
+        assert_eq!(events.iter().filter(|e| e.starts_with(reason)).count(), 1, "{events:?}");
+    }
+    assert!(!events.iter().any(|e| e.contains("Ended")), "{events:?}");
+    let (first, last) = (&bodies[0], &bodies[bodies.len() - 1]);
+    assert_eq!(first["status"]["state"], "Thrash");
+    assert_eq!(condition(first, "SwapThrashing")["status"], "True");
+    assert_eq!(last["status"]["source"], "MetricsAPI");
+    assert_eq!(condition(last, "MemoryHeadroomLow")["status"], "True");
+    // The state is believed for ten minutes; after that nobody knows.
+    assert_eq!(last["status"]["state"], "Calm");
+    let thrashing = condition(last, "SwapThrashing");
+    assert_eq!((&thrashing["status"], &thrashing["reason"]), (&json!("Unknown"), &json!("NoSample")));
+    // The kubelet is back: now it is known to be over.
+    rig.good(500);
+    rig.serve(&mut rv);
+    let events = rig.take_events();
+    assert!(events.iter().any(|e| e == "SwapThrashingEnded the node is Calm again"), "{events:?}");
 }
