@@ -20,6 +20,7 @@
 
 pub mod bench;
 pub mod bench_collector;
+pub mod bench_controllers;
 pub mod bench_memory;
 pub mod binaries;
 mod command;
@@ -27,6 +28,7 @@ pub mod control_plane;
 pub mod demo;
 mod error;
 pub mod process;
+pub mod proxy;
 pub mod reserve;
 pub mod upstream;
 pub mod wait;

@@ -177,6 +177,18 @@ async fn missing_rights_are_named_and_used_once_granted() {
     }
 }
 
+#[tokio::test]
+async fn the_rights_of_the_stock_scheduler_are_enough_to_schedule_as_it_does() {
+    let cluster = ControlPlane::builder().start().await.unwrap();
+    node(&cluster, "n1", json!({})).await;
+    let scheduler = cluster.start_ours("headroom-scheduler", &Identity::Scheduler, &PATIENT).unwrap();
+    wait_for_log(&scheduler, "going on without nodeheadrooms.headroom.dev until they may be watched").await;
+    cluster.wait_healthy(&scheduler, "/readyz", LONG).await.unwrap();
+    let pods = pods(&cluster, "default");
+    create(&pods, &pod("p", json!({}))).await;
+    assert_eq!(bound(&pods, "p").await, "n1");
+}
+
 /// A NodeHeadroom as the shipped definition would never let it in.
 const PERMISSIVE: &str = "
 apiVersion: apiextensions.k8s.io/v1

@@ -14,7 +14,7 @@ use headroom_differential::{
     record::{Outcome, Stock},
     replay::{Replayer, Verdict},
     shrink,
-    stories::{self, LOOPS, Stage, StoryCorpus, Told},
+    stories::{self, LOOPS, Manager, PATIENCE, Rigour, Stage, StoryCorpus, Told},
 };
 use headroom_engine::Registry;
 use serde_json::json;
@@ -69,7 +69,7 @@ enum Verb {
         /// Stories at a time
         #[arg(long, default_value_t = 40)]
         at_once: usize,
-        /// Where to
+        /// Where to; stories of other seeds that are there already stay
         #[arg(long, default_value = STORIES)]
         output: PathBuf,
     },
@@ -173,7 +173,7 @@ async fn shrink_one(seed: u64, corpus: &Path) -> anyhow::Result<ExitCode> {
 }
 
 async fn record_stories(seeds: std::ops::Range<u64>, at_once: usize, output: &Path) -> anyhow::Result<ExitCode> {
-    let stage = Stage::stock().await?;
+    let stage = Stage::direct(Manager::Stock).await?;
     let told = futures::stream::iter(seeds.clone()).map(|seed| {
         let stage = &stage;
         async move {
@@ -204,19 +204,25 @@ async fn record_stories(seeds: std::ops::Range<u64>, at_once: usize, output: &Pa
         }
     }
     drop(told);
+    println!("{} of {} stories are kept", kept.len(), kept.len() + dropped);
+    if output.exists() {
+        kept.extend(StoryCorpus::read(output)?.stories.into_iter().filter(|story| !seeds.contains(&story.seed)));
+    }
     kept.sort_by_key(|story| story.seed);
     let steps: usize = kept.iter().map(|story| story.steps.len()).sum();
     let loops = LOOPS.iter().map(|name| (*name).to_owned()).collect();
-    println!("{} stories with {steps} steps in {}, {dropped} left out", kept.len(), output.display());
+    println!("{} stories with {steps} steps in {}", kept.len(), output.display());
     StoryCorpus { stock: stage.version().to_owned(), loops, stories: kept }.write(output)?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn tell_stories(corpus: &Path, at_once: usize, seed: Option<u64>) -> anyhow::Result<ExitCode> {
     let corpus = StoryCorpus::read(corpus)?;
-    let stage = Stage::ours().await?;
+    let stage = Stage::direct(Manager::Ours).await?;
     let chosen = corpus.stories.iter().filter(|story| seed.is_none_or(|seed| seed == story.seed));
-    let told = futures::stream::iter(chosen).map(|story| stories::replay(&stage, story));
+    let told = futures::stream::iter(chosen).map(async |story| {
+        stories::replay(&stage, story, &format!("s{}", story.seed), Rigour::of(story.seed), PATIENCE).await
+    });
     let mut told = told.buffer_unordered(at_once);
     let (mut same, mut different) = (0, 0);
     while let Some(outcome) = told.next().await {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use futures::StreamExt;
-use headroom_differential::stories::{LOOPS, Stage, StoryCorpus, replay};
+use headroom_differential::stories::{LOOPS, Manager, PATIENCE, Rigour, Stage, StoryCorpus, replay};
 
 /// Least number of stories, and of steps in them.
 const STORIES: usize = 300;
@@ -18,8 +18,9 @@ async fn controllers_tell_every_story_as_stock_did() {
     let directory = std::env::var("CARGO_MANIFEST_DIR").unwrap();
     let corpus = StoryCorpus::read(&Path::new(&directory).join("corpus/stories.jsonl")).unwrap();
     assert_eq!(corpus.loops, LOOPS, "the corpus is about other loops: record it anew");
-    let stage = Stage::ours().await.unwrap();
-    let told = futures::stream::iter(&corpus.stories).map(|story| replay(&stage, story));
+    let stage = Stage::direct(Manager::Ours).await.unwrap();
+    let told = futures::stream::iter(&corpus.stories)
+        .map(async |story| replay(&stage, story, &format!("s{}", story.seed), Rigour::of(story.seed), PATIENCE).await);
     let outcomes: Vec<_> = told.buffer_unordered(AT_ONCE).collect().await;
     stage.check().unwrap();
     let different: Vec<String> = outcomes.into_iter().filter_map(|outcome| outcome.unwrap()).collect();

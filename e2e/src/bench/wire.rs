@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
@@ -74,6 +74,19 @@ impl Wire {
         Ok(Self { sender, authority })
     }
 
+    /// Host and port of the server.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn pass(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, BenchError> {
+        let what = format!("{} {}", request.method(), request.uri().path());
+        let mut sender = self.sender.clone();
+        sender.ready().await.map_err(BenchError::connection(what.clone()))?;
+        sender.send_request(request).await.map_err(BenchError::connection(what))
+    }
+
     /// Sends a request and returns the body of a successful answer.
     pub(crate) async fn send(
         &self,
@@ -135,9 +148,7 @@ impl Wire {
             .header(header::USER_AGENT, "headroom-bench")
             .body(Full::new(body))
             .map_err(BenchError::connection(what()))?;
-        let mut sender = self.sender.clone();
-        sender.ready().await.map_err(BenchError::connection(what()))?;
-        let answer = sender.send_request(request).await.map_err(BenchError::connection(what()))?;
+        let answer = self.pass(request).await?;
         Ok((answer.status(), answer.into_body()))
     }
 }

@@ -157,7 +157,7 @@ impl ControlPlaneBuilder {
             attempt += 1;
             let port = Port::reserve()?;
             let command = servers::api_server(&server_program, &dir, &pki, port.number(), &self.options);
-            let kubeconfig = client::write_kubeconfig(&dir, &pki, &Identity::Admin, port.number())?;
+            let kubeconfig = client::write_kubeconfig(&dir, &pki, &Identity::Admin, port.number(), "")?;
             let client = client::from_kubeconfig(&kubeconfig).await?;
             let log = dir.join(format!("log/kube-apiserver{}.log", suffix(attempt)));
             let server = Process::spawn(&guardian, "kube-apiserver", command, log, Some(port))?;

@@ -10,10 +10,10 @@ use super::identity::Identity;
 use super::pki::Pki;
 
 /// Writes the kubeconfig of an identity and returns its path. Processes that were started with it before may be
-/// reading it: it is replaced as a whole.
-pub(crate) fn write_kubeconfig(dir: &Path, pki: &Pki, identity: &Identity, port: u16) -> Result<PathBuf> {
+/// reading it: it is replaced as a whole. `suffix` tells several of one identity apart.
+pub(crate) fn write_kubeconfig(dir: &Path, pki: &Pki, identity: &Identity, port: u16, suffix: &str) -> Result<PathBuf> {
     let pair = pki.identity(identity)?;
-    let path = dir.join("kubeconfig").join(format!("{}.yaml", identity.stem()));
+    let path = dir.join("kubeconfig").join(format!("{}{suffix}.yaml", identity.stem()));
     // A JSON string is a valid YAML scalar whatever characters a path holds.
     let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
     let text = format!(

@@ -171,7 +171,12 @@ impl ControlPlane {
     /// # Errors
     /// [`HarnessError`] when certificate or file cannot be written.
     pub fn kubeconfig(&self, identity: &Identity) -> Result<PathBuf> {
-        client::write_kubeconfig(self.dir(), &self.pki, identity, self.port)
+        client::write_kubeconfig(self.dir(), &self.pki, identity, self.port, "")
+    }
+
+    /// The same for another port of 127.0.0.1, behind which something stands that has [`Pki::serving`].
+    pub(crate) fn kubeconfig_at(&self, identity: &Identity, port: u16) -> Result<PathBuf> {
+        client::write_kubeconfig(self.dir(), &self.pki, identity, port, &format!("-{port}"))
     }
 
     /// The text that the API server answers on a path, asked as admin.

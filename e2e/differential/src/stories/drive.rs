@@ -1,122 +1,17 @@
 //! Telling stories on a real API server, with stock's controllers or with ours.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use headroom_e2e::{ControlPlane, Process, RbacSet, eventually};
+use headroom_e2e::eventually;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
-use super::store::Store;
-use super::{LOOPS, State, Step, Story, Told, pods};
+use super::excess::version;
+use super::{Rigour, Stage, State, Step, Story, Told, pods};
 use crate::api::{collection, patch, post, send};
 
-/// The definitions of our own resources, as the chart ships them.
-const CRDS: &str = include_str!("../../../../charts/headroom/files/crds.yaml");
-/// How long a process may take to become healthy.
-const START: Duration = Duration::from_secs(60);
 /// Stock is done with a step when nothing has changed for so long.
 const QUIET: Duration = Duration::from_millis(2500);
-/// How long ours may take to come to where stock was.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Nodes and their zones. Nobody looks after them.
-const NODES: [(&str, &str); 3] = [("n1", "z1"), ("n2", "z1"), ("n3", "z2")];
-
-/// A control plane with controllers, and what is seen of it.
-pub struct Stage {
-    client: kube::Client,
-    store: Arc<Store>,
-    controllers: Process,
-    version: String,
-    // Dropped after the client's users; the control plane last.
-    _tasks: JoinSet<()>,
-    cluster: ControlPlane,
-}
-
-impl std::fmt::Debug for Stage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stage").field("cluster", &self.cluster).finish_non_exhaustive()
-    }
-}
-
-impl Stage {
-    async fn cluster() -> anyhow::Result<ControlPlane> {
-        let builder = ControlPlane::builder().name("stories").no_request_limits();
-        // Pods are to stay as they were written.
-        let cluster = builder.service_account_admission(false).start().await?;
-        let client = cluster.admin_client();
-        for (name, zone) in NODES {
-            let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name,
-                "labels": {"topology.kubernetes.io/zone": zone, "kubernetes.io/hostname": name}}});
-            post(&client, &node).await??;
-            let status = json!({"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
-                "conditions": [{"type": "Ready", "status": "True"}]});
-            patch(&client, &format!("/api/v1/nodes/{name}/status"), &json!({"status": status})).await?;
-        }
-        Ok(cluster)
-    }
-
-    async fn with(cluster: ControlPlane, controllers: Process) -> anyhow::Result<Self> {
-        cluster.wait_healthy(&controllers, "/healthz", START).await?;
-        let version: Value = serde_json::from_str(&cluster.get("/version").await?)?;
-        let client = cluster.admin_client();
-        let mut tasks = JoinSet::new();
-        let store = Store::start(&client, &mut tasks);
-        let version = version["gitVersion"].as_str().unwrap_or_default().to_owned();
-        Ok(Self { client, store, controllers, version, _tasks: tasks, cluster })
-    }
-
-    /// With the stock kube-controller-manager, only these loops.
-    ///
-    /// # Errors
-    /// Whatever did not start.
-    pub async fn stock() -> anyhow::Result<Self> {
-        let cluster = Self::cluster().await?;
-        let flags = ["--kube-api-qps=5000", "--kube-api-burst=5000", "--concurrent-rc-syncs=20"];
-        let controllers = cluster.start_stock_kcm(&LOOPS.join(","), &flags)?;
-        Self::with(cluster, controllers).await
-    }
-
-    /// With headroom-controllers, the same loops.
-    ///
-    /// # Errors
-    /// Whatever did not start.
-    pub async fn ours() -> anyhow::Result<Self> {
-        let cluster = Self::cluster().await?;
-        cluster.apply_yaml("crds.yaml", CRDS).await?;
-        cluster.apply_rbac(RbacSet::Primary).await?;
-        let loops = format!("--controllers={}", LOOPS.join(","));
-        let controllers = cluster.start_headroom_controllers(&[&loops, "--leader-elect=false"])?;
-        Self::with(cluster, controllers).await
-    }
-
-    /// The version of Kubernetes.
-    #[must_use]
-    pub fn version(&self) -> &str {
-        &self.version
-    }
-
-    /// Keeps the directory of the control plane, with all logs.
-    pub fn keep(&self) {
-        self.cluster.keep_directory();
-    }
-
-    /// Fails when the controllers have ended.
-    ///
-    /// # Errors
-    /// With the end of their log.
-    pub fn check(&self) -> anyhow::Result<()> {
-        Ok(self.controllers.expect_running("telling stories")?)
-    }
-
-    async fn namespace(&self, name: &str) -> anyhow::Result<()> {
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        post(&self.client, &namespace).await??;
-        Ok(())
-    }
-}
-
 /// A story that is being told.
 struct Teller<'a> {
     stage: &'a Stage,
@@ -130,8 +25,8 @@ impl Teller<'_> {
         format!("{}/{name}", collection("v1", kind, &self.namespace))
     }
 
-    /// Does what the step says. Returns whether there was anything to do it to.
-    async fn perform(&mut self, step: &Step) -> anyhow::Result<bool> {
+    /// Does what the step says. Returns what was written, unless there was nothing to write it to.
+    async fn perform(&mut self, step: &Step) -> anyhow::Result<Option<Value>> {
         let client = &self.stage.client;
         let found = self.stage.store.pods(&self.namespace);
         // Which of two pods is older decides which of them is deleted, and creation times have whole seconds.
@@ -146,29 +41,30 @@ impl Teller<'_> {
             | Step::Ready(pick, _)
             | Step::End(pick, _) => match pods::find(pick, &found) {
                 Some(name) => name,
-                None => return Ok(false),
+                None => return Ok(None),
             },
             _ => String::new(),
         };
         let path = self.path("Pod", &pod);
-        match step {
+        let written = match step {
             Step::Create(object) => {
                 let mut object = object.clone();
                 object["metadata"]["namespace"] = self.namespace.as_str().into();
-                post(client, &object).await?.with_context(|| format!("{object}"))?;
+                post(client, &object).await?.with_context(|| format!("{object}"))?
             }
-            Step::Patch(kind, name, change) => drop(patch(client, &self.path(kind, name), change).await?),
+            Step::Patch(kind, name, change) => patch(client, &self.path(kind, name), change).await?,
+            Step::Status(kind, name, status) => {
+                patch(client, &format!("{}/status", self.path(kind, name)), &json!({"status": status})).await?
+            }
             Step::Delete(kind, name) => {
                 let path = self.path(kind, name);
                 let options = json!({"propagationPolicy": "Background"});
-                send(client, http::Request::delete(path).header("content-type", "application/json"), &options)
-                    .await??;
+                send(client, http::Request::delete(path).header("content-type", "application/json"), &options).await??
             }
-            Step::Label(_, labels) => drop(patch(client, &path, &json!({"metadata": {"labels": labels}})).await?),
+            Step::Label(_, labels) => patch(client, &path, &json!({"metadata": {"labels": labels}})).await?,
             Step::Remove(_, seconds) => {
                 let options = json!({"gracePeriodSeconds": seconds});
-                send(client, http::Request::delete(path).header("content-type", "application/json"), &options)
-                    .await??;
+                send(client, http::Request::delete(path).header("content-type", "application/json"), &options).await??
             }
             Step::Run(_, node, ready) => {
                 let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod},
@@ -177,20 +73,20 @@ impl Teller<'_> {
                 send(client, request, &binding).await??;
                 self.addresses += 1;
                 let status = pods::running(self.addresses, *ready, now());
-                patch(client, &format!("{path}/status"), &status).await?;
+                patch(client, &format!("{path}/status"), &status).await?
             }
             Step::Ready(_, ready) => {
                 let is = found.iter().find(|p| p["metadata"]["name"] == pod.as_str()).cloned().unwrap_or_default();
-                patch(client, &format!("{path}/status"), &pods::readiness(&is, *ready)).await?;
+                patch(client, &format!("{path}/status"), &pods::readiness(&is, *ready)).await?
             }
             Step::End(_, phase) => {
                 let is = found.iter().find(|p| p["metadata"]["name"] == pod.as_str()).cloned().unwrap_or_default();
                 let mut status = pods::readiness(&is, false);
                 status["status"]["phase"] = phase.as_str().into();
-                patch(client, &format!("{path}/status"), &status).await?;
+                patch(client, &format!("{path}/status"), &status).await?
             }
-        }
-        Ok(true)
+        };
+        Ok(Some(written))
     }
 }
 
@@ -210,42 +106,74 @@ pub async fn record(stage: &Stage, story: &Story, run: usize) -> anyhow::Result<
     let mut before = State::default();
     let mut steps = Vec::new();
     for step in &story.steps {
-        if !teller.perform(step).await.with_context(|| format!("{namespace}: {step:?}"))? {
+        if teller.perform(step).await.with_context(|| format!("{namespace}: {step:?}"))?.is_none() {
             continue;
         }
         let began = std::time::Instant::now();
         while stage.store.quiet_for(&namespace) < QUIET || began.elapsed() < QUIET {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let after = stage.store.state(&namespace);
+        let mut after = stage.state(&namespace);
+        if Rigour::of(story.seed) == Rigour::Objects {
+            after.forget_the_way();
+        }
         steps.push((step.clone(), after.since(&before)));
         before = after;
     }
     Ok(Told { seed: story.seed, steps })
 }
 
-/// Tells a story with ours. Answers what is different from stock's, if anything.
+/// Tells a story again, in a namespace that is made for it. Answers what is different from the first time, if anything.
 ///
 /// # Errors
 /// The API server failed.
-pub async fn replay(stage: &Stage, told: &Told) -> anyhow::Result<Option<String>> {
-    let namespace = format!("s{}", told.seed);
-    stage.namespace(&namespace).await?;
-    let mut teller = Teller { stage, namespace: namespace.clone(), addresses: 0 };
+pub async fn replay(
+    stage: &Stage,
+    told: &Told,
+    namespace: &str,
+    rigour: Rigour,
+    patience: Duration,
+) -> anyhow::Result<Option<String>> {
+    stage.namespace(namespace).await?;
+    let mut teller = Teller { stage, namespace: namespace.to_owned(), addresses: 0 };
     let mut expected = State::default();
     for (number, (step, change)) in told.steps.iter().enumerate() {
-        let what = || format!("story {}, step {} ({step:?})", told.seed, number + 1);
-        if !teller.perform(step).await.with_context(what)? {
+        let what = || format!("story {} in {namespace}, step {} ({step:?})", told.seed, number + 1);
+        let Some(written) = teller.perform(step).await.with_context(what)? else {
             return Ok(Some(format!("{}: the pod is not there", what())));
-        }
+        };
+        let written = resource(&written).map(|resource| (resource, version(&written)));
         expected.apply(change);
+        if rigour == Rigour::Objects {
+            expected.forget_the_way();
+        }
         let expected = &expected;
-        let same = eventually(PATIENCE, "the state after a step", || async {
-            stage.store.state(&namespace).difference(expected).map_or(Ok(()), Err)
+        let same = eventually(patience, "the state after a step", || async {
+            let mut state = stage.state(namespace);
+            if rigour == Rigour::Objects {
+                state.forget_the_way();
+            }
+            match state.difference(expected) {
+                Some(difference) => Err(difference),
+                // What comes next must not overtake this step on its way to the controllers.
+                None if !stage.is_told(written) => Err("the controllers have not been told of it".to_owned()),
+                None => Ok(()),
+            }
         });
         if let Err(timeout) = same.await {
             return Ok(Some(format!("{}: {}", what(), timeout.last)));
         }
     }
     Ok(None)
+}
+
+/// The resource of an object that controllers watch.
+fn resource(object: &Value) -> Option<&'static str> {
+    match object["kind"].as_str()? {
+        "Pod" => Some("pods"),
+        "ReplicationController" => Some("replicationcontrollers"),
+        "Service" => Some("services"),
+        "Endpoints" => Some("endpoints"),
+        _ => None,
+    }
 }

@@ -2,6 +2,7 @@
 //! controllers, Services and pods meet.
 
 mod mirror;
+mod quota;
 
 use serde_json::{Value, json};
 
@@ -13,6 +14,10 @@ const NODES: [&str; 3] = ["n1", "n2", "n3"];
 
 /// Seeds from here on are about Endpoints that users write themselves, which are mirrored into slices.
 pub const MIRRORED: u64 = 10_000;
+/// Seeds from here on have Services of both address families.
+pub const DUAL: u64 = 20_000;
+/// Seeds from here on have a quota that is too small for a while.
+pub const QUOTA: u64 = 30_000;
 
 /// What a story has so far, as its author remembers it. What controllers do is not known here: steps about pods that are
 /// not there are left out when the story is told.
@@ -26,6 +31,8 @@ struct Plot {
     bare: u32,
     /// Runs so far; some of them may not have found a pod.
     runs: u32,
+    /// Whether Services say which address families they want.
+    dual: bool,
     steps: Vec<Step>,
 }
 
@@ -33,12 +40,18 @@ struct Plot {
 #[must_use]
 pub fn story(seed: u64) -> Story {
     let rng = &mut Rng::new(seed ^ 0x57_0217);
-    if seed >= MIRRORED {
+    if (MIRRORED..DUAL).contains(&seed) {
         return Story { seed, steps: mirror::steps(rng) };
     }
-    let mut plot = Plot::default();
+    if seed >= QUOTA {
+        return Story { seed, steps: quota::steps(rng) };
+    }
+    let mut plot = Plot { dual: seed >= DUAL, ..Plot::default() };
     let length = rng.between(5, 12);
-    if rng.percent(75) {
+    if plot.dual {
+        plot.controller(rng);
+        plot.service(rng);
+    } else if rng.percent(75) {
         plot.controller(rng);
     } else {
         plot.service(rng);
@@ -182,6 +195,16 @@ impl Plot {
         if rng.percent(15) {
             spec["trafficDistribution"] = json!(rng.pick(&["PreferSameZone", "PreferSameNode"]));
         }
+        if self.dual {
+            let (policy, families) = rng.pick(&[
+                ("SingleStack", &["IPv6"] as &[&str]),
+                ("PreferDualStack", &["IPv4"]),
+                ("RequireDualStack", &["IPv4", "IPv6"]),
+                ("RequireDualStack", &["IPv6", "IPv4"]),
+            ]);
+            spec["ipFamilyPolicy"] = policy.into();
+            spec["ipFamilies"] = json!(families);
+        }
         let mut metadata = json!({"name": name});
         if rng.percent(40) {
             metadata["labels"] = json!({"team": "blue"});
@@ -193,7 +216,8 @@ impl Plot {
 
     fn change_service(&mut self, rng: &mut Rng, service: usize) {
         let name = self.services[service].clone();
-        match rng.below(7) {
+        match rng.below(if self.dual { 8 } else { 7 }) {
+            7 => self.patch("Service", &name, json!({"ipFamilyPolicy": "PreferDualStack"})),
             0 => {
                 self.services.remove(service);
                 self.steps.push(Step::Delete("Service".to_owned(), name));
@@ -265,7 +289,8 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_story_and_every_feature_turns_up() {
         assert_eq!(story(7), story(7));
-        let all: String = (0..300).chain(MIRRORED..MIRRORED + 100).map(|seed| format!("{:?}", story(seed))).collect();
+        let seeds = (0..300).chain(MIRRORED..MIRRORED + 100).chain(DUAL..DUAL + 50).chain(QUOTA..QUOTA + 50);
+        let all: String = seeds.map(|seed| format!("{:?}", story(seed))).collect();
         for feature in [
             "ReplicationController",
             "minReadySeconds",
@@ -286,6 +311,10 @@ mod tests {
             "skip-mirror",
             "notReadyAddresses",
             "fd00::1",
+            "RequireDualStack",
+            "PreferDualStack",
+            "ResourceQuota",
+            "Status(",
         ] {
             assert!(all.contains(feature), "{feature}");
         }

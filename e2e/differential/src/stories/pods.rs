@@ -59,7 +59,8 @@ pub(super) fn running(number: u32, ready: bool, now: i64) -> Value {
     let age = 60_i64 << (2 * i64::from(number.min(12)));
     let since = time(now - age);
     json!({"status": {
-        "phase": "Running", "podIP": address(number), "podIPs": [{"ip": address(number)}], "startTime": since,
+        "phase": "Running", "startTime": since,
+        "podIP": address(number), "podIPs": [{"ip": address(number)}, {"ip": format!("fd00::{:x}", 0x1000 + number)}],
         "conditions": conditions(ready, &since),
     }})
 }

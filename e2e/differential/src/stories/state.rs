@@ -15,6 +15,9 @@ pub(super) const KINDS: [&str; 5] = ["pods", "replicationcontrollers", "endpoint
 #[serde(transparent)]
 pub struct State(BTreeMap<String, Vec<Value>>);
 
+/// End of the annotations that tell when what they are about was changed.
+const TRIGGER_TIME: &str = "last-change-trigger-time";
+
 /// Alphabet of the five characters that end a generated name.
 const ALPHABET: &str = "bcdfghjklmnpqrstvwxz2456789";
 
@@ -49,6 +52,20 @@ impl State {
     /// Takes over what is different now.
     pub fn apply(&mut self, change: &Self) {
         self.0.extend(change.0.iter().map(clone));
+    }
+
+    /// Without what depends on the way to it: what controllers said about their work, and whether the last change of
+    /// endpoints was one that has a time (a process that was killed does not remember those before).
+    pub(super) fn forget_the_way(&mut self) {
+        self.0.remove("events");
+        for objects in self.0.values_mut() {
+            for object in &mut *objects {
+                if let Some(annotations) = object.get_mut("annotations").and_then(Value::as_object_mut) {
+                    annotations.retain(|key, _| !key.ends_with(TRIGGER_TIME));
+                }
+            }
+            objects.sort_by_key(Value::to_string);
+        }
     }
 
     /// The first kind that is not as expected, in words.
@@ -108,6 +125,10 @@ fn controller(rc: &Value) -> Value {
     let mut status = rc["status"].clone();
     for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
         drop_keys(condition, &["lastTransitionTime"]);
+        // It names a pod.
+        if let Some(message) = condition.get_mut("message") {
+            *message = generic(message.as_str().unwrap_or_default()).into();
+        }
     }
     json!({"name": rc["metadata"]["name"], "labels": rc["metadata"]["labels"], "replicas": rc["spec"]["replicas"],
         "generation": rc["metadata"]["generation"], "status": status})
@@ -121,7 +142,7 @@ fn meta(object: &Value) -> Map<String, Value> {
         .into_iter()
         .flatten()
         .map(|(key, value)| {
-            let timed = key.ends_with("last-change-trigger-time");
+            let timed = key.ends_with(TRIGGER_TIME);
             (key.clone(), if timed { Value::from("a time") } else { value.clone() })
         })
         .collect();
@@ -201,6 +222,11 @@ fn events(objects: &[Value], namespace: &str) -> Vec<Value> {
 fn generic(text: &str) -> String {
     let word = |word: &str| match word.rsplit_once('-') {
         Some((stem, end)) if end.len() == 5 && end.chars().all(|c| ALPHABET.contains(c)) => format!("{stem}-?"),
+        Some((stem, end))
+            if end.len() == 6 && end.ends_with('"') && end.chars().take(5).all(|c| ALPHABET.contains(c)) =>
+        {
+            format!("{stem}-?\"")
+        }
         _ => word.to_owned(),
     };
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
@@ -235,6 +261,7 @@ mod tests {
     fn names_lose_their_random_end() {
         assert_eq!(generic("Created pod: web-x2f9q"), "Created pod: web-?");
         assert_eq!(generic("Created pod: web-hello"), "Created pod: web-hello");
+        assert_eq!(generic("pods \"web-x2f9q\" is forbidden"), "pods \"web-?\" is forbidden");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Everything that is looked at, by namespace, kept up to date by watches.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::State;
+use super::excess::{Excess, Ledger, version};
 use super::state::KINDS;
 
 /// The objects of a namespace by kind and name, and when one of them changed last.
@@ -23,17 +24,28 @@ struct Room {
 
 /// All namespaces.
 #[derive(Debug, Default)]
-pub(super) struct Store(Mutex<HashMap<String, Room>>);
+pub(super) struct Store {
+    rooms: Mutex<HashMap<String, Room>>,
+    /// The newest version that was seen, by kind.
+    versions: Mutex<BTreeMap<&'static str, u64>>,
+    ledger: Mutex<Ledger>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Store {
     /// Starts to watch.
     pub(super) fn start(client: &kube::Client, tasks: &mut JoinSet<()>) -> Arc<Self> {
         let store = Arc::new(Self::default());
-        for kind in KINDS {
+        // Services are not looked at: their versions say what the controllers have to know.
+        for kind in KINDS.into_iter().chain(["services"]) {
             let (group, version_kind) = match kind {
                 "pods" => ("", "Pod"),
                 "replicationcontrollers" => ("", "ReplicationController"),
                 "endpoints" => ("", "Endpoints"),
+                "services" => ("", "Service"),
                 "endpointslices" => ("discovery.k8s.io", "EndpointSlice"),
                 _ => ("", "Event"),
             };
@@ -45,15 +57,21 @@ impl Store {
     }
 
     fn with<T>(&self, namespace: &str, look: impl FnOnce(&mut Room) -> T) -> T {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.rooms);
         let empty = || Room { objects: BTreeMap::new(), changed: Instant::now() };
         look(all.entry(namespace.to_owned()).or_insert_with(empty))
     }
 
-    fn set(&self, kind: &str, object: DynamicObject) {
-        let namespace = object.metadata.namespace.clone().unwrap_or_default();
-        let name = object.metadata.name.clone().unwrap_or_default();
+    fn note(&self, kind: &'static str, value: &Value, there: bool) {
+        let version = version(value);
+        lock(&self.versions).entry(kind).and_modify(|known| *known = version.max(*known)).or_insert(version);
+        lock(&self.ledger).note(kind, value, there);
+    }
+
+    fn set(&self, kind: &'static str, object: DynamicObject) {
+        let (namespace, name) = key(&object);
         let Ok(value) = serde_json::to_value(object) else { return };
+        self.note(kind, &value, true);
         self.with(&namespace, |room| {
             let old = room.objects.entry(kind.to_owned()).or_default().insert(name, value.clone());
             if old.as_ref() != Some(&value) {
@@ -62,9 +80,13 @@ impl Store {
         });
     }
 
-    fn remove(&self, kind: &str, namespace: &str, name: &str) {
-        self.with(namespace, |room| {
-            if room.objects.get_mut(kind).is_some_and(|all| all.remove(name).is_some()) {
+    fn remove(&self, kind: &'static str, object: DynamicObject) {
+        let (namespace, name) = key(&object);
+        if let Ok(value) = serde_json::to_value(object) {
+            self.note(kind, &value, false);
+        }
+        self.with(&namespace, |room| {
+            if room.objects.get_mut(kind).is_some_and(|all| all.remove(&name).is_some()) {
                 room.changed = Instant::now();
             }
         });
@@ -72,12 +94,27 @@ impl Store {
 
     /// Removes what a new list does not have.
     fn keep(&self, kind: &str, seen: &HashSet<(String, String)>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.rooms);
         for (namespace, room) in all.iter_mut() {
             if let Some(objects) = room.objects.get_mut(kind) {
                 objects.retain(|name, _| seen.contains(&(namespace.clone(), name.clone())));
             }
         }
+    }
+
+    /// The newest version that was seen, by kind.
+    pub(super) fn versions(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.versions).clone()
+    }
+
+    /// See [`Ledger::made`].
+    pub(super) fn made(&self) -> usize {
+        lock(&self.ledger).made()
+    }
+
+    /// See [`Ledger::excess`].
+    pub(super) fn excess(&self) -> Vec<Excess> {
+        lock(&self.ledger).excess()
     }
 
     /// Since when nothing has changed in a namespace.
@@ -101,12 +138,13 @@ impl Store {
     }
 }
 
+fn key(object: &DynamicObject) -> (String, String) {
+    (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default())
+}
+
 async fn follow(store: Arc<Store>, kind: &'static str, api: Api<DynamicObject>) {
     let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
     let mut listed = HashSet::new();
-    let key = |object: &DynamicObject| {
-        (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default())
-    };
     while let Some(event) = events.next().await {
         match event {
             Ok(watcher::Event::Init) => listed.clear(),
@@ -116,10 +154,7 @@ async fn follow(store: Arc<Store>, kind: &'static str, api: Api<DynamicObject>) 
             }
             Ok(watcher::Event::InitDone) => store.keep(kind, &listed),
             Ok(watcher::Event::Apply(object)) => store.set(kind, object),
-            Ok(watcher::Event::Delete(object)) => {
-                let (namespace, name) = key(&object);
-                store.remove(kind, &namespace, &name);
-            }
+            Ok(watcher::Event::Delete(object)) => store.remove(kind, object),
             // It is tried again; whoever waits says in the end what is missing.
             Err(_) => {}
         }

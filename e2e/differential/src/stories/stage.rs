@@ -1,0 +1,213 @@
+//! A control plane on which stories are told, with the controllers that tell them.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use headroom_e2e::proxy::Proxy;
+use headroom_e2e::{ControlPlane, Identity, Process, RbacSet};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::excess::Excess;
+use super::store::Store;
+use super::{LOOPS, State};
+use crate::api::{patch, post};
+
+/// The definitions of our own resources, as the chart ships them.
+const CRDS: &str = include_str!("../../../../charts/headroom/files/crds.yaml");
+/// How long a process may take to become healthy.
+const START: Duration = Duration::from_secs(60);
+/// Addresses of Services.
+const RANGES: &str = "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112";
+/// Nodes and their zones. Nobody looks after them.
+const NODES: [(&str, &str); 3] = [("n1", "z1"), ("n2", "z1"), ("n3", "z2")];
+
+/// Whose controllers tell the stories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// The stock kube-controller-manager, only these loops.
+    Stock,
+    /// headroom-controllers, the same loops.
+    Ours,
+}
+
+impl Manager {
+    fn identity(self) -> Identity {
+        match self {
+            Self::Stock => Identity::KubeControllerManager,
+            Self::Ours => Identity::HeadroomControllers,
+        }
+    }
+
+    /// Starts the controllers, with a kubeconfig other than their own if one is given.
+    fn start(self, cluster: &ControlPlane, kubeconfig: Option<&Path>) -> anyhow::Result<Process> {
+        let kubeconfig = kubeconfig.map(|path| format!("--kubeconfig={}", path.display()));
+        let mut flags = Vec::from_iter(kubeconfig.as_deref());
+        Ok(match self {
+            Self::Stock => {
+                flags.extend(["--kube-api-qps=5000", "--kube-api-burst=5000", "--concurrent-rc-syncs=20"]);
+                if kubeconfig.is_some() {
+                    // One identity passes the proxy, and the proxy reads JSON.
+                    flags.extend([
+                        "--use-service-account-credentials=false",
+                        "--kube-api-content-type=application/json",
+                    ]);
+                }
+                cluster.start_stock_kcm(&LOOPS.join(","), &flags)?
+            }
+            Self::Ours => {
+                let loops = format!("--controllers={}", LOOPS.join(","));
+                flags.extend([&*loops, "--leader-elect=false"]);
+                cluster.start_headroom_controllers(&flags)?
+            }
+        })
+    }
+}
+
+/// A control plane with controllers, and what is seen of it.
+pub struct Stage {
+    pub(super) client: kube::Client,
+    pub(super) store: Arc<Store>,
+    manager: Manager,
+    controllers: Mutex<Process>,
+    proxy: Option<Proxy>,
+    version: String,
+    // Dropped after the client's users; the control plane last.
+    _tasks: JoinSet<()>,
+    cluster: ControlPlane,
+}
+
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stage").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
+}
+
+impl Stage {
+    /// With controllers that talk to the API server themselves.
+    ///
+    /// # Errors
+    /// Whatever did not start.
+    pub async fn direct(manager: Manager) -> anyhow::Result<Self> {
+        Self::start(manager, false).await
+    }
+
+    /// With controllers behind a [`Proxy`], which spoils nothing yet.
+    ///
+    /// # Errors
+    /// Whatever did not start.
+    pub async fn behind_proxy(manager: Manager) -> anyhow::Result<Self> {
+        Self::start(manager, true).await
+    }
+
+    async fn start(manager: Manager, proxied: bool) -> anyhow::Result<Self> {
+        let cluster = cluster().await?;
+        if manager == Manager::Ours {
+            cluster.apply_yaml("crds.yaml", CRDS).await?;
+            cluster.apply_rbac(RbacSet::Primary).await?;
+        }
+        let proxy = if proxied { Some(Proxy::start(&cluster, &manager.identity()).await?) } else { None };
+        let controllers = manager.start(&cluster, proxy.as_ref().map(Proxy::kubeconfig))?;
+        cluster.wait_healthy(&controllers, "/healthz", START).await?;
+        let version: Value = serde_json::from_str(&cluster.get("/version").await?)?;
+        let client = cluster.admin_client();
+        let mut tasks = JoinSet::new();
+        let store = Store::start(&client, &mut tasks);
+        let version = version["gitVersion"].as_str().unwrap_or_default().to_owned();
+        let controllers = Mutex::new(controllers);
+        Ok(Self { client, store, manager, controllers, proxy, version, _tasks: tasks, cluster })
+    }
+
+    fn controllers(&self) -> MutexGuard<'_, Process> {
+        self.controllers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The version of Kubernetes.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Keeps the directory of the control plane, with all logs.
+    pub fn keep(&self) {
+        self.cluster.keep_directory();
+    }
+
+    /// The proxy, if the controllers are behind one.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
+    }
+
+    /// Fails when the controllers have ended.
+    ///
+    /// # Errors
+    /// With the end of their log.
+    pub fn check(&self) -> anyhow::Result<()> {
+        Ok(self.controllers().expect_running("telling stories")?)
+    }
+
+    /// Kills the controllers whenever the proxy has stopped the world, and starts them anew; for ever.
+    ///
+    /// # Errors
+    /// They did not start.
+    pub async fn kill_and_restart(&self) -> anyhow::Result<std::convert::Infallible> {
+        let Some(proxy) = &self.proxy else { std::future::pending().await };
+        loop {
+            proxy.stopped().await;
+            self.controllers().kill9();
+            proxy.resume();
+            *self.controllers() = self.manager.start(&self.cluster, Some(proxy.kubeconfig()))?;
+        }
+    }
+
+    /// How many pods ReplicationControllers had so far, those that they adopted included.
+    #[must_use]
+    pub fn made(&self) -> usize {
+        self.store.made()
+    }
+
+    /// What of the pods that ReplicationControllers made was too many, from the first one on.
+    #[must_use]
+    pub fn excess(&self) -> Vec<Excess> {
+        self.store.excess()
+    }
+
+    /// What stands in a namespace.
+    pub(super) fn state(&self, namespace: &str) -> State {
+        self.store.state(namespace)
+    }
+
+    /// Whether the controllers have been told of everything that is seen here, and of what was written last.
+    pub(super) fn is_told(&self, written: Option<(&str, u64)>) -> bool {
+        self.proxy.as_ref().is_none_or(|proxy| {
+            let seen = self.store.versions();
+            let all = seen.iter().map(|(kind, version)| (*kind, *version)).chain(written);
+            all.into_iter().all(|(kind, version)| proxy.has_told(kind, version))
+        })
+    }
+
+    pub(super) async fn namespace(&self, name: &str) -> anyhow::Result<()> {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        post(&self.client, &namespace).await??;
+        Ok(())
+    }
+}
+
+async fn cluster() -> anyhow::Result<ControlPlane> {
+    // Both address families; the first is what Services get that do not say.
+    let builder = ControlPlane::builder().name("stories").no_request_limits().api_server_arg(RANGES);
+    // Pods are to stay as they were written.
+    let cluster = builder.service_account_admission(false).start().await?;
+    let client = cluster.admin_client();
+    for (name, zone) in NODES {
+        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name,
+            "labels": {"topology.kubernetes.io/zone": zone, "kubernetes.io/hostname": name}}});
+        post(&client, &node).await??;
+        let status = json!({"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
+            "conditions": [{"type": "Ready", "status": "True"}]});
+        patch(&client, &format!("/api/v1/nodes/{name}/status"), &json!({"status": status})).await?;
+    }
+    Ok(cluster)
+}
