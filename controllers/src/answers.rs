@@ -38,9 +38,28 @@ pub const fn is_refusal(error: &WriteError) -> bool {
     )
 }
 
+/// Whether the object that a request named with its UID is no more: nothing has its name, or another object has. Other
+/// conflicts say nothing of the kind: an admission webhook may answer so as well.
+#[must_use]
+pub fn is_gone(error: &WriteError) -> bool {
+    match error {
+        WriteError::NotFound(_) => true,
+        WriteError::Conflict(message) => message.contains("UID in precondition"),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_another_uid_tells_that_an_object_is_gone() {
+        let other = "Operation cannot be fulfilled on Pod \"a\": Precondition failed: UID in precondition: 1, UID in \
+                     object meta: 2";
+        assert!(is_gone(&WriteError::Conflict(other.into())) && is_gone(&WriteError::NotFound(String::new())));
+        assert!(!is_gone(&WriteError::Conflict("the object has been modified".into())));
+    }
 
     #[test]
     fn the_servers_words_come_first() {

@@ -17,7 +17,7 @@ use super::{
     plan::Victim,
 };
 use crate::{
-    answers::{is_refusal, server_message},
+    answers::{is_gone, is_refusal, server_message},
     framework::{Outbox, World},
 };
 
@@ -276,14 +276,14 @@ fn deleted(book: &mut Book, victim: Victim, result: &Result<Written, WriteError>
             (Verdict::Good, Some((EventType::Normal, SUCCESSFUL_DELETE, note)))
         }
         // Gone already, or another pod under the name by now: this one is no more.
-        Err(WriteError::NotFound(_) | WriteError::Conflict(_)) => (Verdict::Good, None),
+        Err(e) if is_gone(e) => (Verdict::Good, None),
         Err(e) => {
             let was = book.expected.forget(&victim.key);
             if was.is_some_and(|w| !w.in_view) {
                 // It stands, and is still not in view.
                 book.expected.expect(victim.key.clone(), victim.uid.clone(), What::Exists, false, now.mono);
             }
-            if e.is_unknown() {
+            if e.is_unknown() || matches!(e, WriteError::Conflict(_)) {
                 book.deletes_in_doubt.insert(victim.key, victim.uid);
                 return (Verdict::Bad(None), None);
             }

@@ -183,6 +183,9 @@ impl Sim {
             1 => Err(WriteError::Unknown("lost on the way there".into())),
             2 => Err(WriteError::Forbidden("quota".into())),
             3 => Err(WriteError::Unreachable("refused".into())),
+            5 if matches!(intent.op, Op::Delete { .. } | Op::Patch { .. }) => {
+                Err(WriteError::Conflict("the object has been modified".into()))
+            }
             _ => self.perform(&intent.op, basis)?,
         };
         let result = match fate {
@@ -216,7 +219,9 @@ impl Sim {
             }
             Op::Delete { key, uid, .. } => match self.pods.get(key).cloned() {
                 None => Err(WriteError::NotFound("no pod".into())),
-                Some(p) if uid.as_ref() != Some(&p.meta.uid) => Err(WriteError::Conflict("another".into())),
+                Some(p) if uid.as_ref() != Some(&p.meta.uid) => {
+                    Err(WriteError::Conflict("Precondition failed: UID in precondition".into()))
+                }
                 Some(mut p) => {
                     p.meta.deleted = Some(self.now.wall);
                     self.put(p);

@@ -36,7 +36,10 @@ use headroom_core::{
 
 use self::brake::Brake;
 pub use self::decide::{Stay, stay};
-use crate::framework::{Controller, Histogram, Measurements, Outbox, World, WorldEvent};
+use crate::{
+    answers::is_gone,
+    framework::{Controller, Histogram, Measurements, Outbox, World, WorldEvent},
+};
 
 /// Component of the events, as upstream's.
 const COMPONENT: &str = "taint-eviction-controller";
@@ -247,8 +250,8 @@ impl TaintEvictionController {
     /// An operation did not succeed; `true` when there is nothing more to be done for this pod.
     fn refused(&mut self, key: &ObjectKey, error: &WriteError, now: Mono) -> bool {
         match error {
-            // Gone, or made anew under the same name.
-            WriteError::NotFound(_) | WriteError::Conflict(_) | WriteError::NotLeader => true,
+            WriteError::NotLeader => true,
+            error if is_gone(error) => true,
             error => {
                 if self.pods.failures(key) == 0 {
                     tracing::warn!(pod = %key, "cannot be evicted: {error}");
