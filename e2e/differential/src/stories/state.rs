@@ -206,7 +206,8 @@ fn rename(value: &mut Value, pods: &BTreeMap<&str, String>) {
 /// Events by what they say, with how often they said it.
 fn events(objects: &[Value], namespace: &str) -> Vec<Value> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for event in objects {
+    // The API server tells of its own work too, under no component.
+    for event in objects.iter().filter(|event| !event["source"]["component"].is_null()) {
         let regarding = &event["involvedObject"];
         let text = |value: &Value| nowhere(&generic(value.as_str().unwrap_or_default()), namespace);
         let said = json!({
@@ -283,7 +284,8 @@ mod tests {
                 "status": {"podIP": "10.1.0.1", "phase": "Running"}});
             let slice = json!({"metadata": {"name": format!("s-{suffix}"), "generateName": "s-"},
                 "endpoints": [{"addresses": ["10.1.0.1"], "targetRef": {"kind": "Pod", "name": format!("web-{suffix}"), "uid": uid}}]});
-            let event = json!({"message": format!("Created pod: web-{suffix} in {namespace}"), "count": 2});
+            let event = json!({"message": format!("Created pod: web-{suffix} in {namespace}"), "count": 2,
+                "source": {"component": "replication-controller"}});
             State::of(
                 &BTreeMap::from([
                     ("pods".to_owned(), vec![pod]),
