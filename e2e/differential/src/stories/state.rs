@@ -54,10 +54,14 @@ impl State {
         self.0.extend(change.0.iter().map(clone));
     }
 
-    /// Without what depends on the way to it: what controllers said about their work, and whether the last change of
-    /// endpoints was one that has a time (a process that was killed does not remember those before).
+    /// Without what depends on the way to it: what controllers said about their work, whether the last change of endpoints
+    /// was one that has a time (a process that was killed does not remember those before), and pods without a node whose
+    /// deletion was cut off with its connection between its two writes (the collector of such pods does not run).
     pub(super) fn forget_the_way(&mut self) {
         self.0.remove("events");
+        if let Some(pods) = self.0.get_mut("pods") {
+            pods.retain(|pod| pod["terminating"] != true || !pod["node"].is_null());
+        }
         for objects in self.0.values_mut() {
             for object in &mut *objects {
                 if let Some(annotations) = object.get_mut("annotations").and_then(Value::as_object_mut) {
