@@ -13,6 +13,7 @@
 //! | [`peak`] | what a workload was seen to use: learning (learner) and decay (decider) |
 //! | [`demand`](mod@demand) | what a pod will take (`d`), the part of it that cannot swap, what an unknown pod is taken to need (`D`) |
 //! | [`node`] | a node, its sample, its pods, and their sums ([`NodeSums`]), kept by adding and removing |
+//! | [`args`] | the parameters as a configuration has them |
 //! | [`overrides`] | what annotations and labels say of a node by hand |
 //! | [`headroom`] | floor, system reserve, age of a sample, `H` and `Acc` ([`NodeState`]) |
 //! | [`filter`] | the rules in order: [`judge`] gives a [`NodeVerdict`], with all numbers for `explain` |
@@ -66,6 +67,7 @@
 //! assert_eq!(raw.finish(score::x_max([raw.x])), 68);
 //! ```
 
+pub mod args;
 pub mod demand;
 pub mod filter;
 pub mod footprint;
