@@ -5,6 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use serde::Serialize;
+
+use crate::bench::BenchError;
+
 /// Where the results go: the directory that was given, else `usual` when the run is one for the record.
 ///
 /// # Errors
@@ -23,6 +27,21 @@ pub(crate) fn results_directory(
             if parent.is_dir() { Ok(Some(dir)) } else { Err(parent.to_path_buf()) }
         }
     }
+}
+
+/// Writes a report as `STEM.json`, and its page as `STEM.md`.
+///
+/// # Errors
+/// [`BenchError`]: a file cannot be written.
+pub(crate) fn write_results(dir: &Path, stem: &str, report: &impl Serialize, page: &str) -> Result<(), BenchError> {
+    std::fs::create_dir_all(dir).map_err(BenchError::file("create", dir))?;
+    let mut json = serde_json::to_string_pretty(report).map_err(|source| BenchError::Encode { source })?;
+    json.push('\n');
+    for (end, text) in [("json", json.as_str()), ("md", page)] {
+        let path = dir.join(format!("{stem}.{end}"));
+        std::fs::write(&path, text).map_err(BenchError::file("write", &path))?;
+    }
+    Ok(())
 }
 
 /// Runs it until it is done, or until Ctrl-C ends everything in order. The exit status is `no` when the answer is, and 1

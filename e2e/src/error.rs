@@ -152,6 +152,9 @@ pub enum HarnessError {
     /// The audit log was asked for but is not written.
     #[error("no audit log: start the control plane with `.audit(true)`")]
     NoAudit,
+    /// The simulated nodes.
+    #[error(transparent)]
+    Hollow(#[from] headroom_hollow::HollowError),
     /// Something did not happen in time.
     #[error(transparent)]
     Timeout(#[from] crate::wait::Timeout),

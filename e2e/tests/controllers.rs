@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{
     LONG, PATIENT, code, control_plane_with_crds as control_plane, create, hollow, merge, node, object, pod, pods,
-    trust_kubelets, wait_for_log,
+    wait_for_log,
 };
 use headroom_api::NodeHeadroom;
 use headroom_e2e::control_plane::audit::AuditEvent;
@@ -76,7 +76,7 @@ async fn wrong_flags_end_with_status_1_and_one_line() {
 async fn nodes_are_measured_with_a_token_that_can_do_nothing_else_and_a_dead_kubelet_degrades_its_node_alone() {
     let cluster = control_plane().await;
     let hollow = hollow(&cluster, "worker=2:1Gi:swap=2Gi").await;
-    let ca = trust_kubelets(&cluster, &hollow);
+    let ca = cluster.trust_kubelets(&hollow).unwrap();
     let controllers = start(&cluster, &PATIENT, &["--node-headroom-interval=1s", &ca]).await;
     let api: Api<NodeHeadroom> = Api::all(cluster.admin_client());
     let fresh = async |name: &str| {

@@ -68,7 +68,7 @@ async fn learned_peaks_decide_survive_a_restart_and_go_with_their_workload() {
     let accounts: Api<ServiceAccount> = Api::default_namespaced(cluster.admin_client());
     eventually(LONG, "the default ServiceAccount", || accounts.get("default")).await.unwrap();
     let hollow = common::hollow(&cluster, "worker=2:1Gi:swap=2Gi").await;
-    let trust = common::trust_kubelets(&cluster, &hollow);
+    let trust = cluster.trust_kubelets(&hollow).unwrap();
     let _scheduler = common::start_scheduler(&cluster, STOCK_LEASE, &["--mode=primary"]).await;
     let controllers = start_controllers(&cluster, &trust).await;
 
@@ -151,7 +151,7 @@ async fn learned_peaks_decide_survive_a_restart_and_go_with_their_workload() {
 async fn a_herd_within_one_poll_period_takes_what_the_nodes_have_and_waits_with_the_rest() {
     let cluster = common::control_plane_with_crds().await;
     let hollow = common::hollow(&cluster, "worker=3:1Gi:system=500Mi:version=v1.36.4+k3s1").await;
-    let trust = common::trust_kubelets(&cluster, &hollow);
+    let trust = cluster.trust_kubelets(&hollow).unwrap();
     let flags: Vec<&str> = PATIENT.iter().copied().chain([trust.as_str()]).collect();
     let controllers = cluster.start_headroom_controllers(&flags).unwrap();
     let scheduler = common::start_scheduler(&cluster, STOCK_LEASE, &["--mode=primary"]).await;

@@ -45,7 +45,7 @@ async fn a_node_dies_and_only_what_fits_moves() {
     let accounts: Api<ServiceAccount> = Api::default_namespaced(cluster.admin_client());
     eventually(LONG, "the default ServiceAccount", || accounts.get("default")).await.unwrap();
     let hollow = common::hollow(&cluster, "worker=3:1Gi:version=v1.36.4+k3s1").await;
-    let trust = common::trust_kubelets(&cluster, &hollow);
+    let trust = cluster.trust_kubelets(&hollow).unwrap();
     let loops = "--controllers=node-lifecycle-controller,taint-eviction-controller,node-headroom-controller,memory-profile-controller";
     let flags = [loops, "--node-lifecycle-profile=fast", "--node-headroom-interval=1s", trust.as_str()];
     let flags: Vec<&str> = PATIENT.iter().chain(&flags).copied().collect();

@@ -51,7 +51,7 @@ async fn line_with<R: AsyncRead + Unpin>(lines: &mut Lines<BufReader<R>>, words:
 async fn nodes_and_pods_are_shown_and_changes_are_followed() {
     let cluster = common::control_plane_with_crds().await;
     let hollow = common::hollow(&cluster, "worker=2:1Gi:swap=2Gi").await;
-    let trust = common::trust_kubelets(&cluster, &hollow);
+    let trust = cluster.trust_kubelets(&hollow).unwrap();
     let flags: Vec<&str> = PATIENT.iter().copied().chain(["--node-headroom-interval=1s", trust.as_str()]).collect();
     let controllers = cluster.start_headroom_controllers(&flags).unwrap();
     cluster.wait_healthy(&controllers, "/readyz", LONG).await.unwrap();

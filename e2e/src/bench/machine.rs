@@ -20,6 +20,12 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// The line of a page.
+    pub(crate) fn line(&self) -> String {
+        let Self { cpu, cores, memory_mib, kernel } = self;
+        format!("- Machine: {cpu}, {cores} cores, {memory_mib} MiB memory, Linux {kernel}; everything runs on it\n")
+    }
+
     /// Reads `/proc`.
     pub(crate) fn read() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -1,10 +1,9 @@
 //! The measurement: a cluster at rest, and the controllers that measure it.
 
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use headroom_hollow::{Hollow, HollowConfig};
+use headroom_hollow::Hollow;
 use http::Method;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
@@ -71,9 +70,7 @@ async fn measure(plan: &Plan, plane: &ControlPlane) -> Result<Figures, MemoryBen
     pods(plan, &hollow, &wire).await?;
     let heap_with_cluster = heap(plane, &wire).await?;
 
-    let ca = plane.dir().join("kubelet-serving-ca.crt");
-    std::fs::write(&ca, hollow.ca_pem()).map_err(crate::HarnessError::io("write", &ca))?;
-    let trust = format!("--kubelet-certificate-authority={}", ca.display());
+    let trust = plane.trust_kubelets(&hollow)?;
     let started = Instant::now();
     let controllers = plane.start_headroom_controllers(&["--leader-elect=false", &trust])?;
     plane.wait_healthy(&controllers, "/healthz", PATIENCE).await?;
@@ -175,13 +172,9 @@ impl Moment {
 /// Starts the kubelets.
 async fn nodes(plan: &Plan, plane: &ControlPlane) -> Result<Hollow, MemoryBenchError> {
     let spec = format!("node={}:4Gi:cpu=4:swap=2Gi", plan.nodes);
-    let mut config = HollowConfig::from_spec(&spec)?;
-    config.address_base = Ipv4Addr::new(127, plane.loopback_octet(), 0, 0);
-    config.chaos = None;
+    let mut config = plane.hollow_config(&spec)?;
     config.remove_not_ready_taint = true;
-    let kubeconfig = kube::config::Kubeconfig::read_from(plane.kubeconfig(&Identity::Admin)?)?;
-    let kubeconfig = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
-    Ok(Hollow::connect(config, &kubeconfig).await?)
+    Ok(plane.start_hollow(config).await?)
 }
 
 /// Creates the pods with their nodes, and waits until all run.

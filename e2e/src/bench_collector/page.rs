@@ -66,15 +66,10 @@ pub(super) fn page(report: &Report) -> String {
     let mut out = String::from(
         "# What measuring costs\n\nWritten by `make bench-collector`; all figures are in `collector.json`.\n\n",
     );
-    let machine = &report.machine;
     let text = |version: &Option<String>| version.clone().unwrap_or_else(|| "unknown".to_owned());
     let _ = writeln!(out, "- Command: `{}`", report.plan.command);
     let _ = writeln!(out, "- Date: {}", report.date);
-    let _ = writeln!(
-        out,
-        "- Machine: {}, {} cores, {} MiB memory, Linux {}; everything runs on it",
-        machine.cpu, machine.cores, machine.memory_mib, machine.kernel
-    );
+    out.push_str(&report.machine.line());
     let _ = writeln!(
         out,
         "- API server: {}; Headroom: {} at {}",

@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -12,7 +12,7 @@ use crate::bench::BenchError;
 use crate::bench::machine::{Machine, commit, first_line};
 use crate::bench_memory::MemoryBenchError;
 use crate::binaries::our_binary;
-use crate::command::{exit_code, results_directory};
+use crate::command::{exit_code, results_directory, write_results};
 use crate::control_plane::assets::{Assets, Component};
 
 /// Where the results go, seen from the top of the checkout.
@@ -118,21 +118,10 @@ async fn execute(arguments: &Arguments) -> Result<bool, MemoryBenchError> {
     };
     let _ = write!(std::io::stdout(), "{}", page::table(&report));
     if let Some(dir) = output {
-        write(&report, &dir)?;
+        write_results(&dir, "controllers", &report, &page::page(&report))?;
         super::progress(&format!("the results are in {}", dir.display()));
     }
     Ok(page::keeps_up(&report))
-}
-
-fn write(report: &Report, dir: &Path) -> Result<(), BenchError> {
-    std::fs::create_dir_all(dir).map_err(BenchError::file("create", dir))?;
-    let mut json = serde_json::to_string_pretty(report).map_err(|source| BenchError::Encode { source })?;
-    json.push('\n');
-    for (name, text) in [("controllers.json", json), ("controllers.md", page::page(report))] {
-        let path = dir.join(name);
-        std::fs::write(&path, text).map_err(BenchError::file("write", &path))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

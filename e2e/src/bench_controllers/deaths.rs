@@ -1,9 +1,7 @@
 //! The death of a node: when it is noticed, and when the last of its pods is replaced.
 
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use headroom_hollow::{Hollow, HollowConfig};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::{ListParams, PostParams};
@@ -12,7 +10,7 @@ use serde_json::json;
 
 use super::progress;
 use crate::bench_memory::MemoryBenchError;
-use crate::control_plane::{ControlPlane, Identity, LOOPS, RbacSet};
+use crate::control_plane::{ControlPlane, LOOPS, RbacSet};
 use crate::process::Process;
 use crate::wait::eventually;
 
@@ -102,15 +100,8 @@ async fn die(keeper: Keeper, plane: &ControlPlane) -> Result<Death, MemoryBenchE
     plane.apply_rbac(RbacSet::Primary).await?;
     plane.create_namespace("default").await?;
     plane.create_namespace("kube-node-lease").await?;
-    let mut config = HollowConfig::from_spec(NODES)?;
-    config.address_base = Ipv4Addr::new(127, plane.loopback_octet(), 0, 0);
-    config.chaos = None;
-    let kubeconfig = kube::config::Kubeconfig::read_from(plane.kubeconfig(&Identity::Admin)?)?;
-    let kubeconfig = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
-    let hollow = Hollow::connect(config, &kubeconfig).await?;
-    let ca = plane.dir().join("kubelet-serving-ca.crt");
-    std::fs::write(&ca, hollow.ca_pem()).map_err(crate::HarnessError::io("write", &ca))?;
-    let process = keeper.start(plane, &format!("--kubelet-certificate-authority={}", ca.display()))?;
+    let hollow = plane.start_hollow(plane.hollow_config(NODES)?).await?;
+    let process = keeper.start(plane, &plane.trust_kubelets(&hollow)?)?;
     // The same in all runs.
     let scheduler = plane.start_headroom_scheduler(&["--mode=primary"])?;
 

@@ -116,15 +116,10 @@ pub(super) fn page(report: &Report) -> String {
     let mut out = String::from(
         "# Controllers beside stock\n\nWritten by `make bench-controllers`; all figures are in `controllers.json`.\n\n",
     );
-    let machine = &report.machine;
     let text = |version: &Option<String>| version.clone().unwrap_or_else(|| "unknown".to_owned());
     let _ = writeln!(out, "- Command: `{}`", report.plan.command);
     let _ = writeln!(out, "- Date: {}", report.date);
-    let _ = writeln!(
-        out,
-        "- Machine: {}, {} cores, {} MiB memory, Linux {}; everything runs on it",
-        machine.cpu, machine.cores, machine.memory_mib, machine.kernel
-    );
+    out.push_str(&report.machine.line());
     let _ = writeln!(
         out,
         "- Stock: {}; Headroom: {} at {}",

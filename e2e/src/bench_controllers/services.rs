@@ -28,7 +28,9 @@ const SEEN: Duration = Duration::from_secs(60);
 
 /// Where all pods are: pods on nodes that do not exist are no endpoints.
 const NODE: &str = "n1";
-const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+/// The Service's own: the API server's has one too.
+const SLICES: &str =
+    "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io/service-name=web";
 
 pub(super) async fn serve(
     endpoints: u32,
@@ -128,9 +130,9 @@ struct Watch {
 impl Watch {
     async fn start(plane: &ControlPlane) -> Result<Self, BenchError> {
         let wire = Wire::connect(&plane.kubeconfig(&Identity::Admin)?).await?;
-        let list: Value = wire.get(&format!("{SLICES}?limit=1")).await?;
+        let list: Value = wire.get(&format!("{SLICES}&limit=1")).await?;
         let version = list["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-        let path = format!("{SLICES}?watch=true&resourceVersion={version}");
+        let path = format!("{SLICES}&watch=true&resourceVersion={version}");
         let (_, body) = wire.open(&Method::GET, &path, JSON, Bytes::new()).await?;
         Ok(Self { body, rest: Vec::new() })
     }

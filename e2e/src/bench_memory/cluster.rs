@@ -1,10 +1,9 @@
 //! One side's cluster: a fresh control plane, simulated nodes, the whole stock controller manager, and either scheduler.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use headroom_api::NodeHeadroom;
-use headroom_hollow::{Hollow, HollowConfig};
+use headroom_hollow::Hollow;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Resource};
@@ -12,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::control_plane::{ControlPlane, Identity, RbacSet, SchedulerOptions};
+use crate::control_plane::{ControlPlane, RbacSet, SchedulerOptions};
 use crate::process::Process;
 use crate::reserve::Slots;
 use crate::upstream::Side;
@@ -46,12 +45,7 @@ impl Cluster {
         let plane = ControlPlane::builder().name(format!("{scenario}-{side}")).within(slots).start().await?;
         plane.create_namespace("kube-node-lease").await?;
         plane.create_namespace("default").await?;
-        let mut config = HollowConfig::from_spec(nodes)?;
-        config.address_base = Ipv4Addr::new(127, plane.loopback_octet(), 0, 0);
-        config.chaos = None;
-        let kubeconfig = kube::config::Kubeconfig::read_from(plane.kubeconfig(&Identity::Admin)?)?;
-        let kubeconfig = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
-        let hollow = Hollow::connect(config, &kubeconfig).await?;
+        let hollow = plane.start_hollow(plane.hollow_config(nodes)?).await?;
 
         let mut processes = vec![plane.start_stock_kcm("*", &[])?];
         match side {
@@ -59,9 +53,7 @@ impl Cluster {
             Side::Headroom => {
                 plane.apply_yaml("crds.yaml", CRDS).await?;
                 plane.apply_rbac(RbacSet::Primary).await?;
-                let ca = plane.dir().join("kubelet-serving-ca.crt");
-                std::fs::write(&ca, hollow.ca_pem()).map_err(crate::HarnessError::io("write", &ca))?;
-                let trust = format!("--kubelet-certificate-authority={}", ca.display());
+                let trust = plane.trust_kubelets(&hollow)?;
                 processes.push(plane.start_headroom_controllers(&["--leader-elect=false", &trust])?);
                 processes.push(plane.start_headroom_scheduler(&["--mode=primary", "--leader-elect=false"])?);
             }

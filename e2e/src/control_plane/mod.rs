@@ -9,6 +9,7 @@ mod client;
 mod directory;
 mod identity;
 mod manifests;
+mod nodes;
 mod ours;
 mod pki;
 mod rbac;

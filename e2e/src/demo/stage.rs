@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use headroom_hollow::{Hollow, HollowConfig};
+use headroom_hollow::Hollow;
 
 use super::{DemoResult, show::Narrator};
 use crate::{
@@ -36,15 +36,11 @@ impl Stage {
         plane.create_namespace("kube-node-lease").await?;
 
         say.step("registering 3 nodes of 1 GiB with 2 GiB swap, 1 of 2 GiB without");
-        let mut config = HollowConfig::from_spec(NODES)?;
-        config.address_base = std::net::Ipv4Addr::new(127, plane.loopback_octet(), 0, 0);
-        config.chaos = None;
+        let mut config = plane.hollow_config(NODES)?;
         // A kubelet renews its lease every 10 s and is given up after 24 s (profile fast); here everything is five to ten times faster.
         config.lease_interval = Duration::from_secs(1);
-        let kubeconfig = plane.kubeconfig(&Identity::Admin)?;
-        let hollow = Hollow::connect(config, &load(&kubeconfig).await?).await?;
-        let ca = plane.dir().join("kubelet-serving-ca.crt");
-        std::fs::write(&ca, hollow.ca_pem())?;
+        let hollow = plane.start_hollow(config).await?;
+        let trust = plane.trust_kubelets(&hollow)?;
 
         let less: String = LOOPS.iter().map(|name| format!(",-{name}")).collect();
         say.step("starting kube-controller-manager without seven loops, ours with them");
@@ -59,7 +55,7 @@ impl Stage {
             "--node-monitor-period=1s",
             "--node-monitor-grace-period=6s",
             "--node-headroom-interval=3s",
-            &format!("--kubelet-certificate-authority={}", ca.display()),
+            &trust,
             "--log-format=json",
         ])?;
         say.note("profile fast, sped up: measured every 3s instead of 15s, a silent node is");
@@ -93,9 +89,4 @@ impl Stage {
         }
         self.hollow.stop().await;
     }
-}
-
-async fn load(path: &std::path::Path) -> DemoResult<kube::Config> {
-    let kubeconfig = kube::config::Kubeconfig::read_from(path)?;
-    Ok(kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?)
 }

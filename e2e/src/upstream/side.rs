@@ -1,12 +1,11 @@
 //! The two sides that are compared, each on a cluster of its own.
 
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use headroom_hollow::{Hollow, HollowConfig};
+use headroom_hollow::Hollow;
 
-use crate::control_plane::{ControlPlane, Identity, LOOPS, RbacSet, SchedulerOptions};
+use crate::control_plane::{ControlPlane, LOOPS, RbacSet, SchedulerOptions};
 use crate::process::Process;
 use crate::reserve::Slots;
 
@@ -73,12 +72,7 @@ impl Cluster {
     pub(crate) async fn start(side: Side, slots: &Slots) -> Result<Self, UpstreamError> {
         let plane = ControlPlane::builder().name(format!("upstream-{side}")).within(slots).start().await?;
         plane.create_namespace("kube-node-lease").await?;
-        let mut config = HollowConfig::from_spec(NODES)?;
-        config.address_base = Ipv4Addr::new(127, plane.loopback_octet(), 0, 0);
-        config.chaos = None;
-        let kubeconfig = kube::config::Kubeconfig::read_from(plane.kubeconfig(&Identity::Admin)?)?;
-        let kubeconfig = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
-        let hollow = Hollow::connect(config, &kubeconfig).await?;
+        let hollow = plane.start_hollow(plane.hollow_config(NODES)?).await?;
 
         let processes = match side {
             Side::Stock => {

@@ -4,14 +4,13 @@
 #![allow(dead_code, reason = "every test binary uses another part")]
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use headroom_e2e::control_plane::audit::AuditEvent;
 use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, eventually};
-use headroom_hollow::{Hollow, HollowConfig};
+use headroom_hollow::Hollow;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
@@ -67,21 +66,9 @@ pub(crate) async fn control_plane_with_crds() -> ControlPlane {
 
 /// Simulated nodes; their kubelets can be dialled on loopback addresses of this cluster alone.
 pub(crate) async fn hollow(cluster: &ControlPlane, nodes: &str) -> Hollow {
-    let mut config = HollowConfig::from_spec(nodes).unwrap();
-    config.address_base = Ipv4Addr::new(127, cluster.loopback_octet(), 0, 0);
-    config.chaos = None;
+    let mut config = cluster.hollow_config(nodes).unwrap();
     config.remove_not_ready_taint = true;
-    let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig(&Identity::Admin).unwrap()).unwrap();
-    let options = KubeConfigOptions::default();
-    let config_of_client = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
-    Hollow::connect(config, &config_of_client).await.unwrap()
-}
-
-/// The flag with which our controllers trust the simulated kubelets.
-pub(crate) fn trust_kubelets(cluster: &ControlPlane, hollow: &Hollow) -> String {
-    let ca = cluster.dir().join("kubelets.crt");
-    std::fs::write(&ca, hollow.ca_pem()).unwrap();
-    format!("--kubelet-certificate-authority={}", ca.display())
+    cluster.start_hollow(config).await.unwrap()
 }
 
 /// Starts our scheduler with a patient lease, and waits until it is ready and leads.
