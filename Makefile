@@ -36,7 +36,7 @@ HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-collector chaos bench-core differential-record e2e-upstream fuzz clean-cache
+.PHONY: help build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-collector bench-controllers chaos bench-core differential-record e2e-upstream fuzz clean-cache
 
 help: ## List the targets
 	@printf 'Headroom: a scheduler and controller manager for small Kubernetes clusters\n\n'
@@ -96,8 +96,11 @@ bench-memory: build control-plane ## What becomes of small nodes, with stock and
 bench-collector: build dist control-plane ## What measuring 1,000 nodes costs (docs/benchmarks/collector.md)
 	@HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench-collector $(BENCH_COLLECTOR_FLAGS)
 
-chaos: build control-plane ## Kill controllers after every write, and let them live through a rough day
-	$(CARGO) test $(PROFILE) --workspace --test crash --test time_travel -- --ignored --nocapture
+bench-controllers: build dist control-plane ## Measure our controllers beside stock's loops (docs/benchmarks/controllers.md)
+	@HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench-controllers $(BENCH_CONTROLLERS_FLAGS)
+
+chaos: build control-plane ## Only the kills and the rough day of `make test` (HEADROOM_TIME_TRAVEL_SEED=7: another one)
+	$(CARGO) test $(PROFILE) --workspace --test crash --test time_travel -- --nocapture
 
 bench-core: ## Time the engine's decisions in process
 	$(CARGO) bench -p headroom-engine

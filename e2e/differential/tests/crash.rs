@@ -30,7 +30,6 @@ fn busiest(corpus: &StoryCorpus) -> Vec<&Told> {
 }
 
 #[tokio::test]
-#[ignore = "half a minute of kills: `make chaos`"]
 async fn a_kill_after_any_write_changes_nothing_in_the_end() {
     let directory = std::env::var("CARGO_MANIFEST_DIR").unwrap();
     let corpus = StoryCorpus::read(&Path::new(&directory).join("corpus/stories.jsonl")).unwrap();

@@ -24,7 +24,6 @@ fn number(variable: &str, otherwise: usize) -> usize {
 }
 
 #[tokio::test]
-#[ignore = "two minutes of bad luck: `make chaos`"]
 async fn on_a_rough_day_the_stories_are_the_same_and_no_pod_is_too_many() {
     let directory = std::env::var("CARGO_MANIFEST_DIR").unwrap();
     let corpus = StoryCorpus::read(&Path::new(&directory).join("corpus/stories.jsonl")).unwrap();
