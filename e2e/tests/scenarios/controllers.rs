@@ -1,13 +1,10 @@
 //! The controllers' process on a real API server: flags, rights, kubelets that do not answer, a kill in the middle of a
 //! burst, mirrored Endpoints, and pods that nobody else deletes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a panic is a failed test")]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{
+use crate::common::{
     LONG, PATIENT, code, control_plane_with_crds as control_plane, create, hollow, merge, node, object, pod, pods,
     wait_for_log,
 };

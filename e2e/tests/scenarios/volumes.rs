@@ -1,11 +1,7 @@
 //! Pods with volumes on the real control plane, beside the stock PV controller: what is bound and written, and that what
 //! waits is told what the stock scheduler tells.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code, helpers included: a panic is a failed test")]
-
-mod common;
-
-use common::{
+use crate::common::{
     LONG, OUR_LEASE, STOCK_LEASE, assert_bound_once, assert_nothing_forbidden, both, bound, control_plane, create,
     node, object, on_node, pod, pods, scheduled_condition, start_scheduler, waiting, writes_of,
 };

@@ -1,16 +1,12 @@
 //! The scheduler on a real control plane with an HTTP extender: what it sends, and what becomes of the answers.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code, helpers included: a panic is a failed test")]
-
-mod common;
-
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
 };
 
-use common::{
+use crate::common::{
     STOCK_LEASE, asking, assert_nothing_forbidden, both, bound, control_plane, create, node, pod, pods,
     start_scheduler, waiting,
 };
@@ -128,7 +124,7 @@ async fn an_extender_says_who_is_preempted() {
     let classes: Api<PriorityClass> = Api::all(cluster.admin_client());
     for (name, value) in [("low", 10), ("middle", 50), ("high", 1000)] {
         let class = json!({"metadata": {"name": name}, "value": value});
-        classes.create(&PostParams::default(), &common::object(class)).await.unwrap();
+        classes.create(&PostParams::default(), &crate::common::object(class)).await.unwrap();
     }
     let pods = pods(&cluster, "default");
     let large = |class: &str, over| both(both(asking(json!({"cpu": "3"})), json!({"priorityClassName": class})), over);

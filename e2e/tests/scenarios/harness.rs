@@ -1,7 +1,5 @@
 //! The harness itself, on a real control plane.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code, helpers included: a panic is a failed test")]
-
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};

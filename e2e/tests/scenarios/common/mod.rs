@@ -1,15 +1,13 @@
 //! What the scenarios share: objects by hand, waiting for what becomes of them, and reading what was written.
 
-// Each test binary compiles this module for itself and uses a part of it.
-#![allow(dead_code, reason = "every test binary uses another part")]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use headroom_api::NodeHeadroom;
 use headroom_e2e::control_plane::audit::AuditEvent;
-use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, eventually};
+use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, eventually, our_binary};
 use headroom_hollow::Hollow;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -59,7 +57,7 @@ pub(crate) async fn control_plane(set: RbacSet) -> ControlPlane {
 /// The same with our resources and a namespace `default`.
 pub(crate) async fn control_plane_with_crds() -> ControlPlane {
     let cluster = control_plane(RbacSet::Primary).await;
-    cluster.apply_yaml("CRDs", include_str!("../../../charts/headroom/files/crds.yaml")).await.unwrap();
+    cluster.apply_yaml("CRDs", include_str!("../../../../charts/headroom/files/crds.yaml")).await.unwrap();
     cluster.create_namespace("default").await.unwrap();
     cluster
 }
@@ -79,6 +77,45 @@ pub(crate) async fn start_scheduler(cluster: &ControlPlane, lease: &str, flags: 
     wait_for_log(&scheduler, "became leader").await;
     assert!(!holder(cluster, lease).await.is_empty(), "{lease} is not held");
     scheduler
+}
+
+/// Starts our controllers with a patient lease, and waits until they are ready.
+pub(crate) async fn start_controllers(cluster: &ControlPlane, flags: &[&str]) -> Process {
+    let flags: Vec<&str> = PATIENT.iter().chain(flags).copied().collect();
+    let controllers = cluster.start_headroom_controllers(&flags).unwrap();
+    cluster.wait_healthy(&controllers, "/readyz", LONG).await.unwrap();
+    controllers
+}
+
+/// The headroom of the nodes that have been measured, in MiB by name, once so many have been.
+pub(crate) async fn measured(cluster: &ControlPlane, count: usize) -> BTreeMap<String, i64> {
+    let headrooms: Api<NodeHeadroom> = Api::all(cluster.admin_client());
+    eventually(LONG, &format!("{count} measured nodes"), || async {
+        let all = headrooms.list(&ListParams::default()).await.map_err(|error| error.to_string())?.items;
+        let headroom = |node: NodeHeadroom| Some((node.metadata.name?, node.status?.headroom_bytes? >> 20));
+        let measured: BTreeMap<String, i64> = all.into_iter().filter_map(headroom).collect();
+        if measured.len() == count { Ok(measured) } else { Err(format!("{measured:?}")) }
+    })
+    .await
+    .unwrap()
+}
+
+/// What `kubectl headroom explain pod NAME` prints of a pod in the namespace `default`.
+pub(crate) async fn explain(cluster: &ControlPlane, pod: &str, arguments: &[&str]) -> String {
+    let mut command = tokio::process::Command::new(our_binary("kubectl-headroom").unwrap());
+    command.args(["explain", "pod", pod, "-n", "default", "--kubeconfig"]);
+    command.arg(cluster.kubeconfig(&Identity::Admin).unwrap()).args(arguments).kill_on_drop(true);
+    let output = tokio::time::timeout(LONG, command.output()).await.expect("it does not end").unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    // 2: the pod fits nowhere.
+    assert!(matches!(output.status.code(), Some(0 | 2)), "explain pod {pod} {arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The same as JSON.
+pub(crate) async fn explained(cluster: &ControlPlane, pod: &str, arguments: &[&str]) -> Value {
+    let arguments = [&["-o", "json"][..], arguments].concat();
+    serde_json::from_str(&explain(cluster, pod, &arguments).await).unwrap()
 }
 
 /// Waits until a text stands in the log of a process.
@@ -235,6 +272,32 @@ pub(crate) async fn bound(pods: &Api<Pod>, name: &str) -> String {
     eventually(LONG, &format!("pod {name} to be bound"), || async {
         let pod = pods.get(name).await.map_err(|error| error.to_string())?;
         pod.spec.and_then(|spec| spec.node_name).ok_or_else(|| format!("status: {:?}", pod.status))
+    })
+    .await
+    .unwrap()
+}
+
+/// What became of the pods of a namespace, once there is a decision about each of so many: how many are on each node,
+/// and why the others wait, by name.
+pub(crate) async fn decided(pods: &Api<Pod>, count: usize) -> (BTreeMap<String, usize>, BTreeMap<String, String>) {
+    eventually(LONG, &format!("a decision about each of {count} pods"), || async {
+        let all = pods.list(&ListParams::default()).await.map_err(|error| error.to_string())?.items;
+        let mut on: BTreeMap<String, usize> = BTreeMap::new();
+        let mut waits: BTreeMap<String, String> = BTreeMap::new();
+        for pod in all {
+            let node = pod.spec.and_then(|spec| spec.node_name);
+            let conditions = pod.status.and_then(|status| status.conditions).unwrap_or_default();
+            let waiting = conditions.into_iter().find(|c| c.type_ == "PodScheduled" && c.status == "False");
+            match (node, waiting) {
+                (Some(node), _) => *on.entry(node).or_default() += 1,
+                (None, Some(condition)) => {
+                    waits.insert(pod.metadata.name.unwrap_or_default(), condition.message.unwrap_or_default());
+                }
+                (None, None) => {}
+            }
+        }
+        let told = on.values().sum::<usize>() + waits.len();
+        if told == count { Ok((on, waits)) } else { Err(format!("{on:?}, {waits:?}")) }
     })
     .await
     .unwrap()

@@ -1,13 +1,10 @@
 //! Profile `fast` of node lifecycle on a real API server: a node of a small cluster dies, and what its neighbours can take
 //! moves; the rest waits for the node, which comes back.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a panic is a failed test")]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{LONG, PATIENT, STOCK_LEASE};
+use crate::common::{LONG, PATIENT, STOCK_LEASE};
 use headroom_api::NodeHeadroom;
 use headroom_e2e::{Identity, eventually};
 use k8s_openapi::api::{
@@ -39,19 +36,19 @@ async fn by_node(pods: &Api<Pod>) -> Result<BTreeMap<String, usize>, String> {
 
 #[tokio::test]
 async fn a_node_dies_and_only_what_fits_moves() {
-    let cluster = common::control_plane_with_crds().await;
+    let cluster = crate::common::control_plane_with_crds().await;
     let stock = "deployment-controller,replicaset-controller,garbage-collector-controller,serviceaccount-controller";
     let _stock = cluster.start_stock_kcm(stock, &[]).unwrap();
     let accounts: Api<ServiceAccount> = Api::default_namespaced(cluster.admin_client());
     eventually(LONG, "the default ServiceAccount", || accounts.get("default")).await.unwrap();
-    let hollow = common::hollow(&cluster, "worker=3:1Gi:version=v1.36.4+k3s1").await;
+    let hollow = crate::common::hollow(&cluster, "worker=3:1Gi:version=v1.36.4+k3s1").await;
     let trust = cluster.trust_kubelets(&hollow).unwrap();
     let loops = "--controllers=node-lifecycle-controller,taint-eviction-controller,node-headroom-controller,memory-profile-controller";
     let flags = [loops, "--node-lifecycle-profile=fast", "--node-headroom-interval=1s", trust.as_str()];
     let flags: Vec<&str> = PATIENT.iter().chain(&flags).copied().collect();
     let controllers = cluster.start_headroom_controllers(&flags).unwrap();
     cluster.wait_healthy(&controllers, "/readyz", LONG).await.unwrap();
-    let scheduler = common::start_scheduler(&cluster, STOCK_LEASE, &["--mode=primary"]).await;
+    let scheduler = crate::common::start_scheduler(&cluster, STOCK_LEASE, &["--mode=primary"]).await;
     let headrooms: Api<NodeHeadroom> = Api::all(cluster.admin_client());
     let measured = async || {
         let all = headrooms.list(&ListParams::default()).await.map_err(|e| e.to_string())?.items;
@@ -60,7 +57,7 @@ async fn a_node_dies_and_only_what_fits_moves() {
     };
     eventually(LONG, "three measured nodes", measured).await.unwrap();
 
-    let web: Deployment = common::object(json!({
+    let web: Deployment = crate::common::object(json!({
         "metadata": {"name": "web"},
         "spec": {"replicas": REPLICAS, "selector": {"matchLabels": {"app": "web"}}, "template": {
             "metadata": {"labels": {"app": "web"}, "annotations": {"hollow.headroom.dev/memory": "60Mi"}},
@@ -72,8 +69,8 @@ async fn a_node_dies_and_only_what_fits_moves() {
     }));
     let deployments: Api<Deployment> = Api::default_namespaced(cluster.admin_client());
     deployments.create(&PostParams::default(), &web).await.unwrap();
-    let pods = common::pods(&cluster, "default");
-    common::wait_placed(&pods, REPLICAS).await;
+    let pods = crate::common::pods(&cluster, "default");
+    crate::common::wait_placed(&pods, REPLICAS).await;
     let before = by_node(&pods).await.unwrap();
     let (dead, full) = before.iter().max_by_key(|(_, count)| **count).unwrap();
     assert_eq!(*full, 4, "{before:?}");
@@ -124,7 +121,7 @@ async fn a_node_dies_and_only_what_fits_moves() {
     };
     eventually(LONG, "two evictions to be called off", called_off).await.unwrap();
     moved().await.unwrap();
-    common::assert_nothing_forbidden(&cluster, &Identity::HeadroomControllers.user());
+    crate::common::assert_nothing_forbidden(&cluster, &Identity::HeadroomControllers.user());
     controllers.expect_running("the test").unwrap();
     scheduler.expect_running("the test").unwrap();
     hollow.stop().await;

@@ -1,15 +1,13 @@
 //! Memory on a real API server. Learned memory: profiles appear for a Deployment, survive a restart, decide where pods
-//! go, and are deleted with their workload. The herd: pods that come at once do not all go by the same free memory.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a panic is a failed test")]
+//! go, and are deleted with their workload. The herd: pods that come at once do not all go by the same free memory, and
+//! those that wait go where there is more of it later.
 
-mod common;
-
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{LONG, PATIENT, STOCK_LEASE};
-use headroom_api::{MemoryProfile, NodeHeadroom};
-use headroom_e2e::{ControlPlane, Identity, Process, eventually, our_binary};
+use crate::common::{LONG, STOCK_LEASE, explained, start_controllers};
+use headroom_api::MemoryProfile;
+use headroom_e2e::{ControlPlane, Identity, Process, eventually};
+use headroom_hollow::Curve;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Event, Pod, ServiceAccount},
@@ -25,7 +23,7 @@ const MIB: i64 = 1 << 20;
 const FOOTPRINT: i64 = 300 * MIB;
 
 fn deployment(name: &str, replicas: i32, resources: Value) -> Deployment {
-    common::object(json!({
+    crate::common::object(json!({
         "metadata": {"name": name},
         "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": {
             "metadata": {"labels": {"app": name}, "annotations": {"hollow.headroom.dev/memory": "300Mi"}},
@@ -33,23 +31,6 @@ fn deployment(name: &str, replicas: i32, resources: Value) -> Deployment {
                      "containers": [{"name": "main", "image": "registry.example/app:1", "resources": resources}]},
         }},
     }))
-}
-
-async fn start_controllers(cluster: &ControlPlane, trust: &str) -> Process {
-    let flags: Vec<&str> = PATIENT.iter().copied().chain(["--node-headroom-interval=1s", trust]).collect();
-    let process = cluster.start_headroom_controllers(&flags).unwrap();
-    cluster.wait_healthy(&process, "/readyz", LONG).await.unwrap();
-    process
-}
-
-/// `kubectl headroom explain pod NAME -o json`.
-async fn explain(cluster: &ControlPlane, pod: &str) -> Value {
-    let mut command = tokio::process::Command::new(our_binary("kubectl-headroom").unwrap());
-    command.args(["explain", "pod", pod, "-n", "default", "-o", "json", "--kubeconfig"]);
-    command.arg(cluster.kubeconfig(&Identity::Admin).unwrap());
-    let output = command.kill_on_drop(true).output().await.unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// Samples and peak of the only container of a profile.
@@ -62,15 +43,15 @@ async fn learned(profiles: &Api<MemoryProfile>, name: &str) -> Result<(i64, i64)
 
 #[tokio::test]
 async fn learned_peaks_decide_survive_a_restart_and_go_with_their_workload() {
-    let cluster = common::control_plane_with_crds().await;
+    let cluster = crate::common::control_plane_with_crds().await;
     let stock = "deployment-controller,replicaset-controller,garbage-collector-controller,serviceaccount-controller";
     let _stock = cluster.start_stock_kcm(stock, &[]).unwrap();
     let accounts: Api<ServiceAccount> = Api::default_namespaced(cluster.admin_client());
     eventually(LONG, "the default ServiceAccount", || accounts.get("default")).await.unwrap();
-    let hollow = common::hollow(&cluster, "worker=2:1Gi:swap=2Gi").await;
+    let hollow = crate::common::hollow(&cluster, "worker=2:1Gi:swap=2Gi").await;
     let trust = cluster.trust_kubelets(&hollow).unwrap();
-    let _scheduler = common::start_scheduler(&cluster, STOCK_LEASE, &["--mode=primary"]).await;
-    let controllers = start_controllers(&cluster, &trust).await;
+    let _scheduler = crate::common::start_scheduler(&cluster, STOCK_LEASE, &["--mode=primary"]).await;
+    let controllers = start_controllers(&cluster, &["--node-headroom-interval=1s", &trust]).await;
 
     // Request 32Mi, uses 300Mi: one each for the learner to look at.
     let deployments: Api<Deployment> = Api::default_namespaced(cluster.admin_client());
@@ -89,8 +70,8 @@ async fn learned_peaks_decide_survive_a_restart_and_go_with_their_workload() {
     // A restart: what was learned is there, and goes on.
     let status = controllers.terminate(Duration::from_secs(20)).await.unwrap();
     assert_eq!(status.code(), Some(0), "{}", controllers.log_tail());
-    let controllers = start_controllers(&cluster, &trust).await;
-    common::wait_for_log(&controllers, "became leader").await;
+    let controllers = start_controllers(&cluster, &["--node-headroom-interval=1s", &trust]).await;
+    crate::common::wait_for_log(&controllers, "became leader").await;
     let after = learned(&profiles, "deployment-web").await.unwrap();
     assert!(after.0 >= samples && after.1 >= peak - MIB, "{after:?} after {:?}", (samples, peak));
 
@@ -111,7 +92,7 @@ async fn learned_peaks_decide_survive_a_restart_and_go_with_their_workload() {
     let waits = eventually(LONG, "replicas that do not fit", waiting).await.unwrap();
     assert!(waits.len() < 4, "some fit: {waits:?}");
     assert!(waits[0].1.contains("node(s) had too little memory"), "{waits:?}");
-    let explanation = explain(&cluster, &waits[0].0).await;
+    let explanation = explained(&cluster, &waits[0].0, &[]).await;
     assert_eq!(explanation["demand"]["source"], "profile", "{explanation:#}");
     let demand = explanation["demand"]["memoryBytes"].as_i64().unwrap();
     assert!((340 * MIB..=360 * MIB).contains(&demand), "15 % on top of {FOOTPRINT}: {demand}");
@@ -138,57 +119,57 @@ async fn learned_peaks_decide_survive_a_restart_and_go_with_their_workload() {
         Some(_) => Err("still there".to_owned()),
     };
     eventually(LONG, "the profile to go with its owner", gone).await.unwrap();
-    common::assert_nothing_forbidden(&cluster, &Identity::HeadroomControllers.user());
-    common::assert_nothing_forbidden(&cluster, &Identity::HeadroomScheduler.user());
+    crate::common::assert_nothing_forbidden(&cluster, &Identity::HeadroomControllers.user());
+    crate::common::assert_nothing_forbidden(&cluster, &Identity::HeadroomScheduler.user());
     controllers.expect_running("the test").unwrap();
     hollow.stop().await;
+}
+
+/// How often pods were taken up again because of news about the memory of nodes.
+async fn woken_by_memory(cluster: &ControlPlane, scheduler: &Process) -> f64 {
+    let text = cluster.metrics_by_token(scheduler).await.unwrap();
+    let moves = text.lines().filter(|line| {
+        line.starts_with("scheduler_queue_incoming_pods_total{") && line.contains("event=\"NodeHeadroomUpdate\"")
+    });
+    moves.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
 /// The herd of memory-and-swap.md 5.11: three nodes of 1 GiB with 500 MiB in use have H = 442 each, an unknown pod is
 /// taken to need 128 MiB. The kubelets are read every 15 s, so that all is decided by samples without any of the pods, or
 /// with pods that are still expected to grow.
 #[tokio::test]
-async fn a_herd_within_one_poll_period_takes_what_the_nodes_have_and_waits_with_the_rest() {
-    let cluster = common::control_plane_with_crds().await;
-    let hollow = common::hollow(&cluster, "worker=3:1Gi:system=500Mi:version=v1.36.4+k3s1").await;
+async fn a_herd_within_one_poll_period_takes_what_the_nodes_have_and_the_rest_waits_until_there_is_more() {
+    let cluster = crate::common::control_plane_with_crds().await;
+    let hollow = crate::common::hollow(&cluster, "worker=3:1Gi:system=500Mi:version=v1.36.4+k3s1").await;
     let trust = cluster.trust_kubelets(&hollow).unwrap();
-    let flags: Vec<&str> = PATIENT.iter().copied().chain([trust.as_str()]).collect();
-    let controllers = cluster.start_headroom_controllers(&flags).unwrap();
-    let scheduler = common::start_scheduler(&cluster, STOCK_LEASE, &["--mode=primary"]).await;
-    let headrooms: Api<NodeHeadroom> = Api::all(cluster.admin_client());
-    let measured = async || {
-        let all = headrooms.list(&ListParams::default()).await.map_err(|e| e.to_string())?.items;
-        let of = |n: &NodeHeadroom| n.status.as_ref().and_then(|status| status.headroom_bytes).map(|bytes| bytes / MIB);
-        let headroom: Vec<i64> = all.iter().filter_map(of).collect();
-        if headroom.len() == 3 { Ok(headroom) } else { Err(format!("{headroom:?}")) }
-    };
-    assert_eq!(eventually(LONG, "three measured nodes", measured).await.unwrap(), [442; 3]);
+    let controllers = start_controllers(&cluster, &[&trust]).await;
+    let scheduler = crate::common::start_scheduler(&cluster, STOCK_LEASE, &["--mode=primary"]).await;
+    let measured = crate::common::measured(&cluster, 3).await;
+    assert_eq!(measured.values().copied().collect::<Vec<_>>(), [442; 3]);
 
-    let pods = common::pods(&cluster, "default");
-    common::create_many(pods.clone(), "herd", 11, json!({})).await;
-    let decided = async || {
-        let all = pods.list(&ListParams::default()).await.map_err(|e| e.to_string())?.items;
-        let mut on: BTreeMap<String, usize> = BTreeMap::new();
-        let mut waits = Vec::new();
-        for pod in &all {
-            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
-            let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-            let waiting = conditions.into_iter().find(|c| c.type_ == "PodScheduled" && c.status == "False");
-            match (node, waiting) {
-                (Some(node), _) => *on.entry(node).or_default() += 1,
-                (None, Some(condition)) => waits.push(condition.message.clone().unwrap_or_default()),
-                (None, None) => {}
-            }
-        }
-        let told = on.values().sum::<usize>() + waits.len();
-        if told == 11 { Ok((on, waits)) } else { Err(format!("{on:?}, {waits:?}")) }
-    };
-    let (on, waits) = eventually(LONG, "a decision about every pod", decided).await.unwrap();
+    let pods = crate::common::pods(&cluster, "default");
+    crate::common::create_many(pods.clone(), "herd", 11, json!({})).await;
+    let (on, waits) = crate::common::decided(&pods, 11).await;
     assert_eq!(on.values().copied().collect::<Vec<_>>(), [3; 3], "{on:?}, {waits:?}");
     assert_eq!(waits.len(), 2);
-    for message in &waits {
+    for message in waits.values() {
         assert!(message.contains("0/3 nodes are available: 3 node(s) had too little memory"), "{message}");
     }
+
+    // No pod ends and no Node changes. What is outside pods on one of them lets 300 MiB go: the next sample shows it, and
+    // that alone wakes those that wait.
+    let before = woken_by_memory(&cluster, &scheduler).await;
+    hollow.set_system_memory("worker-2", Curve::parse("200Mi").unwrap()).unwrap();
+    let placed = crate::common::wait_placed(&pods, 11).await;
+    for name in waits.keys() {
+        assert_eq!(placed[name], "worker-2", "{placed:?}");
+    }
+    let woken = async || match woken_by_memory(&cluster, &scheduler).await - before {
+        // Counted once a second.
+        moves if moves >= 2.0 => Ok(()),
+        moves => Err(format!("{moves} moves")),
+    };
+    eventually(LONG, "both to be counted as woken by the sample", woken).await.unwrap();
     controllers.expect_running("the herd").unwrap();
     scheduler.expect_running("the herd").unwrap();
     hollow.stop().await;

@@ -1,5 +1,4 @@
 //! The demo does what it says: exit status 0 only when every step was verified.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is a failed test")]
 
 use std::time::Duration;
 

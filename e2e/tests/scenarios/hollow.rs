@@ -1,7 +1,5 @@
 //! Hollow nodes on a real API server: registration, the life of pods, the kubelets' servers, chaos.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test code, helpers included: a panic is a failed test")]
-
 use std::net::Ipv4Addr;
 use std::time::Duration;
 

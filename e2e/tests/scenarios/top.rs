@@ -1,11 +1,8 @@
 //! `kubectl headroom top` on a real API server, as people type it: the tables, what scripts read, and `--watch`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a panic is a failed test")]
-
-mod common;
 
 use std::process::Stdio;
 
-use common::{LONG, PATIENT};
+use crate::common::{LONG, PATIENT};
 use headroom_api::NodeHeadroom;
 use headroom_e2e::{ControlPlane, Identity, eventually, our_binary};
 use kube::{
@@ -49,20 +46,20 @@ async fn line_with<R: AsyncRead + Unpin>(lines: &mut Lines<BufReader<R>>, words:
 
 #[tokio::test]
 async fn nodes_and_pods_are_shown_and_changes_are_followed() {
-    let cluster = common::control_plane_with_crds().await;
-    let hollow = common::hollow(&cluster, "worker=2:1Gi:swap=2Gi").await;
+    let cluster = crate::common::control_plane_with_crds().await;
+    let hollow = crate::common::hollow(&cluster, "worker=2:1Gi:swap=2Gi").await;
     let trust = cluster.trust_kubelets(&hollow).unwrap();
     let flags: Vec<&str> = PATIENT.iter().copied().chain(["--node-headroom-interval=1s", trust.as_str()]).collect();
     let controllers = cluster.start_headroom_controllers(&flags).unwrap();
     cluster.wait_healthy(&controllers, "/readyz", LONG).await.unwrap();
 
     // A pod, so that there is something to see of pods.
-    let pods = common::pods(&cluster, "default");
-    let mut pod = common::pod("web", json!({"nodeName": "worker-1"}));
+    let pods = crate::common::pods(&cluster, "default");
+    let mut pod = crate::common::pod("web", json!({"nodeName": "worker-1"}));
     let annotations = [("hollow.headroom.dev/memory".to_owned(), "150Mi".to_owned())];
     pod.metadata.annotations = Some(annotations.into());
     pod.metadata.labels = Some([("app".to_owned(), "web".to_owned())].into());
-    common::create(&pods, &pod).await;
+    crate::common::create(&pods, &pod).await;
 
     let headrooms: Api<NodeHeadroom> = Api::all(cluster.admin_client());
     eventually(LONG, "samples of both nodes, one with the pod", async || {

@@ -1,13 +1,9 @@
 //! How often pods are tried: the same scenario for ours and for the stock scheduler, each on a cluster of its own. A pod
 //! that became schedulable is tried at once, by whichever event; one that did not is left alone.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code, helpers included: a panic is a failed test")]
-
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{
+use crate::common::{
     LONG, STOCK_LEASE, asking, assert_nothing_forbidden, both, bound, caller, change_node, control_plane, create,
     delete, get, host_port, node, node_writes, on_node, placed, pod, pods, reader_token, scheduled_condition,
     start_scheduler, waiting,

@@ -1,18 +1,9 @@
 //! What goes wrong around the scheduler: flags, files, a missing API server, missing rights, malformed objects, kills,
 //! a leader that was stopped and goes on.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "test code, helpers included: a panic is a failed test"
-)]
-
-mod common;
-
 use std::time::Duration;
 
-use common::{
+use crate::common::{
     Bindings, LONG, PATIENT, STOCK_LEASE, asking, assert_bound_once, bindings, both, bound, caller, change_node, code,
     control_plane, create, create_many, get, holder, node, on_node, placed, pod, pods, reader_token, second_scheduler,
     start_scheduler, wait_for_log, wait_for_log_times, wait_placed, waiting, writes_of,
@@ -187,6 +178,10 @@ async fn the_rights_of_the_stock_scheduler_are_enough_to_schedule_as_it_does() {
     let pods = pods(&cluster, "default");
     create(&pods, &pod("p", json!({}))).await;
     assert_eq!(bound(&pods, "p").await, "n1");
+    // It had been refused several times before it went on without.
+    for once in ["cannot watch nodeheadrooms: ", "going on without nodeheadrooms.headroom.dev"] {
+        assert_eq!(scheduler.log().matches(once).count(), 1, "said more than once: {once}\n{}", scheduler.log());
+    }
 }
 
 /// A NodeHeadroom as the shipped definition would never let it in.

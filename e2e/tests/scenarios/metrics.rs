@@ -1,11 +1,8 @@
 //! What dashboards and alerts read: our scheduler's metrics beside stock's after the same pods.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test code: a panic is a failed test")]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{LONG, PATIENT, asking, bound, control_plane, create, merge, node, pod, pods, waiting};
+use crate::common::{LONG, PATIENT, asking, bound, control_plane, create, merge, node, pod, pods, waiting};
 use headroom_e2e::{ControlPlane, RbacSet, SchedulerOptions, eventually};
 use serde_json::json;
 
@@ -72,7 +69,7 @@ async fn story(cluster: &ControlPlane, run: &str) {
 
 /// What a reader of stock's metrics would miss in ours, and docs/parity.md does not say.
 fn differences(of_stock: &BTreeMap<String, Family>, of_ours: &BTreeMap<String, Family>) -> Vec<String> {
-    let docs = include_str!("../../docs/parity.md");
+    let docs = include_str!("../../../docs/parity.md");
     let mut different = Vec::new();
     for (name, stock) in of_stock.iter().filter(|(name, _)| name.starts_with("scheduler_")) {
         let Some(ours) = of_ours.get(name) else {

@@ -1,12 +1,7 @@
 //! Preemption on a real control plane, by ours and by the stock scheduler, each on a cluster of its own: the same victims,
 //! conditions, nominations and events.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code, helpers included: a panic is a failed test")]
-#![allow(dead_code, reason = "the helpers serve other files as well")]
-
-mod common;
-
-use common::{
+use crate::common::{
     LONG, STOCK_LEASE, asking, assert_nothing_forbidden, both, bound, control_plane, create, delete, event, node, pod,
     pods, scheduled_condition, start_scheduler, waiting, writes_of,
 };
@@ -21,7 +16,7 @@ use serde_json::{Value, json};
 async fn priority_class(cluster: &ControlPlane, name: &str, value: i32, policy: &str) {
     let classes: Api<PriorityClass> = Api::all(cluster.admin_client());
     let class = json!({"metadata": {"name": name}, "value": value, "preemptionPolicy": policy});
-    classes.create(&PostParams::default(), &common::object(class)).await.unwrap();
+    classes.create(&PostParams::default(), &crate::common::object(class)).await.unwrap();
 }
 
 /// A pod that takes most of a node, with a grace period that ends when the test says so.
@@ -83,7 +78,7 @@ async fn scenario(cluster: &ControlPlane) -> Vec<(String, Value)> {
     let budgets: Api<PodDisruptionBudget> = Api::namespaced(cluster.admin_client(), "default");
     let budget = json!({"metadata": {"name": "guard"},
         "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "guarded"}}}});
-    budgets.create(&PostParams::default(), &common::object(budget)).await.unwrap();
+    budgets.create(&PostParams::default(), &crate::common::object(budget)).await.unwrap();
     let status = json!({"status": {"disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1,
         "expectedPods": 1, "observedGeneration": 1}});
     budgets.patch_status("guard", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();

@@ -1,14 +1,10 @@
 //! Stock, then ours, then stock again on a running cluster: what is settled stays as it is, to the byte.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code, helpers included: a panic is a failed test")]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use common::{
+use crate::common::{
     LONG, STOCK_LEASE, asking, assert_nothing_forbidden, bindings, both, caller, control_plane, create, create_many,
     get, holder, host_port, pod, pods, reader_token, start_scheduler, wait_placed, waiting, writes_of,
 };

@@ -1,11 +1,8 @@
 //! Stock's controllers, then ours, then stock's again on a running cluster: what is settled is not rewritten.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test code, helpers included: a panic is a failed test")]
-
-mod common;
 
 use std::collections::BTreeMap;
 
-use common::{LONG, assert_nothing_forbidden, control_plane_with_crds, hollow, object};
+use crate::common::{LONG, assert_nothing_forbidden, control_plane_with_crds, hollow, object};
 use headroom_e2e::bench::metric_sum;
 use headroom_e2e::control_plane::LOOPS;
 use headroom_e2e::{ControlPlane, Identity, Process, SchedulerOptions, eventually};

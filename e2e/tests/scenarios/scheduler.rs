@@ -1,10 +1,6 @@
 //! The scheduler on a real control plane: what it binds, what it says, and that stock says the same.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code, helpers included: a panic is a failed test")]
-
-mod common;
-
-use common::{
+use crate::common::{
     LONG, OUR_LEASE, STOCK_LEASE, affinity, asking, assert_bound_once, assert_nothing_forbidden, both, bound, caller,
     change_node, code, control_plane, create, create_many, delete, event, get, holder, host_port, node, on_node, pod,
     pods, reader_token, scheduled_condition, start_scheduler, wait_placed, waiting, writes_of,
