@@ -1,321 +1,28 @@
 //! The trait that plugins implement (`kube-scheduler/framework/interface.go`; reference 1.1).
 
-use std::{fmt::Debug, time::Duration};
+mod answers;
+mod cx;
+mod point;
 
-use headroom_core::{
-    Mono, Now, Str,
-    intent::{Op, Outcome},
+use std::fmt::Debug;
+
+use headroom_core::Str;
+
+pub use self::{
+    answers::{Permit, PreFilter, PreFlight, PreScore, Reads, Signature, Step},
+    cx::{BindCx, QueueItem, ReserveCx, View},
+    point::{Point, Points},
 };
-
 use super::{
     events::{Change, Hint, Interest},
     pod_info::PodInfo,
     post_filter::{PostFilter, PostFilterCx},
     status::{Code, Status},
 };
-use crate::cache::{Cache, NodeInfo, Slot};
+use crate::{cache::NodeInfo, queue::WaitingPods};
 
 /// Highest normalised score; the lowest is 0.
 pub const MAX_NODE_SCORE: i64 = 100;
-
-/// The extension points, in the order of their execution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Point {
-    /// Before a pod enters the active queue.
-    PreEnqueue,
-    /// Order of the active queue.
-    QueueSort,
-    /// Once per cycle.
-    PreFilter,
-    /// Per node.
-    Filter,
-    /// When no node is feasible.
-    PostFilter,
-    /// Once per cycle, before scoring.
-    PreScore,
-    /// Per feasible node, normalising included.
-    Score,
-    /// After the pod was assumed.
-    Reserve,
-    /// Last in the scheduling cycle: may hold the pod.
-    Permit,
-    /// Before binding.
-    PreBind,
-    /// Binding.
-    Bind,
-    /// After it.
-    PostBind,
-}
-
-impl Point {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::PreEnqueue,
-        Self::QueueSort,
-        Self::PreFilter,
-        Self::Filter,
-        Self::PostFilter,
-        Self::PreScore,
-        Self::Score,
-        Self::Reserve,
-        Self::Permit,
-        Self::PreBind,
-        Self::Bind,
-        Self::PostBind,
-    ];
-
-    /// The label used in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::PreEnqueue => "PreEnqueue",
-            Self::QueueSort => "QueueSort",
-            Self::PreFilter => "PreFilter",
-            Self::Filter => "Filter",
-            Self::PostFilter => "PostFilter",
-            Self::PreScore => "PreScore",
-            Self::Score => "Score",
-            Self::Reserve => "Reserve",
-            Self::Permit => "Permit",
-            Self::PreBind => "PreBind",
-            Self::Bind => "Bind",
-            Self::PostBind => "PostBind",
-        }
-    }
-
-    /// The field in a profile's `plugins`.
-    #[must_use]
-    pub const fn field(self) -> &'static str {
-        match self {
-            Self::PreEnqueue => "preEnqueue",
-            Self::QueueSort => "queueSort",
-            Self::PreFilter => "preFilter",
-            Self::Filter => "filter",
-            Self::PostFilter => "postFilter",
-            Self::PreScore => "preScore",
-            Self::Score => "score",
-            Self::Reserve => "reserve",
-            Self::Permit => "permit",
-            Self::PreBind => "preBind",
-            Self::Bind => "bind",
-            Self::PostBind => "postBind",
-        }
-    }
-}
-
-/// The extension points that a plugin implements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Points(u16);
-
-impl Points {
-    /// These points.
-    #[must_use]
-    pub const fn of(points: &[Point]) -> Self {
-        let mut bits = 0;
-        let mut i = 0;
-        while i < points.len() {
-            bits |= 1 << points[i] as u16;
-            i += 1;
-        }
-        Self(bits)
-    }
-
-    /// Whether `point` is one of them.
-    #[must_use]
-    pub const fn has(self, point: Point) -> bool {
-        self.0 & (1 << point as u16) != 0
-    }
-}
-
-/// What a plugin's verdict and score on a node depend on, besides the pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reads {
-    /// That node alone, and what [`Plugin::epoch`] stands for: both are kept per class of pods and node and computed
-    /// again only when the node or the epoch changed.
-    Node,
-    /// More of the cluster: computed in every cycle. What the other plugins say of the pod's class is kept all the same.
-    Cluster,
-}
-
-/// What a plugin may look at.
-#[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
-    /// Nodes, their pods, namespaces.
-    pub cache: &'a Cache,
-    /// The time of this cycle.
-    pub now: Now,
-    /// Since when the pod has been found unschedulable, if it has been.
-    pub unschedulable_since: Option<headroom_core::Timestamp>,
-    /// A node as it would be: takes the place of the one in the cache.
-    pub(crate) overlay: Option<(Slot, &'a NodeInfo)>,
-}
-
-impl<'a> View<'a> {
-    /// The cluster at this time.
-    #[must_use]
-    pub const fn new(cache: &'a Cache, now: Now) -> Self {
-        Self { cache, now, unschedulable_since: None, overlay: None }
-    }
-
-    /// The node in a slot.
-    #[must_use]
-    pub fn row(&self, slot: Slot) -> Option<&'a NodeInfo> {
-        match self.overlay {
-            Some((at, row)) if at == slot => Some(row),
-            _ => self.cache.row(slot),
-        }
-    }
-
-    /// All nodes with their slots, by slot.
-    pub fn nodes(&self) -> impl Iterator<Item = (Slot, &'a NodeInfo)> + use<'a> {
-        let this = *self;
-        this.cache.nodes().filter_map(move |(slot, _)| Some((slot, this.row(slot)?)))
-    }
-}
-
-/// What a plugin reads of a pod besides its spec, as numbers: pods whose spec and numbers are equal form a class.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Signature(Vec<u64>);
-
-impl Signature {
-    /// Adds a number.
-    pub fn push(&mut self, n: u64) {
-        self.0.push(n);
-    }
-
-    /// Adds text.
-    pub fn push_str(&mut self, text: &str) {
-        self.0.push(text.len() as u64);
-        for chunk in text.as_bytes().chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0.push(u64::from_le_bytes(word));
-        }
-    }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// Size in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.0.capacity() * 8
-    }
-}
-
-/// The answer of PreFilter.
-#[derive(Debug, Clone, PartialEq)]
-pub enum PreFilter<S> {
-    /// Filter runs with this state.
-    Continue(S),
-    /// So it does, but only these nodes can be feasible.
-    Narrow(S, Vec<Str>),
-    /// Filter is skipped for this pod.
-    Skip,
-    /// The pod is rejected, or the plugin failed.
-    Reject(Status),
-}
-
-/// The answer of PreScore.
-#[derive(Debug, Clone, PartialEq)]
-pub enum PreScore<S> {
-    /// Score runs with this state.
-    Continue(S),
-    /// Score is skipped.
-    Skip,
-    /// The plugin failed.
-    Fail(Status),
-}
-
-/// The answer of Permit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Permit {
-    /// Go on.
-    Allow,
-    /// Hold the pod, at most this long: [`Plugin::permit`] is asked again.
-    Wait(Duration),
-    /// Rejected or failed.
-    Reject(Status),
-}
-
-/// The answer of PreBindPreFlight.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PreFlight {
-    /// PreBind has nothing to do for this pod.
-    Skip,
-    /// PreBind will work.
-    Work,
-    /// The plugin failed.
-    Fail(Status),
-}
-
-/// The answer of PreBind and Bind, which are called again with each outcome of what they emitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Call again with the next outcome, or at the deadline.
-    Wait(Option<Mono>),
-    /// Over. Bind may answer `Skip`: the next Bind plugin is asked.
-    Done(Status),
-}
-
-/// What Reserve and Unreserve work with.
-#[derive(Debug)]
-pub struct ReserveCx<'a> {
-    /// The time.
-    pub now: Now,
-    pub(crate) cache: &'a mut Cache,
-}
-
-impl ReserveCx<'_> {
-    /// The cluster, the pod counted on its node.
-    #[must_use]
-    pub const fn view(&self) -> View<'_> {
-        View::new(self.cache, self.now)
-    }
-}
-
-/// What PreBind and Bind plugins work with.
-#[derive(Debug)]
-pub struct BindCx<'a> {
-    /// The time.
-    pub now: Now,
-    pub(crate) cache: &'a Cache,
-    /// UIDs of claims at whose changes the plugin wants to be called again.
-    pub(crate) claims: Vec<Str>,
-    /// The outcome that this call is about; absent in the first call and when a deadline has passed.
-    pub outcome: Option<&'a Outcome>,
-    pub(crate) ops: Vec<Op>,
-}
-
-impl BindCx<'_> {
-    /// The cluster.
-    #[must_use]
-    pub const fn view(&self) -> View<'_> {
-        View::new(self.cache, self.now)
-    }
-
-    /// Asks to be called again when the claim with this UID, or the volume that is bound to it, changes. It holds until
-    /// the next call.
-    pub fn wake_on_claim(&mut self, uid: &Str) {
-        self.claims.push(uid.clone());
-    }
-
-    /// Asks for an operation; its outcome comes back in a later call.
-    pub fn emit(&mut self, op: Op) {
-        self.ops.push(op);
-    }
-}
-
-/// What QueueSort compares.
-#[derive(Debug, Clone, Copy)]
-pub struct QueueItem<'a> {
-    /// The pod.
-    pub pod: &'a PodInfo,
-    /// When it was (re)added to the queue.
-    pub timestamp: Mono,
-}
 
 /// A plugin: one trait with one method per extension point, of which [`Plugin::points`] names those that are called.
 ///
@@ -478,6 +185,13 @@ pub trait Plugin: Send + 'static {
     }
     /// PostBind.
     fn post_bind(&mut self, _pod: &PodInfo, _node: &Str) {}
+
+    /// UIDs of pods that are to be tried at once, whatever they wait for (upstream's `PodsToActivate` and `Activate`).
+    /// Asked after each pod of the profile that passed Permit, after each Unreserve and after each PostBind; the first
+    /// 256 of an answer count. PreEnqueue still keeps out whom it keeps out.
+    fn pods_to_activate(&mut self, _waiting: &WaitingPods<'_>) -> Vec<Str> {
+        Vec::new()
+    }
 }
 
 /// Breaks ties between equal totals; larger is better, compared from the left.
