@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use headroom_core::Timestamp;
-use headroom_engine::{Configuration, Registry, config::Extender};
+use headroom_engine::{Configuration, Registry, config::Extender, engine::PodExplanation};
 use headroom_runtime::{clock, wire::time::parse_rfc3339};
 
 use crate::{
@@ -21,7 +21,10 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Table,
+    /// The table with more columns
+    Wide,
     Json,
+    Yaml,
 }
 
 /// Flags of `explain`.
@@ -110,11 +113,18 @@ pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result
         eprintln!("kubectl headroom: there is no pod {:?} in namespace {namespace:?}{place}", options.name);
         return Ok(ExitCode::from(NO_SUCH_OBJECT));
     };
-    match options.output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&explanation)?),
-        Output::Table => print!("{}", table::table(&explanation)),
-    }
+    print!("{}", printed(&explanation, options.output)?);
     Ok(if explanation.result.scheduled { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}
+
+/// The explanation as it is printed.
+fn printed(explanation: &PodExplanation, output: Output) -> anyhow::Result<String> {
+    Ok(match output {
+        Output::Json => serde_json::to_string_pretty(explanation)? + "\n",
+        Output::Yaml => serde_saphyr::to_string(explanation)?,
+        Output::Table => table::table(explanation, false),
+        Output::Wide => table::table(explanation, true),
+    })
 }
 
 /// The extenders of a configuration that would have a word and are not asked here. Those that only bind have none.
@@ -169,8 +179,31 @@ mod tests {
         let f = file(CLUSTER);
         let snapshot = format!("--snapshot={}", f.path().display());
         for (pod, code) in [("p", 0), ("huge", 2), ("absent", 3)] {
-            let got = explain(&[pod, &snapshot, "-o", "json"]).unwrap();
-            assert_eq!(format!("{got:?}"), format!("{:?}", ExitCode::from(code)), "{pod}");
+            for output in ["table", "wide", "json", "yaml"] {
+                let got = explain(&[pod, &snapshot, "-o", output]).unwrap();
+                assert_eq!(format!("{got:?}"), format!("{:?}", ExitCode::from(code)), "{pod} {output}");
+            }
+        }
+    }
+
+    #[test]
+    fn json_and_yaml_say_the_same() {
+        let snapshot = Snapshot::parse(CLUSTER).unwrap();
+        let at = Timestamp::from_secs(1_800_000_000);
+        for pod in ["p", "huge"] {
+            let explained = snapshot.explain_and_fix(Configuration::default(), Registry::in_tree(), at, "default", pod);
+            let explanation = explained.unwrap().unwrap();
+            let json = printed(&explanation, Output::Json).unwrap();
+            let yaml = printed(&explanation, Output::Yaml).unwrap();
+            assert!(
+                json.starts_with("{\n  \"apiVersion\": \"headroom.dev/v1alpha1\",\n  \"kind\": \"PodExplanation\","),
+                "{json}"
+            );
+            assert!(yaml.starts_with("apiVersion: headroom.dev/v1alpha1\nkind: PodExplanation\n"), "{yaml}");
+            assert!(yaml.contains("\n- name: big\n") && json.ends_with("}\n") && yaml.ends_with('\n'), "{yaml}");
+            let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+            let yaml: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap();
+            assert_eq!(yaml, json, "{pod}");
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) const NO_SUCH_OBJECT: u8 = 3;
     after_help = "Examples:
   kubectl headroom top
   kubectl headroom top pods -A --sort-by swap
-  kubectl headroom explain pod web-1 -n shop
+  kubectl headroom explain pod web-1 -n shop -o wide
   kubectl headroom snapshot > cluster.json
   kubectl headroom explain pod web-1 --snapshot cluster.json --config scheduler.yaml -o json
 

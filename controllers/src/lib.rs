@@ -15,6 +15,7 @@ pub mod replication;
 pub mod taint_eviction;
 
 pub mod app;
+mod creatable;
 pub mod endpointslice;
 pub mod endpointslice_mirroring;
 pub mod pod_gc;

@@ -14,7 +14,7 @@ use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    alarms::Vitals,
+    alarms::{Memory, Vitals},
     extenders::Calls,
     inputs::Message,
     metrics::{CycleProbe, SchedulerMetrics},
@@ -41,6 +41,7 @@ const GAUGES: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     stats: Mutex<EngineStats>,
+    vitals: Mutex<Vitals>,
 }
 
 impl Shared {
@@ -53,8 +54,7 @@ impl Shared {
     /// The figures of which the cluster's owner is told, at most a second old.
     #[must_use]
     pub(crate) fn vitals(&self) -> Vitals {
-        let stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        Vitals { degraded: stats.degraded, foreign_bindings: stats.foreign_bindings }
+        *self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -359,8 +359,12 @@ impl State {
         let now = clock::mono();
         if self.refreshed.is_none_or(|at| now.since(at) >= GAUGES) {
             self.refreshed = Some(now);
-            let stats = self.decider.engine.stats();
+            let engine = &self.decider.engine;
+            let stats = engine.stats();
+            let memory = engine.cache().memory().map_or(Memory::NotConsidered, |index| index.cluster().into());
+            let vitals = Vitals { memory, foreign_bindings: stats.foreign_bindings };
             self.decider.metrics.refresh(&stats);
+            *self.decider.shared.vitals.lock().unwrap_or_else(PoisonError::into_inner) = vitals;
             *self.decider.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
         }
     }

@@ -5,6 +5,7 @@
 //! with a registry that has them.
 
 mod alarms;
+mod config_file;
 mod decider;
 mod extenders;
 mod inputs;
@@ -43,6 +44,7 @@ use tokio::sync::mpsc;
 pub use self::options::{ModeFlag, Options, OptionsError, Settings};
 use self::{
     alarms::{Alarms, Vitals},
+    config_file::ConfigFile,
     decider::{Decider, Shared},
     inputs::Message,
     metrics::SchedulerMetrics,
@@ -131,6 +133,7 @@ fn write_config(options: &Options, plugins: &Registry, path: &std::path::Path) -
 }
 
 async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderator) -> anyhow::Result<()> {
+    let mut config_file = options.config.as_deref().map(ConfigFile::new);
     let settings = options.settings()?;
     for line in &settings.ignored {
         tracing::warn!("ignored: {line}");
@@ -210,7 +213,6 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     let mut dumps = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined2())?;
     let mut watchdog = tokio::time::interval(std::time::Duration::from_secs(1));
     let mut leading = false;
-    let mut config_version = options.config.as_deref().and_then(modified);
     let mut alarms = Alarms::default();
     let signal = loop {
         tokio::select! {
@@ -235,15 +237,14 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
                     // There somebody else is meant to bind.
                     vitals.foreign_bindings = 0;
                 }
-                for event in alarms.look(vitals, &settings.leader, clock::wall()) {
+                for event in alarms.look(vitals, &settings.leader, clock::now()) {
                     let _ = dispatcher.handle().submit(Intent { id: IntentId(u64::MAX), op: Op::Event(event) });
                 }
-                if let Some(path) = &options.config
-                    && let newest = modified(path)
-                    && newest != config_version
+                if let Some(file) = &mut config_file
+                    && file.has_changed()
                 {
-                    config_version = newest;
-                    tracing::warn!(config = %path.display(), "the configuration file has changed: restart to apply it");
+                    let path = file.path().display();
+                    tracing::warn!(config = %path, "the configuration file has changed: restart to apply it");
                 }
             }
         }
@@ -254,11 +255,6 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     dispatcher.drain().await;
     leadership.release().await;
     Ok(())
-}
-
-/// When a file was last written; a mounted ConfigMap changes what the name leads to.
-fn modified(path: &std::path::Path) -> Option<std::time::SystemTime> {
-    std::fs::metadata(path).and_then(|file| file.modified()).ok()
 }
 
 fn client_options(settings: &Settings, options: &Options) -> ClientOptions {

@@ -10,8 +10,8 @@ use crate::top::table::{Table, UNKNOWN, age, bytes};
 /// Width of the table, columns.
 const WIDTH: usize = 80;
 
-/// The explanation for people.
-pub(super) fn table(e: &PodExplanation) -> String {
+/// The explanation for people; `wide` adds what headroom and swap are worked out from, and the rule that decided.
+pub(super) fn table(e: &PodExplanation, wide: bool) -> String {
     let mut text = String::new();
     let pod = format!("pod {}/{}", e.pod.namespace, e.pod.name);
     let placed = e.pod.node_name.as_ref().map(|n| format!(" (now on {n}; as if it were pending)")).unwrap_or_default();
@@ -32,7 +32,7 @@ pub(super) fn table(e: &PodExplanation) -> String {
     nodes.sort_by_key(|n| (!n.feasible, std::cmp::Reverse(n.total), n.name.clone()));
     if nodes.iter().any(|n| n.memory.is_some()) {
         needs(&mut text, e);
-        with_memory(&mut text, &nodes);
+        with_memory(&mut text, &nodes, wide);
     } else {
         without_memory(&mut text, &nodes);
     }
@@ -72,11 +72,11 @@ fn needs(text: &mut String, e: &PodExplanation) {
 }
 
 /// The nodes with what the pod finds there: RAM that is left for it, swap that would help it.
-fn with_memory(text: &mut String, nodes: &[&NodeExplanation]) {
+fn with_memory(text: &mut String, nodes: &[&NodeExplanation], wide: bool) {
     let cells = |node: &&NodeExplanation| {
         let memory = node.memory.as_ref();
         let sampled = memory.and_then(|m| Some((m, u64::try_from(m.sample_age_seconds?).unwrap_or(0))));
-        vec![
+        let mut cells = vec![
             node.name.to_string(),
             fits(node).to_owned(),
             score(node),
@@ -88,10 +88,25 @@ fn with_memory(text: &mut String, nodes: &[&NodeExplanation]) {
                 Some((_, seconds)) => age(seconds),
                 None => UNKNOWN.to_owned(),
             },
-        ]
+        ];
+        if wide {
+            let word = |word: Option<&str>| word.unwrap_or(UNKNOWN).to_owned();
+            cells.extend([
+                bytes(memory.map(|m| m.growth_bytes)),
+                bytes(memory.map(|m| m.floor_bytes)),
+                bytes(memory.map(|m| m.pod_swap_limit_bytes)),
+                word(memory.map(|m| if m.protected { "yes" } else { "no" })),
+                word(memory.map(|m| m.rule)),
+            ]);
+        }
+        cells
     };
     let lines: Vec<Vec<String>> = nodes.iter().map(cells).collect();
-    let mut table = Table::new(&["NODE", "FITS", "SCORE", "RAM LEFT", "SWAP LEFT", "PRESSURE", "SAMPLE"]);
+    let mut columns = vec!["NODE", "FITS", "SCORE", "RAM LEFT", "SWAP LEFT", "PRESSURE", "SAMPLE"];
+    if wide {
+        columns.extend(["GROWTH", "FLOOR", "SWAP LIMIT", "PROTECTED", "RULE"]);
+    }
+    let mut table = Table::new(&columns);
     table.fit(lines.iter());
     text.push('\n');
     text.push_str(&table.head());
@@ -202,7 +217,7 @@ mod tests {
 
     fn shown(s: &Snapshot, name: &str, at: Timestamp) -> String {
         let e = s.explain(Configuration::default(), Registry::in_tree(), at, "default", name).unwrap().unwrap();
-        table(&e)
+        table(&e, false)
     }
 
     #[test]
@@ -224,6 +239,27 @@ hot   no    -      442Mi     128Mi      Hot       0s
         assert!(text.contains(needs), "{text}");
         let text = shown(&s, "big", s.time().unwrap());
         assert!(text.contains("\n    fits with swap only\n"), "{text}");
+    }
+
+    #[test]
+    fn wide_adds_what_the_headroom_is_worked_out_from() {
+        let s = measured();
+        let at = s.time().unwrap();
+        let e = s.explain(Configuration::default(), Registry::in_tree(), at, "default", "web").unwrap().unwrap();
+        let expected = "\
+pod default/web: would go to calm
+  needs 160Mi (its request); all of it may be swapped out
+
+NODE  FITS  SCORE  RAM LEFT  SWAP LEFT  PRESSURE  SAMPLE  GROWTH  FLOOR   SWAP LIMIT  PROTECTED  RULE
+calm  yes   -      442Mi     128Mi      Calm      0s      0       81.9Mi  128Mi       no         ram+swap
+hot   no    -      442Mi     128Mi      Hot       0s      0       81.9Mi  128Mi       no         pressure
+    node(s) were under memory pressure (MemoryHeadroom)
+";
+        assert_eq!(table(&e, true), expected);
+        // Where nothing is known of memory there is nothing to add.
+        let s = Snapshot::parse(CLUSTER).unwrap();
+        let e = s.explain(Configuration::default(), Registry::in_tree(), at, "default", "p").unwrap().unwrap();
+        assert_eq!(table(&e, true), table(&e, false));
     }
 
     #[test]

@@ -244,6 +244,10 @@ times_count{zone="a\"b"} 2
             "endpoint_slice_mirroring_controller_changes",
             "replicaset_controller_sorting_deletion_age_ratio",
             "headroom_evictions_held_back",
+            "headroom_replicationcontroller_yielded",
+            "headroom_endpoints_yielded",
+            "headroom_endpointslice_yielded",
+            "headroom_endpointslice_mirroring_yielded",
         ] {
             assert!(names.contains(name), "{name} of {names:?}");
         }

@@ -1,9 +1,10 @@
 //! What the Endpoints, the EndpointSlice and the mirroring controllers share: which pods stand behind a service, by which
 //! address and port, which services a changed pod concerns (`staging/src/k8s.io/endpointslice/{utils.go,util}`), the one
-//! form of subsets, and how slices are compared and written.
+//! form of subsets, how slices are compared and written, and how another manager at work is noticed.
 
 mod addresses;
 mod ports;
+mod rival;
 mod services;
 pub mod slices;
 mod subsets;
@@ -15,6 +16,7 @@ pub(crate) mod store;
 pub use self::{
     addresses::{AddressFamily, canonical_ip, first_ip, ips_of},
     ports::{endpoint_ports, find_port},
+    rival::{Rival, is_beyond},
     services::{concerned_services, in_namespace, is_ip_set, selected_pods},
     subsets::{MOST_EXPANDED, repack, repack_foreign},
     trigger_time::TriggerTimes,

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use headroom_core::{
-    Str,
-    intent::{Op, PatchKind, WriteError, Written},
+    Str, Timestamp,
+    intent::{Found, Op, PatchKind, WriteError, Written},
     object::{
         AddressType, Endpoint, EndpointAddress, EndpointPort, EndpointSlice, EndpointSubset, Endpoints, Kind, Meta,
         ObjectKey, ObjectReference, OwnerRef, Protocol, TargetRef, TargetRest,
@@ -88,9 +88,37 @@ impl Store {
                 self.objects.remove(key);
                 Ok(done(self.rv, &Value::Null))
             }
+            Op::Get { key, .. } => {
+                let Some(object) = self.objects.get(key) else {
+                    return Err(WriteError::NotFound(key.to_string()));
+                };
+                let Meta { uid, resource_version, .. } = meta(object);
+                let body = Arc::new(object.clone());
+                let found = Found { key: key.clone(), uid: uid.clone(), resource_version, body };
+                Ok(Written { uid: Some(uid), resource_version, found: vec![found] })
+            }
             other => panic!("unexpected {other:?}"),
         }
     }
+
+    /// Somebody else's write. The server notes who it was and when; nobody else is noted here.
+    pub(crate) fn overwrite(&mut self, key: &ObjectKey, manager: &str, at: Timestamp, change: impl FnOnce(&mut Value)) {
+        let object = self.objects.get_mut(key).unwrap();
+        change(object);
+        self.rv += 1;
+        object["metadata"]["resourceVersion"] = json!(self.rv.to_string());
+        if let Some(generation) = object["metadata"]["generation"].as_i64() {
+            object["metadata"]["generation"] = json!(generation + 1);
+        }
+        sign(object, manager, at);
+    }
+}
+
+/// Notes in the object that this manager has just written it.
+pub(crate) fn sign(object: &mut Value, manager: &str, at: Timestamp) {
+    let fields = json!({"f:metadata": {}, "f:endpoints": {}, "f:subsets": {}});
+    object["metadata"]["managedFields"] =
+        json!([{"manager": manager, "operation": "Update", "time": at.truncated().to_string(), "fieldsV1": fields}]);
 }
 
 /// RFC 7386.

@@ -9,6 +9,7 @@
 //! - A key whose last write the view has not shown waits for it ([`headroom_core::expectations`]) instead of failing with
 //!   an error; conflicts are retried without an event.
 //! - A pod that ends without having been ready leaves at once.
+//! - When another manager writes Endpoints of Services, the loop yields for good and says so once ([`Rival`]).
 
 mod object;
 mod subsets;
@@ -31,13 +32,21 @@ use self::object::Decision;
 use crate::{
     answers::server_message,
     endpoint_common::{
-        LEADER_LOCK, MAX_RETRIES, PATIENCE, TriggerTimes, concerned_services, is_managed, selected_pods,
+        LEADER_LOCK, MAX_RETRIES, PATIENCE, Rival, TriggerTimes, concerned_services, is_beyond, is_managed,
+        selected_pods,
     },
-    framework::{Controller, Outbox, World, WorldEvent},
+    framework::{Changed, Controller, Measurements, Metric, Outbox, World, WorldEvent},
+    selection,
 };
 
 /// Source of the events (`component`).
 const COMPONENT: &str = "endpoint-controller";
+
+static YIELDED: Metric = Metric::gauge(
+    "headroom_endpoints_yielded",
+    &[],
+    "1 when another manager was found at work on the Endpoints of Services, and this one has stopped.",
+);
 
 /// What an intent was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +68,7 @@ pub struct EndpointsController {
     in_flight: HashSet<ObjectKey>,
     /// Looked at in vain, while a write was in flight or not in view.
     skipped: HashSet<ObjectKey>,
+    rival: Rival,
     leading: bool,
 }
 
@@ -74,8 +84,26 @@ impl EndpointsController {
             intents: HashMap::new(),
             in_flight: HashSet::new(),
             skipped: HashSet::new(),
+            rival: Rival::new(selection::ENDPOINTS, COMPONENT, Kind::ENDPOINTS),
             leading: false,
         }
+    }
+
+    /// Why the loop has stopped for good, if it has.
+    #[must_use]
+    pub fn yielded(&self) -> Option<&str> {
+        self.rival.yielded()
+    }
+
+    /// Whether somebody else has made a service's Endpoints what they are. While a write of ours is under way its answer
+    /// will tell.
+    fn is_foreign(&self, change: &Changed<'_, Endpoints>, world: &World) -> bool {
+        let Some(new) = change.new else { return false };
+        let key = &new.meta.key;
+        !self.in_flight.contains(key)
+            && is_beyond(self.expected.get(key), new.meta.resource_version)
+            && change.old.is_none_or(|old| old.meta.uid != new.meta.uid || old.subsets != new.subsets)
+            && world.services.get(key).is_some_and(|service| is_managed(service))
     }
 
     fn send(&mut self, key: &ObjectKey, action: Action, op: Op, out: &mut Outbox<'_>) {
@@ -161,6 +189,9 @@ impl Controller for EndpointsController {
     }
 
     fn observe(&mut self, event: &WorldEvent<'_>, world: &World, now: Now) {
+        if self.yielded().is_some() {
+            return;
+        }
         match event {
             WorldEvent::Service(change) => {
                 if let Some(service) = change.latest() {
@@ -179,6 +210,9 @@ impl Controller for EndpointsController {
             WorldEvent::Endpoints(change) => {
                 let Some(endpoints) = change.latest() else { return };
                 let key = &endpoints.meta.key;
+                if self.is_foreign(change, world) {
+                    self.rival.suspect(key, now);
+                }
                 let sight = match change.new {
                     Some(new) => sight(Some(new)),
                     None => Sight::Removed { uid: &endpoints.meta.uid },
@@ -193,8 +227,9 @@ impl Controller for EndpointsController {
         }
     }
 
-    fn started(&mut self, world: &World, _now: Now, _out: &mut Outbox<'_>) {
+    fn started(&mut self, world: &World, now: Now, _out: &mut Outbox<'_>) {
         self.leading = true;
+        self.rival.started(now);
         self.intents.clear();
         self.in_flight.clear();
         self.skipped.clear();
@@ -211,9 +246,10 @@ impl Controller for EndpointsController {
     }
 
     fn poll(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) -> bool {
-        if !self.leading {
+        if !self.leading || self.yielded().is_some() {
             return false;
         }
+        self.rival.ask(out);
         let Some(key) = self.queue.pop(now.mono) else { return false };
         self.sync(&key, world, now, out);
         self.queue.done(&key);
@@ -221,12 +257,24 @@ impl Controller for EndpointsController {
     }
 
     fn outcome(&mut self, outcome: &Outcome, world: &World, now: Now, out: &mut Outbox<'_>) {
+        if self.rival.outcome(outcome, now, out) {
+            return;
+        }
         let Some((key, action)) = self.intents.remove(&outcome.id) else { return };
         self.in_flight.remove(&key);
         if self.skipped.remove(&key) {
             self.queue.add(key.clone());
         }
         let current = world.endpoints.get(&key);
+        let overtaken = match &outcome.result {
+            // Seen before the answer was.
+            Ok(written) => current.is_some_and(|e| e.meta.resource_version > written.resource_version),
+            Err(WriteError::Conflict(_) | WriteError::AlreadyExists(_)) => true,
+            Err(_) => false,
+        };
+        if overtaken && action != Action::Delete && world.services.get(&key).is_some_and(|s| is_managed(s)) {
+            self.rival.suspect(&key, now);
+        }
         match &outcome.result {
             Ok(written) => {
                 self.queue.forget(&key);
@@ -263,11 +311,15 @@ impl Controller for EndpointsController {
     }
 
     fn next_deadline(&self) -> Option<Mono> {
-        if self.leading { self.queue.next_deadline() } else { None }
+        if self.leading && self.yielded().is_none() { self.queue.next_deadline() } else { None }
     }
 
     fn queue_stats(&self) -> (usize, u64, u64) {
         (self.queue.len(), self.queue.adds(), self.queue.retries())
+    }
+
+    fn measure(&self, _: &World, into: &mut Measurements) {
+        self.rival.measure(&YIELDED, into);
     }
 }
 

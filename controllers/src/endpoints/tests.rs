@@ -1,5 +1,7 @@
 //! The loop against a fake API server.
 
+mod rival;
+
 use std::{sync::Arc, time::Duration};
 
 use headroom_core::{

@@ -55,6 +55,12 @@ pub(super) static SERVICES: Metric = Metric::gauge(
     "Number of Services with a trafficDistribution.",
 );
 
+pub(super) static YIELDED: Metric = Metric::gauge(
+    "headroom_endpointslice_yielded",
+    &[],
+    "1 when another manager was found at work on the EndpointSlices of Services, and this one has stopped.",
+);
+
 /// Prometheus' default: upstream sets no others.
 const DEFAULT_BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -93,5 +99,6 @@ impl EndpointSliceController {
         for (distribution, count) in services {
             into.count(&SERVICES, &[distribution], count);
         }
+        self.rival.measure(&YIELDED, into);
     }
 }

@@ -14,6 +14,7 @@
 //!   without an event.
 //! - A node that appears, or changes its zone, brings the services with pods on it back at once; upstream waits for the
 //!   retry.
+//! - When another manager writes slices of services, the loop yields for good and says so once ([`Rival`]).
 
 mod desired;
 mod hints;
@@ -31,16 +32,17 @@ use hashbrown::HashMap;
 use headroom_core::{
     Mono, Now,
     intent::{EventRecord, EventType, Outcome},
-    object::{EndpointSlice, ObjectKey, ObjectReference, Service},
+    object::{EndpointSlice, Kind, ObjectKey, ObjectReference, Service},
     queue::WorkQueue,
 };
 
 use crate::{
     endpoint_common::{
-        MAX_RETRIES, TriggerTimes, concerned_services, in_namespace, is_managed, selected_pods,
+        MAX_RETRIES, Rival, TriggerTimes, concerned_services, in_namespace, is_managed, selected_pods,
         slices::{Changes, Figures, Report, SliceWriter, View, concerned, endpoints_per_sync, is_managed_by},
     },
     framework::{Changed, Controller, Histogram, Measurements, Outbox, World, WorldEvent},
+    selection,
 };
 
 /// Source of the events (`component`).
@@ -92,6 +94,7 @@ pub struct EndpointSliceController {
     added: Histogram,
     removed: Histogram,
     changed: measure::Changed,
+    rival: Rival,
     leading: bool,
 }
 
@@ -109,8 +112,15 @@ impl EndpointSliceController {
             added: endpoints_per_sync(),
             removed: endpoints_per_sync(),
             changed: measure::Changed::default(),
+            rival: Rival::new(selection::ENDPOINT_SLICE, COMPONENT, Kind::ENDPOINT_SLICE),
             leading: false,
         }
+    }
+
+    /// Why the loop has stopped for good, if it has.
+    #[must_use]
+    pub fn yielded(&self) -> Option<&str> {
+        self.rival.yielded()
     }
 
     /// Counters for metrics.
@@ -196,6 +206,9 @@ impl EndpointSliceController {
 
     fn slice_changed(&mut self, change: &Changed<'_, EndpointSlice>, now: Now) {
         for (service, slice) in concerned(change, object::MANAGER) {
+            if self.writer.is_foreign(&service, slice, change) {
+                self.rival.suspect(&slice.meta.key, now);
+            }
             let (expected, resume) = self.writer.sight(&service, slice, change);
             if resume {
                 self.queue.add(service);
@@ -212,6 +225,9 @@ impl Controller for EndpointSliceController {
     }
 
     fn observe(&mut self, event: &WorldEvent<'_>, world: &World, now: Now) {
+        if self.yielded().is_some() {
+            return;
+        }
         match event {
             WorldEvent::Service(change) => {
                 if let Some(service) = change.latest() {
@@ -246,8 +262,9 @@ impl Controller for EndpointSliceController {
         }
     }
 
-    fn started(&mut self, world: &World, _now: Now, _out: &mut Outbox<'_>) {
+    fn started(&mut self, world: &World, now: Now, _out: &mut Outbox<'_>) {
         self.leading = true;
+        self.rival.started(now);
         self.writer.clear();
         self.figures.clear();
         for key in world.services.keys() {
@@ -256,9 +273,10 @@ impl Controller for EndpointSliceController {
     }
 
     fn poll(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) -> bool {
-        if !self.leading {
+        if !self.leading || self.yielded().is_some() {
             return false;
         }
+        self.rival.ask(out);
         let Some(key) = self.queue.pop(now.mono) else { return false };
         self.sync(&key, world, now, out);
         self.queue.done(&key);
@@ -266,13 +284,20 @@ impl Controller for EndpointSliceController {
     }
 
     fn outcome(&mut self, outcome: &Outcome, world: &World, now: Now, out: &mut Outbox<'_>) {
+        // After yielding, answers lead to no further writes.
+        if self.rival.outcome(outcome, now, out) || self.yielded().is_some() {
+            return;
+        }
         if let Some((key, report)) = self.writer.outcome(outcome, world, now, out) {
             self.finish(&key, report, world.services.get(&key), now, out);
+        }
+        if let Some(slice) = self.writer.take_suspect() {
+            self.rival.suspect(&slice, now);
         }
     }
 
     fn next_deadline(&self) -> Option<Mono> {
-        if self.leading { self.queue.next_deadline() } else { None }
+        if self.leading && self.yielded().is_none() { self.queue.next_deadline() } else { None }
     }
 
     fn queue_stats(&self) -> (usize, u64, u64) {

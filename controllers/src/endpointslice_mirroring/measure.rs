@@ -45,11 +45,17 @@ pub(super) static SKIPPED: Metric = Metric::histogram(
     &[],
     "Number of addresses left out at each look at an Endpoints object: not valid, or too many in a subset.",
 );
+pub(super) static YIELDED: Metric = Metric::gauge(
+    "headroom_endpointslice_mirroring_yielded",
+    &[],
+    "1 when another manager was found at work on mirrored EndpointSlices, and this one has stopped.",
+);
 
 impl EndpointSliceMirroringController {
     pub(super) fn measure_slices(&self, into: &mut Measurements) {
         SLICES.measure(self.gauges(), self.writer.changes(), (&self.counters.added, &self.counters.removed), into);
         into.histogram(&UPDATED, &[], &self.counters.updated);
         into.histogram(&SKIPPED, &[], &self.counters.skipped);
+        self.rival.measure(&YIELDED, into);
     }
 }

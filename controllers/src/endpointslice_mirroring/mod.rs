@@ -13,6 +13,7 @@
 //! - Labels of Endpoints with a slice's reserved keys do not lead to a write at every look.
 //! - Subsets whose addresses times groups of ports exceed [`MOST_EXPANDED`] are not mirrored, and an event says so:
 //!   whoever may write one object must not be able to stop the loop.
+//! - When another manager writes mirrored slices, the loop yields for good and says so once ([`Rival`]).
 
 mod decide;
 mod measure;
@@ -27,7 +28,7 @@ use hashbrown::HashMap;
 use headroom_core::{
     Mono, Now,
     intent::{EventRecord, EventType, Outcome},
-    object::{EndpointSlice, Endpoints, ObjectKey, ObjectReference},
+    object::{EndpointSlice, Endpoints, Kind, ObjectKey, ObjectReference},
     queue::WorkQueue,
 };
 
@@ -35,10 +36,11 @@ use self::decide::{Decision, MANAGER, OWNER_KIND, is_selectorless, should_mirror
 pub use self::options::MirroringOptions;
 use crate::{
     endpoint_common::{
-        MAX_RETRIES, MOST_EXPANDED,
+        MAX_RETRIES, MOST_EXPANDED, Rival,
         slices::{Figures, Report, SliceWriter, View, Writes, concerned, endpoints_per_sync, is_managed_by},
     },
     framework::{Changed, Controller, Histogram, Measurements, Outbox, World, WorldEvent, service_of},
+    selection,
 };
 
 /// Source of the events (`component`).
@@ -75,6 +77,7 @@ pub struct EndpointSliceMirroringController {
     counters: Counters,
     /// Missing rights are said once: they concern every object.
     forbidden_said: bool,
+    rival: Rival,
     leading: bool,
 }
 
@@ -90,8 +93,15 @@ impl EndpointSliceMirroringController {
             figures: HashMap::new(),
             counters: Counters::default(),
             forbidden_said: false,
+            rival: Rival::new(selection::ENDPOINT_SLICE_MIRRORING, COMPONENT, Kind::ENDPOINT_SLICE),
             leading: false,
         }
+    }
+
+    /// Why the loop has stopped for good, if it has.
+    #[must_use]
+    pub fn yielded(&self) -> Option<&str> {
+        self.rival.yielded()
     }
 
     /// Gauges `endpoints_desired`, `num_endpoint_slices` and `desired_endpoint_slices`.
@@ -198,6 +208,9 @@ impl EndpointSliceMirroringController {
             |s: &EndpointSlice| (s.meta.uid.clone(), s.meta.generation, service_of(&s.meta), is_managed_by(s, MANAGER));
         let same = change.old.zip(change.new).is_some_and(|(old, new)| content(old) == content(new));
         for (key, slice) in concerned(change, MANAGER) {
+            if self.writer.is_foreign(&key, slice, change) {
+                self.rival.suspect(&slice.meta.key, now);
+            }
             let (expected, resume) = self.writer.sight(&key, slice, change);
             if resume {
                 self.queue.add(key);
@@ -218,6 +231,9 @@ impl Controller for EndpointSliceMirroringController {
     }
 
     fn observe(&mut self, event: &WorldEvent<'_>, _: &World, now: Now) {
+        if self.yielded().is_some() {
+            return;
+        }
         match event {
             WorldEvent::Service(change) => {
                 let without = |s: Option<&Arc<_>>| s.map(|s| is_selectorless(s));
@@ -240,8 +256,9 @@ impl Controller for EndpointSliceMirroringController {
         }
     }
 
-    fn started(&mut self, world: &World, _: Now, _: &mut Outbox<'_>) {
+    fn started(&mut self, world: &World, now: Now, _: &mut Outbox<'_>) {
         self.leading = true;
+        self.rival.started(now);
         self.writer.clear();
         self.figures.clear();
         for (key, endpoints) in &world.endpoints {
@@ -258,9 +275,10 @@ impl Controller for EndpointSliceMirroringController {
     }
 
     fn poll(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) -> bool {
-        if !self.leading {
+        if !self.leading || self.yielded().is_some() {
             return false;
         }
+        self.rival.ask(out);
         let Some(key) = self.queue.pop(now.mono) else { return false };
         self.sync(&key, world, now, out);
         self.queue.done(&key);
@@ -268,13 +286,20 @@ impl Controller for EndpointSliceMirroringController {
     }
 
     fn outcome(&mut self, outcome: &Outcome, world: &World, now: Now, out: &mut Outbox<'_>) {
+        // After yielding, answers lead to no further writes.
+        if self.rival.outcome(outcome, now, out) || self.yielded().is_some() {
+            return;
+        }
         if let Some((key, report)) = self.writer.outcome(outcome, world, now, out) {
             self.finish(&key, &report, now);
+        }
+        if let Some(slice) = self.writer.take_suspect() {
+            self.rival.suspect(&slice, now);
         }
     }
 
     fn next_deadline(&self) -> Option<Mono> {
-        if self.leading { self.queue.next_deadline() } else { None }
+        if self.leading && self.yielded().is_none() { self.queue.next_deadline() } else { None }
     }
 
     fn queue_stats(&self) -> (usize, u64, u64) {

@@ -32,6 +32,7 @@ use headroom_core::{
 pub(crate) use self::oom::about_pod;
 use self::{learn::Learned, oom::Kill, publish::Write};
 use crate::{
+    creatable::Creatable,
     framework::{Controller, Outbox, World, WorldEvent},
     node_headroom::PodObservation,
 };
@@ -106,6 +107,8 @@ pub struct MemoryProfileController {
     kills: Vec<Kill>,
     queue: WorkQueue<ObjectKey>,
     writes: HashMap<IntentId, (ObjectKey, Write)>,
+    /// Whether objects can be made at all.
+    creatable: Creatable,
     next_write: Mono,
     swept: Mono,
     leading: bool,
@@ -124,6 +127,7 @@ impl MemoryProfileController {
             kills: Vec::new(),
             queue: WorkQueue::default(),
             writes: HashMap::new(),
+            creatable: Creatable::new(Kind::MEMORY_PROFILE),
             next_write: Mono(0),
             swept: Mono(0),
             leading: false,

@@ -14,7 +14,10 @@ use super::{
     learn::{Learned, News},
     object,
 };
-use crate::framework::{Outbox, World};
+use crate::{
+    creatable::{REFUSED_RETRY, concerns_all},
+    framework::{Outbox, World},
+};
 
 /// Between two writes of any profiles: five in a second at most.
 const PACE: Duration = Duration::from_millis(200);
@@ -22,8 +25,6 @@ const PACE: Duration = Duration::from_millis(200);
 const GAP: Duration = Duration::from_secs(60);
 /// The same when deciders are far off.
 const SHORT_GAP: Duration = Duration::from_secs(10);
-/// Wait after a write that was refused for good (no CRD, no permission, invalid): nothing here will change it.
-const REFUSED_RETRY: Duration = Duration::from_secs(60);
 
 /// A write in flight.
 #[derive(Debug)]
@@ -59,6 +60,10 @@ impl MemoryProfileController {
         } else {
             let Some(object) = &state.object else {
                 if state.learned.is_empty() {
+                    return;
+                }
+                if let Err(until) = self.creatable.admit(now.mono) {
+                    self.queue.add_at(key.clone(), until);
                     return;
                 }
                 let body = Arc::new(object::new_object(key, &state.owner));
@@ -106,6 +111,11 @@ impl MemoryProfileController {
     /// What became of a write.
     pub(super) fn written(&mut self, outcome: &Outcome, _: &World, now: Now) {
         let Some((key, write)) = self.writes.remove(&outcome.id) else { return };
+        if matches!(write, Write::Create) && self.creatable.tried(&outcome.result, now.mono) {
+            for key in self.workloads.keys() {
+                self.queue.add(key.clone());
+            }
+        }
         let Some(state) = self.workloads.get_mut(&key) else { return };
         state.writing = false;
         self.queue.add(key.clone());
@@ -157,6 +167,8 @@ impl MemoryProfileController {
                 state.must_read = false;
                 state.retry_at = now + self.queue.add_rate_limited(key.clone(), now);
             }
+            // One tries for all: see [`crate::creatable`].
+            (Write::Create, error) if concerns_all(error) => {}
             (_, WriteError::NotLeader) => {}
             (_, error) if error.is_retryable() => {
                 state.retry_at = now + self.queue.add_rate_limited(key.clone(), now);

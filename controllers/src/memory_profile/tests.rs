@@ -392,6 +392,57 @@ fn without_the_crd_it_asks_once_a_minute() {
 }
 
 #[test]
+fn without_the_crd_one_workload_tries_for_all() {
+    let mut rig = rig();
+    let names: Vec<String> = (0..20).map(|n| format!("p{n}")).collect();
+    for name in &names {
+        let owned = pod(name).owner("StatefulSet", &format!("of-{name}"), "u");
+        rig.pod(owned.container(container("main").image("web:1")).on("n1").arc());
+    }
+    rig.start();
+    let mut tries = Vec::new();
+    for _ in 0..20 {
+        for name in &names {
+            rig.sample(name, 100);
+        }
+        for _ in 0..POLL.as_secs() {
+            rig.advance(Duration::from_secs(1));
+            for (id, op) in rig.take() {
+                assert!(matches!(op, Op::Create { .. }), "{op:?}");
+                tries.push(rig.now.wall.secs() - i64::from(START));
+                rig.answer(id, Err(WriteError::NotFound("no such resource".into())));
+            }
+        }
+    }
+    // Those that were on their way at first, then one a minute.
+    let late = tries.iter().filter(|second| **second > 30).count();
+    assert!((4..=5).contains(&late), "{tries:?}");
+    // It is there now: nobody waits for a minute of its own.
+    let (mut made, mut rv) = (0, 1);
+    for _ in 0..20 {
+        let (done, _) = rig.serve(&mut rv);
+        made += done.iter().filter(|what| what.starts_with("create")).count();
+    }
+    assert_eq!(made, names.len());
+}
+
+#[test]
+fn a_namespace_that_is_gone_keeps_nobody_else_waiting() {
+    let mut rig = rig();
+    rig.deployment();
+    rig.pod(web("a").arc());
+    rig.pod(pod("b").owner("StatefulSet", "s", "u").container(container("main").image("web:1")).on("n1").arc());
+    rig.start();
+    rig.sample("a", 100);
+    let (id, _) = rig.take().remove(0);
+    rig.answer(id, Err(WriteError::NotFound("namespaces \"default\" not found".into())));
+    rig.sample("b", 100);
+    rig.advance(Duration::from_secs(1));
+    let creates: Vec<bool> = rig.take().iter().map(|(_, op)| matches!(op, Op::Create { .. })).collect();
+    assert_eq!(creates, [true]);
+}
+
+#[test]
 fn writes_are_paced_and_workloads_bounded() {
     let mut rig = rig();
     rig.start();

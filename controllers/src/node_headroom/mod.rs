@@ -48,7 +48,7 @@ use headroom_core::{
 use self::{
     alerts::Alerts,
     assess::{Assessment, Before},
-    publish::{Closed, Write},
+    publish::Write,
     status::Conditions,
     target::Target,
     tell::Said,
@@ -58,7 +58,10 @@ pub use self::{
     observations::{ContainerObservation, PodObservation},
     options::NodeHeadroomOptions,
 };
-use crate::framework::{Controller, HeadroomRow, Outbox, World, WorldEvent};
+use crate::{
+    creatable::Creatable,
+    framework::{Controller, HeadroomRow, Outbox, World, WorldEvent},
+};
 
 /// Kubelets that are read at the same time.
 pub const MAX_SCRAPES: usize = 32;
@@ -96,8 +99,8 @@ pub struct NodeHeadroomController {
     metrics_again: Option<Mono>,
     queue: WorkQueue<Str>,
     writes: HashMap<IntentId, (Str, Write, Mono)>,
-    /// Objects cannot be made at all.
-    closed: Option<Closed>,
+    /// Whether objects can be made at all.
+    creatable: Creatable,
     write_micros: f64,
     leading: bool,
 }
@@ -120,7 +123,7 @@ impl NodeHeadroomController {
             metrics_again: None,
             queue: WorkQueue::default(),
             writes: HashMap::new(),
-            closed: None,
+            creatable: Creatable::new(Kind::NODE_HEADROOM),
             write_micros: 0.0,
             leading: false,
         }

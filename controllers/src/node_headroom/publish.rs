@@ -1,6 +1,6 @@
 //! Writing the objects: creation, replacement of foreign ones, the pace, and what to do when a write fails.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use headroom_core::{
@@ -21,19 +21,10 @@ use super::{
     status::{self, Parts},
     target::Object,
 };
-use crate::framework::{HeadroomRow, Outbox, World};
-
-/// Wait after a write that was refused for good (no CRD, no permission, invalid): nothing here will change it.
-const REFUSED_RETRY: Duration = Duration::from_secs(60);
-
-/// Objects cannot be made, of any node: the CRD or a permission is missing. One node tries now and then for all.
-#[derive(Debug)]
-pub(super) struct Closed {
-    /// Nobody tries before this.
-    until: Mono,
-    /// One is trying.
-    trying: bool,
-}
+use crate::{
+    creatable::{REFUSED_RETRY, concerns_all},
+    framework::{HeadroomRow, Outbox, World},
+};
 
 /// A write in flight.
 #[derive(Debug)]
@@ -82,15 +73,9 @@ impl NodeHeadroomController {
             return self.write(name, Write::Get, Op::Get { kind: Kind::NODE_HEADROOM, key }, now, out);
         }
         let Some(object) = &target.object else {
-            if let Some(closed) = &mut self.closed {
-                let until = closed.until;
-                if now.mono < until {
-                    self.queue.add_at(name.clone(), until);
-                    return;
-                }
-                if std::mem::replace(&mut closed.trying, true) {
-                    return;
-                }
+            if let Err(until) = self.creatable.admit(now.mono) {
+                self.queue.add_at(name.clone(), until);
+                return;
             }
             let body = Arc::new(status::new_object(node));
             let op = Op::Create { kind: Kind::NODE_HEADROOM, key, body };
@@ -178,8 +163,10 @@ impl NodeHeadroomController {
         if outcome.result.is_ok() {
             self.note_duration(since, now.mono);
         }
-        if matches!(write, Write::Create) {
-            self.made(outcome, now.mono);
+        if matches!(write, Write::Create) && self.creatable.tried(&outcome.result, now.mono) {
+            for name in self.targets.keys() {
+                self.queue.add(name.clone());
+            }
         }
         let Some(target) = self.targets.get_mut(&name) else { return };
         target.writing = false;
@@ -221,33 +208,6 @@ impl NodeHeadroomController {
         }
     }
 
-    /// An object was made, or not: when none can be, whatever the node, one tries for all.
-    fn made(&mut self, outcome: &Outcome, now: Mono) {
-        match &outcome.result {
-            Ok(_) | Err(WriteError::AlreadyExists(_)) => {
-                if self.closed.take().is_some() {
-                    tracing::info!("NodeHeadrooms can be written now");
-                    for name in self.targets.keys() {
-                        self.queue.add(name.clone());
-                    }
-                }
-            }
-            Err(error) if concerns_all(error) => {
-                if self.closed.is_none() {
-                    let needs =
-                        "they need their CRD (in the chart: crds.install) and the right to create nodeheadrooms";
-                    tracing::warn!("NodeHeadrooms cannot be written, one is tried every minute; {needs}: {error}");
-                }
-                self.closed = Some(Closed { until: now + REFUSED_RETRY, trying: false });
-            }
-            Err(_) => {
-                if let Some(closed) = &mut self.closed {
-                    closed.trying = false;
-                }
-            }
-        }
-    }
-
     /// A write was not done.
     fn refused(&mut self, name: &Str, write: &Write, error: &WriteError, now: Mono) {
         let Some(target) = self.targets.get_mut(name) else { return };
@@ -264,7 +224,7 @@ impl NodeHeadroomController {
                 target.must_read = false;
                 target.retry_at = now + self.queue.add_rate_limited(name.clone(), now);
             }
-            // See [`Self::made`].
+            // One tries for all: see [`crate::creatable`].
             (Write::Create, error) if concerns_all(error) => {}
             (_, WriteError::NotLeader) => {}
             (_, error) if error.is_retryable() => {
@@ -283,16 +243,6 @@ impl NodeHeadroomController {
     fn note_duration(&mut self, since: Mono, now: Mono) {
         let micros = now.since(since).as_micros() as f64;
         self.write_micros += (micros - self.write_micros) * WRITE_WEIGHT;
-    }
-}
-
-/// Whether no object at all can be made: the kind is not there, or we have no right to it. A webhook that does not like an
-/// object says Forbidden too, in other words.
-fn concerns_all(error: &WriteError) -> bool {
-    match error {
-        WriteError::NotFound(_) => true,
-        WriteError::Forbidden(message) => message.contains("cannot create resource"),
-        _ => false,
     }
 }
 

@@ -60,7 +60,9 @@ impl Replication {
                     (None, _) => Verdict::Good,
                     (_, Err(e)) => Verdict::Bad(is_refusal(e).then(|| (FAILED_CREATE, server_message(e)))),
                 };
-                if let (Some(rc), Verdict::Good) = (rc, &verdict) {
+                if let (Some(rc), Verdict::Good) = (rc, &verdict)
+                    && self.yielded.is_none()
+                {
                     self.adopt(&rc.clone(), world, out);
                 }
                 verdict

@@ -49,6 +49,15 @@ pub(crate) async fn post(client: &kube::Client, object: &Value) -> anyhow::Resul
     send(client, http::Request::post(path_of(object)).header("content-type", "application/json"), object).await
 }
 
+/// Reads an object.
+///
+/// # Errors
+/// Also when it is not there.
+pub(crate) async fn get(client: &kube::Client, path: &str) -> anyhow::Result<Value> {
+    let request = http::Request::get(path).body(Vec::new())?;
+    client.request::<Value>(request).await.with_context(|| format!("GET {path}"))
+}
+
 /// Changes an object by a merge patch.
 ///
 /// # Errors

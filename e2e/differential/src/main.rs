@@ -14,7 +14,7 @@ use headroom_differential::{
     record::{Outcome, Stock},
     replay::{Replayer, Verdict},
     shrink,
-    stories::{self, LOOPS, Manager, PATIENCE, Rigour, Stage, StoryCorpus, Told},
+    stories::{self, Manager, Rigour, Scene, Stage, StoryCorpus, Told},
 };
 use headroom_engine::Registry;
 use serde_json::json;
@@ -23,7 +23,9 @@ use serde_json::json;
 const CORPUS: &str = "e2e/differential/corpus/cases.jsonl";
 
 /// Where the stories of the controllers lie.
-const STORIES: &str = "e2e/differential/corpus/stories.jsonl";
+fn stories_of(scene: Scene) -> PathBuf {
+    Path::new("e2e/differential").join(scene.corpus())
+}
 
 /// Gives generated clusters to the real stock scheduler and compares the engine with it; the same for stories of the
 /// stock kube-controller-manager.
@@ -69,15 +71,15 @@ enum Verb {
         /// Stories at a time
         #[arg(long, default_value_t = 40)]
         at_once: usize,
-        /// Where to; stories of other seeds that are there already stay
-        #[arg(long, default_value = STORIES)]
-        output: PathBuf,
+        /// Where to, if not to the corpus of these seeds; stories of other seeds that are there already stay
+        #[arg(long)]
+        output: Option<PathBuf>,
     },
     /// Tell the stories of a corpus with headroom-controllers
     TellStories {
-        /// The corpus
-        #[arg(long, default_value = STORIES)]
-        corpus: PathBuf,
+        /// The corpus, if not that of the seed, or the first one
+        #[arg(long)]
+        corpus: Option<PathBuf>,
         /// Stories at a time
         #[arg(long, default_value_t = 40)]
         at_once: usize,
@@ -102,9 +104,9 @@ async fn main() -> ExitCode {
         Verb::Check { corpus, verbose } => check(&corpus, verbose),
         Verb::Shrink { seed, corpus } => shrink_one(seed, &corpus).await,
         Verb::RecordStories { stories, first_seed, at_once, output } => {
-            record_stories(first_seed..first_seed + stories, at_once, &output).await
+            record_stories(first_seed..first_seed + stories, at_once, output).await
         }
-        Verb::TellStories { corpus, at_once, seed } => tell_stories(&corpus, at_once, seed).await,
+        Verb::TellStories { corpus, at_once, seed } => tell_stories(corpus, at_once, seed).await,
     };
     result.unwrap_or_else(|error| {
         eprintln!("differential-record: {error:#}");
@@ -172,8 +174,15 @@ async fn shrink_one(seed: u64, corpus: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(2))
 }
 
-async fn record_stories(seeds: std::ops::Range<u64>, at_once: usize, output: &Path) -> anyhow::Result<ExitCode> {
-    let stage = Stage::direct(Manager::Stock).await?;
+async fn record_stories(
+    seeds: std::ops::Range<u64>,
+    at_once: usize,
+    output: Option<PathBuf>,
+) -> anyhow::Result<ExitCode> {
+    let scene = Scene::of(seeds.start);
+    anyhow::ensure!(seeds.clone().all(|seed| Scene::of(seed) == scene), "these seeds belong to different corpora");
+    let output = output.unwrap_or_else(|| stories_of(scene));
+    let stage = Stage::direct(Manager::Stock, scene).await?;
     let told = futures::stream::iter(seeds.clone()).map(|seed| {
         let stage = &stage;
         async move {
@@ -206,22 +215,24 @@ async fn record_stories(seeds: std::ops::Range<u64>, at_once: usize, output: &Pa
     drop(told);
     println!("{} of {} stories are kept", kept.len(), kept.len() + dropped);
     if output.exists() {
-        kept.extend(StoryCorpus::read(output)?.stories.into_iter().filter(|story| !seeds.contains(&story.seed)));
+        kept.extend(StoryCorpus::read(&output)?.stories.into_iter().filter(|story| !seeds.contains(&story.seed)));
     }
     kept.sort_by_key(|story| story.seed);
     let steps: usize = kept.iter().map(|story| story.steps.len()).sum();
-    let loops = LOOPS.iter().map(|name| (*name).to_owned()).collect();
+    let loops = scene.loops().iter().map(|name| (*name).to_owned()).collect();
     println!("{} stories with {steps} steps in {}", kept.len(), output.display());
-    StoryCorpus { stock: stage.version().to_owned(), loops, stories: kept }.write(output)?;
+    StoryCorpus { stock: stage.version().to_owned(), loops, stories: kept }.write(&output)?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn tell_stories(corpus: &Path, at_once: usize, seed: Option<u64>) -> anyhow::Result<ExitCode> {
-    let corpus = StoryCorpus::read(corpus)?;
-    let stage = Stage::direct(Manager::Ours).await?;
+async fn tell_stories(corpus: Option<PathBuf>, at_once: usize, seed: Option<u64>) -> anyhow::Result<ExitCode> {
+    let corpus = StoryCorpus::read(&corpus.unwrap_or_else(|| stories_of(seed.map_or(Scene::Services, Scene::of))))?;
+    let scene = corpus.scene()?;
+    let stage = Stage::direct(Manager::Ours, scene).await?;
     let chosen = corpus.stories.iter().filter(|story| seed.is_none_or(|seed| seed == story.seed));
     let told = futures::stream::iter(chosen).map(async |story| {
-        stories::replay(&stage, story, &format!("s{}", story.seed), Rigour::of(story.seed), PATIENCE).await
+        let namespace = format!("s{}", story.seed);
+        stories::replay(&stage, story, &namespace, Rigour::of(story.seed), scene.patience()).await
     });
     let mut told = told.buffer_unordered(at_once);
     let (mut same, mut different) = (0, 0);

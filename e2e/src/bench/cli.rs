@@ -161,7 +161,7 @@ async fn execute(arguments: &Arguments) -> Result<bool, BenchError> {
     // Told before minutes are spent.
     let output = arguments.output()?;
     let plan = arguments.plan(command_line(std::env::args().skip(1)));
-    let report: Report = super::run(&plan).await?;
+    let report: Report = super::run(&plan, output.as_deref()).await?;
     let _ = write!(std::io::stdout(), "{}", report::table(&report));
     if let Some(dir) = output {
         report::write(&report, &dir)?;

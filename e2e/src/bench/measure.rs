@@ -21,6 +21,8 @@ use super::{BenchError, progress};
 
 /// No binding for so long ends a run with an error.
 const STALL: Duration = Duration::from_secs(60);
+/// The same where pods are preempted: stock makes room for all of 5,000 pods before it binds the first.
+const STALL_OF_PREEMPTION: Duration = Duration::from_secs(600);
 
 /// Longest run that is counted by seconds.
 const MAX_SECONDS: usize = 100_000;
@@ -93,7 +95,8 @@ pub(crate) async fn burst(label: &str, program: &Program, scenario: &Scenario) -
     let process = program.start(&cluster, workload)?;
     let churn = scenario.churn.map(|churn| Churning::start(&wire, churn));
     let watched = scenario.watched.count(workload.pods);
-    all_bound(label, &cluster, &process, &mut observer, watched).await?;
+    let stall = if scenario.preempts { STALL_OF_PREEMPTION } else { STALL };
+    all_bound(label, &cluster, &process, &mut observer, watched, stall).await?;
     let churned = churn.is_none_or(|churn| churn.is_running());
     let (drain, quiet) = drained(&process, &wire).await?;
     let cpu = process.cpu()?;
@@ -179,7 +182,7 @@ pub(crate) async fn idle(label: &str, program: &Program, times: IdleTimes) -> Re
     let Prepared { cluster, wire, since, .. } = prepare(program.contestant, &Scenario::burst(workload), true).await?;
     let mut observer = Observer::start(&wire, &since, Watched::All).await?;
     let process = program.start(&cluster, workload)?;
-    all_bound(label, &cluster, &process, &mut observer, workload.pods).await?;
+    all_bound(label, &cluster, &process, &mut observer, workload.pods, STALL).await?;
     drained(&process, &wire).await?;
     tokio::time::sleep(times.rest).await;
 
@@ -212,6 +215,7 @@ async fn all_bound(
     process: &Process,
     observer: &mut Observer,
     watched: u32,
+    stall: Duration,
 ) -> Result<(), BenchError> {
     let pods = usize::try_from(watched).unwrap_or(usize::MAX);
     let mut last_change = Instant::now();
@@ -234,13 +238,13 @@ async fn all_bound(
             told = Instant::now();
             progress(&format!("{label}: {} of {pods} watched pods bound", observer.count()));
         }
-        if last_change.elapsed() >= STALL {
+        if last_change.elapsed() >= stall {
             cluster.keep_directory();
             return Err(BenchError::Stalled {
                 contestant: label.to_owned(),
                 bound: observer.count(),
                 pods,
-                seconds: STALL.as_secs(),
+                seconds: stall.as_secs(),
                 log: process.log_path().to_path_buf(),
                 tail: process.log_tail(),
             });

@@ -22,6 +22,7 @@ pub(crate) mod wire;
 mod workload;
 
 use std::io::Write;
+use std::path::Path;
 
 pub use cli::{Arguments, main};
 pub use contestant::Contestant;
@@ -29,6 +30,7 @@ pub use error::BenchError;
 pub use measure::{Burst, Idle};
 pub use perf::Case;
 pub use report::Report;
+pub(crate) use report::median;
 pub use requests::{Attempts, sum as metric_sum};
 pub use workload::Workload;
 
@@ -60,11 +62,12 @@ pub struct Plan {
     pub command: String,
 }
 
-/// Measures everything in the plan.
+/// Measures everything in the plan. Results of scheduler_perf's workloads are written to `output` one by one: an hour's work
+/// is not lost when a later one fails.
 ///
 /// # Errors
-/// [`BenchError`]: a binary is missing (told before anything starts), a run failed or stalled.
-pub async fn run(plan: &Plan) -> Result<Report, BenchError> {
+/// [`BenchError`]: a binary is missing (told before anything starts), a run failed or stalled, a file cannot be written.
+pub async fn run(plan: &Plan, output: Option<&Path>) -> Result<Report, BenchError> {
     let mut programs = Vec::new();
     for &contestant in &plan.contestants {
         programs.push(Program::find(contestant, plan.in_flight)?);
@@ -85,6 +88,9 @@ pub async fn run(plan: &Plan) -> Result<Report, BenchError> {
                 let label = format!("{case} {} {round}/{}", program.contestant, plan.repeat);
                 let burst = measure::burst(&label, program, &case.scenario()).await?;
                 report.add_case(*case, program.contestant, burst);
+            }
+            if let Some(dir) = output {
+                report::write_cases(&report, dir)?;
             }
         }
         if plan.idle && round <= IDLE_ROUNDS {

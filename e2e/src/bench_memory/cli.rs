@@ -30,6 +30,9 @@ pub struct Arguments {
     /// How long the thrash scenario is watched, seconds
     #[arg(long, default_value_t = 240, value_parser = clap::value_parser!(u64).range(10..=3600))]
     seconds: u64,
+    /// Runs of everything, both sides in each; medians are reported
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    repeat: u32,
     /// Directory for memory.json, memory.md and thrash.svg
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -49,6 +52,7 @@ enum Scenario {
 
 const EXAMPLES: &str = "Examples:
   bench-memory                              the whole measurement, about five minutes
+  bench-memory --repeat 5                   medians of five runs, about 25 minutes
   bench-memory --only herd                  the herd alone, half a minute
   bench-memory --only thrash --seconds 120  the first two minutes of the thrash scenario
 
@@ -57,20 +61,24 @@ Exit status: 0 when Headroom kept what it promises, 2 when not, 1 when a run fai
 impl Arguments {
     fn plan(&self) -> Plan {
         let runs = |scenario| self.only.is_none_or(|only| only == scenario);
-        let mut flags = String::new();
+        let mut flags = Vec::new();
         if let Some(only) = self.only.and_then(|only| only.to_possible_value()) {
-            flags = format!("--only {} ", only.get_name());
+            flags.push(format!("--only {}", only.get_name()));
         }
         if self.seconds != 240 {
-            flags = format!("{flags}--seconds {}", self.seconds);
+            flags.push(format!("--seconds {}", self.seconds));
         }
-        let command = match flags.trim() {
+        if self.repeat != 1 {
+            flags.push(format!("--repeat {}", self.repeat));
+        }
+        let command = match flags.join(" ").as_str() {
             "" => "make bench-memory".to_owned(),
             flags => format!("make bench-memory BENCH_MEMORY_FLAGS=\"{flags}\""),
         };
         Plan {
             herd: runs(Scenario::Herd),
             thrash: runs(Scenario::Thrash).then(|| Duration::from_secs(self.seconds)),
+            repeat: self.repeat,
             command,
         }
     }
@@ -122,5 +130,18 @@ mod tests {
         assert!(herd.plan().herd && herd.plan().thrash.is_none() && herd.output().unwrap().is_none());
         assert!(herd.plan().command.contains("--only herd"));
         assert!(Arguments::try_parse_from(["bench-memory", "--seconds", "1"]).is_err());
+    }
+
+    #[test]
+    fn repetitions_are_counted_and_stand_in_the_command() {
+        let plan = |line: &str| Arguments::try_parse_from(line.split(' ')).unwrap().plan();
+        assert_eq!(plan("bench-memory").repeat, 1);
+        let several = plan("bench-memory --only thrash --seconds 60 --repeat 3");
+        assert_eq!(several.repeat, 3);
+        let flags = "--only thrash --seconds 60 --repeat 3";
+        assert_eq!(several.command, format!("make bench-memory BENCH_MEMORY_FLAGS=\"{flags}\""));
+        for wrong in ["0", "101", "many"] {
+            assert!(Arguments::try_parse_from(["bench-memory", "--repeat", wrong]).is_err(), "{wrong}");
+        }
     }
 }

@@ -53,10 +53,10 @@ pub struct HerdNode {
     pub headroom_after_mib: i64,
 }
 
-/// Runs it.
-pub(super) async fn run(side: Side, slots: &Slots) -> Result<Herd, MemoryBenchError> {
+/// Runs it; `label` stands in lines of progress.
+pub(super) async fn run(side: Side, label: String, slots: &Slots) -> Result<Herd, MemoryBenchError> {
     let cluster = Cluster::start(side, "herd", NODES, slots).await?;
-    let outcome = measure(side, &cluster).await;
+    let outcome = measure(side, &label, &cluster).await;
     if outcome.is_err() {
         cluster.keep();
     }
@@ -64,7 +64,7 @@ pub(super) async fn run(side: Side, slots: &Slots) -> Result<Herd, MemoryBenchEr
     outcome
 }
 
-async fn measure(side: Side, cluster: &Cluster) -> Result<Herd, MemoryBenchError> {
+async fn measure(side: Side, label: &str, cluster: &Cluster) -> Result<Herd, MemoryBenchError> {
     let params = Params::default();
     let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let before = cluster.hollow.nodes();
@@ -99,6 +99,6 @@ async fn measure(side: Side, cluster: &Cluster) -> Result<Herd, MemoryBenchError
         .collect();
     let waiting = pods.iter().filter(|pod| node_of(pod).is_none()).count();
     let message = pods.iter().filter(|pod| node_of(pod).is_none()).find_map(waits_because).map(str::to_owned);
-    progress(&format!("herd {side}: {} pods placed, {waiting} wait", PODS - waiting));
+    progress(&format!("{label}: {} pods placed, {waiting} wait", PODS - waiting));
     Ok(Herd { side, demand_mib: demand / MIB, nodes, waiting, message })
 }

@@ -100,6 +100,18 @@ impl Observer {
         series.waiting.push(totals.waiting);
     }
 
+    /// How it goes, in a few words.
+    pub(super) fn so_far(&self) -> String {
+        let last = |numbers: &[usize]| numbers.last().copied().unwrap_or(0);
+        format!(
+            "{} of {JOB_PODS} pods done, {} nodes thrash, {} pods killed or evicted, {} wait",
+            self.totals.finished,
+            last(&self.series.thrashing_nodes),
+            last(&self.series.lost),
+            self.totals.waiting
+        )
+    }
+
     /// What was seen in all.
     pub(super) fn finish(self) -> (Totals, Series) {
         (self.totals, self.series)
@@ -174,6 +186,8 @@ mod tests {
             pod("5", None, "Pending"),
         ];
         observer.see(&hot, &last, 4.0);
+        let so_far = observer.so_far();
+        assert!(so_far.starts_with("1 of 48 pods done, 1 nodes thrash, 0 pods killed or evicted, 1 wait"), "{so_far}");
         let (totals, series) = observer.finish();
         assert_eq!((totals.placed_on_thrashing, totals.finished, totals.waiting), (1, 1, 1));
         assert_eq!((totals.thrashing_node_seconds, totals.work_seconds, totals.major_faults), (3.0, 4.0, 6));

@@ -54,6 +54,8 @@ pub(super) const WAVES: [u64; 4] = [10, 40, 70, 100];
 pub(super) const JOB_PODS: usize = WAVES.len() * (WAVE[0].1 + WAVE[1].1);
 /// How often is looked.
 const PACE: Duration = Duration::from_secs(1);
+/// How often whoever waits is told how it goes.
+const TELL: Duration = Duration::from_secs(30);
 
 /// What a side came to. Sizes are bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -103,10 +105,10 @@ pub struct Thrash {
     pub series: Series,
 }
 
-/// Runs it for `time`.
-pub(super) async fn run(side: Side, time: Duration, slots: &Slots) -> Result<Thrash, MemoryBenchError> {
+/// Runs it for `time`; `label` stands in lines of progress.
+pub(super) async fn run(side: Side, label: String, time: Duration, slots: &Slots) -> Result<Thrash, MemoryBenchError> {
     let cluster = Cluster::start(side, "thrash", NODES, slots).await?;
-    let outcome = measure(side, time, &cluster).await;
+    let outcome = measure(side, &label, time, &cluster).await;
     if outcome.is_err() {
         cluster.keep();
     }
@@ -114,12 +116,8 @@ pub(super) async fn run(side: Side, time: Duration, slots: &Slots) -> Result<Thr
     outcome
 }
 
-async fn measure(side: Side, time: Duration, cluster: &Cluster) -> Result<Thrash, MemoryBenchError> {
-    progress(&format!(
-        "thrash {side}: {} nodes are ready; {} s from now on",
-        cluster.hollow.nodes().len(),
-        time.as_secs()
-    ));
+async fn measure(side: Side, label: &str, time: Duration, cluster: &Cluster) -> Result<Thrash, MemoryBenchError> {
+    progress(&format!("{label}: {} nodes are ready; {} s from now on", cluster.hollow.nodes().len(), time.as_secs()));
     let start = Instant::now();
     cluster.create::<Deployment>(SHOP.deployment(REPLICAS)).await?;
     cluster.create::<Deployment>(HELPER.deployment(REPLICAS)).await?;
@@ -132,6 +130,7 @@ async fn measure(side: Side, time: Duration, cluster: &Cluster) -> Result<Thrash
     let mut observer = Observer::default();
     // The simulated memory moves once a second.
     let mut ticks = tokio::time::interval(PACE);
+    let mut told = Duration::ZERO;
     while start.elapsed() < time {
         ticks.tick().await;
         while let Some((wave, _)) = waves.next_if(|(_, at)| start.elapsed().as_secs() >= **at) {
@@ -139,10 +138,15 @@ async fn measure(side: Side, time: Duration, cluster: &Cluster) -> Result<Thrash
                 cluster.create::<Job>(template.job(uid, wave + 1, *pods)).await?;
             }
         }
-        observer.look(cluster, start.elapsed()).await?;
+        let since = start.elapsed();
+        observer.look(cluster, since).await?;
         cluster.check("the thrash scenario")?;
+        if since.saturating_sub(told) >= TELL {
+            told = since;
+            progress(&format!("{label}: {} of {} s, {}", since.as_secs(), time.as_secs(), observer.so_far()));
+        }
     }
     let (totals, series) = observer.finish();
-    progress(&format!("thrash {side}: {} of {JOB_PODS} done, {} OOM kills", totals.finished, totals.oom_kills));
+    progress(&format!("{label}: {} of {JOB_PODS} done, {} OOM kills", totals.finished, totals.oom_kills));
     Ok(Thrash { side, seconds: start.elapsed().as_secs_f64(), totals, series })
 }

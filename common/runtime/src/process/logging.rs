@@ -15,6 +15,13 @@ use tracing_subscriber::{
 const OURS: [&str; 5] =
     ["headroom_core", "headroom_runtime", "headroom_engine", "headroom_scheduler", "headroom_controllers"];
 
+/// Libraries that warn at every attempt of what they also return as an error. Whoever gets the error says it once. And
+/// kube's client would print whole answers that it cannot read, or that a watch was cut, which is resumed.
+const SAID_BY_US: [&str; 2] = ["kube_runtime::watcher", "kube_client::client"];
+
+/// A part of kube's client whose warnings nobody else says: a CA that cannot be read, a certificate not verified.
+const SAID_BY_NOBODY: &str = "kube_client::client::tls";
+
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
@@ -38,7 +45,8 @@ impl FromStr for LogFormat {
 }
 
 /// Starts logging to stderr. `verbosity` is klog's: 0 and 1 are info, 2 and 3 add a line per decision (debug), from 4 on
-/// everything of ours. `RUST_LOG` overrides it. Libraries stay at info or above: kube's debug spans carry URLs.
+/// everything of ours. `RUST_LOG` replaces all of that. Libraries stay at warnings or above: kube's debug spans carry
+/// URLs. Those that repeat what we say ourselves are held to errors.
 pub fn init_logging(format: LogFormat, verbosity: u8) {
     let filter =
         std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| targets(verbosity));
@@ -58,7 +66,11 @@ fn targets(verbosity: u8) -> Targets {
         2 | 3 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    OURS.iter().fold(Targets::new().with_default(LevelFilter::WARN), |targets, name| targets.with_target(*name, level))
+    Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_targets(SAID_BY_US.map(|name| (name, LevelFilter::ERROR)))
+        .with_target(SAID_BY_NOBODY, LevelFilter::WARN)
+        .with_targets(OURS.map(|name| (name, level)))
 }
 
 #[cfg(test)]
@@ -78,6 +90,19 @@ mod tests {
             assert!(
                 filter.would_enable("kube_client", &Level::WARN) && !filter.would_enable("kube_client", &Level::INFO)
             );
+        }
+    }
+
+    #[test]
+    fn what_we_say_ourselves_is_not_said_by_libraries_at_every_attempt() {
+        for verbosity in [0, 4] {
+            let filter = targets(verbosity);
+            for name in ["kube_runtime::watcher", "kube_client::client"] {
+                assert!(filter.would_enable(name, &Level::ERROR) && !filter.would_enable(name, &Level::WARN), "{name}");
+            }
+            for name in ["kube_client::client::tls::rustls_tls", "kube_client::config", "kube_runtime::controller"] {
+                assert!(filter.would_enable(name, &Level::WARN) && !filter.would_enable(name, &Level::INFO), "{name}");
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     answers::server_message,
-    endpoint_common::PATIENCE,
+    endpoint_common::{PATIENCE, is_beyond},
     framework::{Changed, Outbox, World},
     names::{Names, generate_name},
 };
@@ -84,7 +84,8 @@ struct Pending {
 #[derive(Debug, Default)]
 struct Page {
     expected: Expectations,
-    in_flight: usize,
+    /// Slices whose write is not answered yet.
+    in_flight: Vec<ObjectKey>,
     /// Of the present look.
     report: Report,
     deletions: Vec<Arc<EndpointSlice>>,
@@ -103,6 +104,8 @@ pub struct SliceWriter {
     intents: HashMap<IntentId, Pending>,
     names: Names,
     changes: Changes,
+    /// See [`Self::take_suspect`].
+    suspect: Option<ObjectKey>,
 }
 
 impl SliceWriter {
@@ -115,6 +118,7 @@ impl SliceWriter {
             intents: HashMap::new(),
             names: Names::new(seed),
             changes: Changes::default(),
+            suspect: None,
         }
     }
 
@@ -128,13 +132,14 @@ impl SliceWriter {
     pub fn clear(&mut self) {
         self.pages.clear();
         self.intents.clear();
+        self.suspect = None;
     }
 
     /// Whether the owner's slices can be decided on now.
     pub fn view(&mut self, owner: &ObjectKey, world: &World, now: Now) -> View {
         let Some(page) = self.pages.get_mut(owner) else { return View::Current };
         page.report.again = true;
-        if page.in_flight > 0 {
+        if !page.in_flight.is_empty() {
             return View::InFlight;
         }
         page.expected.settle(|slice| sight(world.slices().get(slice)));
@@ -157,7 +162,7 @@ impl SliceWriter {
     }
 
     fn let_go(&mut self, owner: &ObjectKey) {
-        let done = |p: &Page| p.released && p.in_flight == 0 && p.expected.is_empty() && p.deletions.is_empty();
+        let done = |p: &Page| p.released && p.in_flight.is_empty() && p.expected.is_empty() && p.deletions.is_empty();
         if self.pages.get(owner).is_some_and(done) {
             self.pages.remove(owner);
         }
@@ -222,15 +227,15 @@ impl SliceWriter {
         op: Op,
         out: &mut Outbox<'_>,
     ) {
-        self.intents.insert(out.push(op), Pending { owner: owner.clone(), slice, uid, operation });
         if let Some(page) = self.pages.get_mut(owner) {
-            page.in_flight += 1;
+            page.in_flight.push(slice.clone());
         }
+        self.intents.insert(out.push(op), Pending { owner: owner.clone(), slice, uid, operation });
     }
 
     /// After creations and updates come the deletions, and after these the end of the look.
     fn go_on(&mut self, owner: &ObjectKey, out: &mut Outbox<'_>) -> Option<Report> {
-        let page = self.pages.get_mut(owner).filter(|p| p.in_flight == 0)?;
+        let page = self.pages.get_mut(owner).filter(|p| p.in_flight.is_empty())?;
         let deletions = std::mem::take(&mut page.deletions);
         // Something that could not be decided does not keep slices alive; a failed write does.
         if !deletions.is_empty() && !page.report.retry {
@@ -262,8 +267,20 @@ impl SliceWriter {
         let Pending { owner, slice, uid, operation } = self.intents.remove(&outcome.id)?;
         let kind = self.owner_kind;
         let page = self.pages.get_mut(&owner)?;
-        page.in_flight = page.in_flight.saturating_sub(1);
+        if let Some(at) = page.in_flight.iter().position(|s| *s == slice) {
+            page.in_flight.swap_remove(at);
+        }
         let current = world.slices().get(&slice);
+        let overtaken = match &outcome.result {
+            Ok(_) if operation == Operation::Delete => false,
+            // Seen before the answer was.
+            Ok(written) => current.is_some_and(|s| s.meta.resource_version > written.resource_version),
+            // Of a name that is taken our own lost answer is the likelier reason.
+            Err(error) => matches!(error, WriteError::Conflict(_)),
+        };
+        if overtaken {
+            self.suspect = Some(slice.clone());
+        }
         match &outcome.result {
             Ok(written) => {
                 let (uid, what, counter) = match operation {
@@ -314,6 +331,25 @@ impl SliceWriter {
         Some((owner, report))
     }
 
+    /// A slice that somebody else seems to have written while a write of ours was under way.
+    pub fn take_suspect(&mut self) -> Option<ObjectKey> {
+        self.suspect.take()
+    }
+
+    /// Whether somebody else has made this slice of the owner what it is now. While a write of ours is under way its
+    /// answer will tell ([`Self::take_suspect`]). To be asked before [`Self::sight`].
+    #[must_use]
+    pub fn is_foreign(&self, owner: &ObjectKey, slice: &EndpointSlice, change: &Changed<'_, EndpointSlice>) -> bool {
+        // Of a slice that changed its owner, the state in which it was this one's is no news.
+        let Some(new) = change.new.filter(|new| std::ptr::eq(Arc::as_ptr(new), slice)) else { return false };
+        let differs = |old: &EndpointSlice| old.endpoints != new.endpoints || old.ports != new.ports;
+        let key = &new.meta.key;
+        let page = self.pages.get(owner);
+        page.is_none_or(|page| !page.in_flight.contains(key))
+            && is_beyond(page.and_then(|page| page.expected.get(key)), new.meta.resource_version)
+            && change.old.is_none_or(|old| old.meta.uid != new.meta.uid || differs(old))
+    }
+
     /// A slice of the owner has changed. Returns whether that was a write of ours, and whether it was the last thing
     /// that somebody waits for.
     pub fn sight(
@@ -328,7 +364,8 @@ impl SliceWriter {
             None => Sight::Removed { uid: &slice.meta.uid },
         };
         let met = page.expected.sight(&slice.meta.key, seen);
-        let resume = met && page.expected.is_empty() && page.in_flight == 0 && std::mem::take(&mut page.report.again);
+        let idle = page.expected.is_empty() && page.in_flight.is_empty();
+        let resume = met && idle && std::mem::take(&mut page.report.again);
         self.let_go(owner);
         (met, resume)
     }

@@ -28,8 +28,8 @@ fn answer_all(rig: &mut Collector) {
     }
 }
 
-#[test]
-fn without_the_crd_one_node_tries_for_all() {
+/// Many nodes whose objects cannot be made, for this reason, until they can.
+fn one_node_tries_for_all(reason: &WriteError) {
     let mut rig = rig();
     for i in 0..20 {
         rig.node(small(&format!("n{i}")).arc());
@@ -42,12 +42,12 @@ fn without_the_crd_one_node_tries_for_all() {
         for (id, op) in rig.take() {
             assert!(matches!(op, Op::Create { .. }), "{op:?}");
             tries.push(rig.seconds());
-            rig.answer(id, Err(WriteError::NotFound("no such resource".into())));
+            rig.answer(id, Err(reason.clone()));
         }
     }
     // Those that were on their way at first, then one a minute.
     let late = tries.iter().filter(|second| **second > 30).count();
-    assert!((4..=5).contains(&late), "{tries:?}");
+    assert!((4..=5).contains(&late), "{reason}: {tries:?}");
     // It is there now.
     let (mut made, mut rv) = (0, 1);
     for _ in 0..90 {
@@ -59,5 +59,19 @@ fn without_the_crd_one_node_tries_for_all() {
             rig.ok(id, "nh", rv);
         }
     }
-    assert_eq!(made, 20);
+    assert_eq!(made, 20, "{reason}");
+}
+
+#[test]
+fn without_the_crd_one_node_tries_for_all() {
+    one_node_tries_for_all(&WriteError::NotFound("no such resource".into()));
+}
+
+#[test]
+fn while_the_crd_goes_one_node_tries_for_all() {
+    let name = "nodeheadrooms.headroom.dev \"n1\"";
+    let text = format!("{name} is forbidden: create not allowed while custom resource definition is terminating");
+    one_node_tries_for_all(&WriteError::Forbidden(text));
+    let message = "create is not supported on resources of kind \"nodeheadrooms.headroom.dev\"".into();
+    one_node_tries_for_all(&WriteError::Other { code: 405, message });
 }

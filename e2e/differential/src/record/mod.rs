@@ -245,7 +245,8 @@ impl Stock {
     }
 }
 
-/// It scores 0 on every node unless the pod has claims; it is not built here, and not recorded.
+/// With stock it scores 0 on every node unless the pod has claims. Ours turns such pods away and scores nothing, so that
+/// its zeros are not recorded; any other score of it is kept, and makes the recording or the replay fail.
 const DYNAMIC_RESOURCES: &str = "DynamicResources";
 
 fn decision(pod: Value, verdict: Option<Verdict>, mut scores: Vec<(String, String, i64)>) -> anyhow::Result<Decision> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::{State, Step};
+use super::{Scene, State, Step};
 
 /// Version of the corpus' layout.
 const LAYOUT: u32 = 1;
@@ -46,6 +46,15 @@ impl StoryCorpus {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
         Self::parse(&text).with_context(|| path.display().to_string())
+    }
+
+    /// Where its stories take place.
+    ///
+    /// # Errors
+    /// It is about other loops than those that stories are told with today.
+    pub fn scene(&self) -> anyhow::Result<Scene> {
+        let scene = Scene::ALL.into_iter().find(|scene| self.loops == scene.loops());
+        scene.with_context(|| format!("the corpus is about other loops, record it anew: {}", self.loops.join(", ")))
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {

@@ -1,17 +1,22 @@
 //! Telling stories on a real API server, with stock's controllers or with ours.
 
+mod crowds;
+mod nodes;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use futures::StreamExt;
 use headroom_e2e::eventually;
 use serde_json::{Value, json};
 
 use super::excess::version;
-use super::{Rigour, Stage, State, Step, Story, Told, pods};
+use super::{Rigour, Stage, State, Step, Story, StoryCorpus, Told, pods};
 use crate::api::{collection, patch, post, send};
 
 /// Stock is done with a step when nothing has changed for so long.
 const QUIET: Duration = Duration::from_millis(2500);
+
 /// A story that is being told.
 struct Teller<'a> {
     stage: &'a Stage,
@@ -68,7 +73,7 @@ impl Teller<'_> {
             }
             Step::Run(_, node, ready) => {
                 let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod},
-                    "target": {"apiVersion": "v1", "kind": "Node", "name": node}});
+                    "target": {"apiVersion": "v1", "kind": "Node", "name": self.node(node)}});
                 let request = http::Request::post(format!("{path}/binding")).header("content-type", "application/json");
                 send(client, request, &binding).await??;
                 self.addresses += 1;
@@ -84,6 +89,20 @@ impl Teller<'_> {
                 let mut status = pods::readiness(&is, false);
                 status["status"]["phase"] = phase.as_str().into();
                 patch(client, &format!("{path}/status"), &status).await?
+            }
+            Step::Wait(seconds) => {
+                tokio::time::sleep(Duration::from_secs(u64::from(*seconds))).await;
+                Value::Null
+            }
+            Step::Enter(..)
+            | Step::Report(..)
+            | Step::Silence(_)
+            | Step::Taint(..)
+            | Step::Untaint(..)
+            | Step::Cordon(..)
+            | Step::Leave(_) => self.to_node(step).await?,
+            Step::Crowd { .. } | Step::Mark { .. } | Step::Unready(_) | Step::Thin(_) | Step::Together(_) => {
+                return self.change_crowd(step, &found).await;
             }
         };
         Ok(Some(written))
@@ -101,6 +120,7 @@ fn now() -> i64 {
 /// The API server failed, or refused what a step does.
 pub async fn record(stage: &Stage, story: &Story, run: usize) -> anyhow::Result<Told> {
     let namespace = format!("s{}-{run}", story.seed);
+    let rigour = Rigour::of(story.seed);
     stage.namespace(&namespace).await?;
     let mut teller = Teller { stage, namespace: namespace.clone(), addresses: 0 };
     let mut before = State::default();
@@ -110,16 +130,15 @@ pub async fn record(stage: &Stage, story: &Story, run: usize) -> anyhow::Result<
             continue;
         }
         let began = std::time::Instant::now();
-        while stage.store.quiet_for(&namespace) < QUIET || began.elapsed() < QUIET {
+        while stage.store.quiet_for(&namespace) < QUIET || began.elapsed() < QUIET.max(step.takes()) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let mut after = stage.state(&namespace);
-        if Rigour::of(story.seed) == Rigour::Objects {
-            after.forget_the_way();
-        }
+        after.reduce(rigour);
         steps.push((step.clone(), after.since(&before)));
         before = after;
     }
+    stage.retire(&namespace).await?;
     Ok(Told { seed: story.seed, steps })
 }
 
@@ -145,14 +164,13 @@ pub async fn replay(
         let written = resource(&written).map(|resource| (resource, version(&written)));
         expected.apply(change);
         if rigour == Rigour::Objects {
-            expected.forget_the_way();
+            // It may have been told with more rigour.
+            expected.reduce(rigour);
         }
         let expected = &expected;
         let same = eventually(patience, "the state after a step", || async {
             let mut state = stage.state(namespace);
-            if rigour == Rigour::Objects {
-                state.forget_the_way();
-            }
+            state.reduce(rigour);
             match state.difference(expected) {
                 Some(difference) => Err(difference),
                 // What comes next must not overtake this step on its way to the controllers.
@@ -164,7 +182,22 @@ pub async fn replay(
             return Ok(Some(format!("{}: {}", what(), timeout.last)));
         }
     }
+    stage.retire(namespace).await?;
     Ok(None)
+}
+
+/// Tells all stories of a corpus again, so many at a time. Answers what is different from the first time.
+///
+/// # Errors
+/// The API server failed, or the controllers have ended.
+pub async fn retell(stage: &Stage, corpus: &StoryCorpus, at_once: usize) -> anyhow::Result<Vec<String>> {
+    let patience = stage.scene().patience();
+    let told = futures::stream::iter(&corpus.stories)
+        .map(async |story| replay(stage, story, &format!("s{}", story.seed), Rigour::of(story.seed), patience).await);
+    let outcomes: Vec<_> = told.buffer_unordered(at_once).collect().await;
+    stage.check()?;
+    let outcomes: Vec<Option<String>> = outcomes.into_iter().collect::<anyhow::Result<_>>()?;
+    Ok(outcomes.into_iter().flatten().collect())
 }
 
 /// The resource of an object that controllers watch.

@@ -1,7 +1,9 @@
 //! Stories from seeds: the same seed gives the same story. Names and labels are drawn from short lists, so that
 //! controllers, Services and pods meet.
 
+mod crowds;
 mod mirror;
+mod nodes;
 mod quota;
 
 use serde_json::{Value, json};
@@ -9,8 +11,10 @@ use serde_json::{Value, json};
 use super::{Pick, Step, Story};
 use crate::generate::Rng;
 
+pub(super) use self::nodes::OUT_OF_SERVICE;
+
 const APPS: [&str; 2] = ["a", "b"];
-const NODES: [&str; 3] = ["n1", "n2", "n3"];
+const UNATTENDED: [&str; 3] = ["n1", "n2", "n3"];
 
 /// Seeds from here on are about Endpoints that users write themselves, which are mirrored into slices.
 pub const MIRRORED: u64 = 10_000;
@@ -18,6 +22,10 @@ pub const MIRRORED: u64 = 10_000;
 pub const DUAL: u64 = 20_000;
 /// Seeds from here on have a quota that is too small for a while.
 pub const QUOTA: u64 = 30_000;
+/// Seeds from here on have nodes of their own, to which something happens.
+pub const NODES: u64 = 40_000;
+/// Seeds from here on have Services with more endpoints than fit into a slice.
+pub const CROWDS: u64 = 50_000;
 
 /// What a story has so far, as its author remembers it. What controllers do is not known here: steps about pods that are
 /// not there are left out when the story is told.
@@ -40,11 +48,15 @@ struct Plot {
 #[must_use]
 pub fn story(seed: u64) -> Story {
     let rng = &mut Rng::new(seed ^ 0x57_0217);
-    if (MIRRORED..DUAL).contains(&seed) {
-        return Story { seed, steps: mirror::steps(rng) };
-    }
-    if seed >= QUOTA {
-        return Story { seed, steps: quota::steps(rng) };
+    let steps = match seed {
+        CROWDS.. => Some(crowds::steps(rng)),
+        NODES.. => Some(nodes::steps(rng)),
+        QUOTA.. => Some(quota::steps(rng)),
+        MIRRORED..DUAL => Some(mirror::steps(rng)),
+        _ => None,
+    };
+    if let Some(steps) = steps {
+        return Story { seed, steps };
     }
     let mut plot = Plot { dual: seed >= DUAL, ..Plot::default() };
     let length = rng.between(5, 12);
@@ -114,7 +126,7 @@ impl Plot {
 
     fn run(&mut self, rng: &mut Rng, pick: Pick) {
         self.runs += 1;
-        self.steps.push(Step::Run(pick, (rng.pick(&NODES)).to_owned(), rng.percent(75)));
+        self.steps.push(Step::Run(pick, (rng.pick(&UNATTENDED)).to_owned(), rng.percent(75)));
     }
 
     /// A pod that ran once.
@@ -290,6 +302,7 @@ mod tests {
     fn the_same_seed_gives_the_same_story_and_every_feature_turns_up() {
         assert_eq!(story(7), story(7));
         let seeds = (0..300).chain(MIRRORED..MIRRORED + 100).chain(DUAL..DUAL + 50).chain(QUOTA..QUOTA + 50);
+        let seeds = seeds.chain(NODES..NODES + 50).chain(CROWDS..CROWDS + 50);
         let all: String = seeds.map(|seed| format!("{:?}", story(seed))).collect();
         for feature in [
             "ReplicationController",
@@ -315,6 +328,16 @@ mod tests {
             "PreferDualStack",
             "ResourceQuota",
             "Status(",
+            "Silence(",
+            "Leave(",
+            "out-of-service",
+            "Untaint(",
+            "Wait(",
+            "tolerationSeconds",
+            "Crowd {",
+            "Thin(",
+            "Unready(",
+            "Together(",
         ] {
             assert!(all.contains(feature), "{feature}");
         }

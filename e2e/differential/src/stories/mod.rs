@@ -9,30 +9,22 @@ mod corpus;
 mod drive;
 mod excess;
 pub mod generate;
+mod kubelets;
 mod pods;
+mod scene;
 mod stage;
 mod state;
 mod store;
 
 pub use corpus::{StoryCorpus, Told};
-pub use drive::{record, replay};
+pub use drive::{record, replay, retell};
 pub use excess::Excess;
+pub use scene::{Rigour, Scene};
 pub use stage::{Manager, Stage};
 pub use state::State;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-/// How long ours may take to come to where stock was.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// The loops whose stories these are, as stock names them.
-pub const LOOPS: [&str; 4] = [
-    "replicationcontroller-controller",
-    "endpoints-controller",
-    "endpointslice-controller",
-    "endpointslice-mirroring-controller",
-];
 
 /// A story, before it was told.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,23 +33,6 @@ pub struct Story {
     pub seed: u64,
     /// What happens.
     pub steps: Vec<Step>,
-}
-
-/// What has to be the same whenever a story is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rigour {
-    /// Everything.
-    All,
-    /// Not the events, which tell what went wrong on the way and how often it was tried, nor the trigger times.
-    Objects,
-}
-
-impl Rigour {
-    /// For the story of a seed, when nothing disturbs it.
-    #[must_use]
-    pub const fn of(seed: u64) -> Self {
-        if seed >= generate::QUOTA { Self::Objects } else { Self::All }
-    }
 }
 
 /// Something that somebody does.
@@ -82,6 +57,62 @@ pub enum Step {
     Ready(Pick, bool),
     /// A kubelet reports that the pod has ended, in this phase.
     End(Pick, String),
+    /// A node of the story's own appears, whose kubelet reports these conditions (see [`Step::Report`]).
+    Enter(String, Value),
+    /// The kubelet of a node lives (again) and reports: by type, what is not as it should be; null leaves a condition out.
+    Report(String, Value),
+    /// The kubelet of a node falls silent.
+    Silence(String),
+    /// A user taints a node.
+    Taint(String, Value),
+    /// A user takes the taint with this key off.
+    Untaint(String, String),
+    /// A user cordons a node, or takes that back.
+    Cordon(String, bool),
+    /// A node is deleted, and its kubelet with it.
+    Leave(String),
+    /// Nothing is done for so many seconds, in which nothing may happen.
+    Wait(u32),
+    /// So many pods at once, which run on all nodes and are ready. Their names are this one and a number.
+    Crowd {
+        /// Begin of their names.
+        stem: String,
+        /// How many.
+        count: u32,
+        /// Their labels.
+        labels: Value,
+        /// The number of their port `http`.
+        port: u16,
+    },
+    /// Labels of pods of a crowd are changed.
+    Mark {
+        /// Begin of their names.
+        stem: String,
+        /// The first one, from 0.
+        from: u32,
+        /// How many.
+        count: u32,
+        /// What changes.
+        labels: Value,
+    },
+    /// Ready pods are not ready any more, all of one slice.
+    Unready(Few),
+    /// Ready pods are deleted, all of one slice.
+    Thin(Few),
+    /// Steps of a crowd that are one change for controllers, which gather such for seconds.
+    Together(Vec<Step>),
+}
+
+/// Some pods of a slice. Which ones is left to chance, as is what stands in which slice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Few {
+    /// The Service.
+    pub service: String,
+    /// Which of its slices, the largest being 0.
+    pub rank: usize,
+    /// How many.
+    pub count: usize,
 }
 
 /// Which pod. Names of a controller's pods are random, and its pods without an address are all alike.

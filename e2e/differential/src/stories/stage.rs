@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use headroom_e2e::proxy::Proxy;
-use headroom_e2e::{ControlPlane, Identity, Process, RbacSet};
+use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, eventually};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::excess::Excess;
+use super::kubelets::Kubelets;
 use super::store::Store;
-use super::{LOOPS, State};
-use crate::api::{patch, post};
+use super::{Scene, State};
+use crate::api::{patch, post, send};
 
 /// The definitions of our own resources, as the chart ships them.
 const CRDS: &str = include_str!("../../../../charts/headroom/files/crds.yaml");
@@ -22,6 +23,9 @@ const START: Duration = Duration::from_secs(60);
 const RANGES: &str = "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112";
 /// Nodes and their zones. Nobody looks after them.
 const NODES: [(&str, &str); 3] = [("n1", "z1"), ("n2", "z1"), ("n3", "z2")];
+/// A node beside those of stories about nodes, in a zone of its own, which always lives: where all zones are down, nobody
+/// is evicted.
+const KEEPER: &str = "keeper";
 
 /// Whose controllers tell the stories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +47,10 @@ impl Manager {
     }
 
     /// Starts the controllers, with a kubeconfig other than their own if one is given.
-    fn start(self, cluster: &ControlPlane, kubeconfig: Option<&Path>) -> anyhow::Result<Process> {
+    fn start(self, scene: Scene, cluster: &ControlPlane, kubeconfig: Option<&Path>) -> anyhow::Result<Process> {
         let kubeconfig = kubeconfig.map(|path| format!("--kubeconfig={}", path.display()));
         let mut flags = Vec::from_iter(kubeconfig.as_deref());
+        flags.extend(scene.flags());
         Ok(match self {
             Self::Stock => {
                 flags.extend(["--kube-api-qps=5000", "--kube-api-burst=5000", "--concurrent-rc-syncs=20"]);
@@ -56,10 +61,10 @@ impl Manager {
                         "--kube-api-content-type=application/json",
                     ]);
                 }
-                cluster.start_stock_kcm(&LOOPS.join(","), &flags)?
+                cluster.start_stock_kcm(&scene.loops().join(","), &flags)?
             }
             Self::Ours => {
-                let loops = format!("--controllers={}", LOOPS.join(","));
+                let loops = format!("--controllers={}", scene.loops().join(","));
                 flags.extend([&*loops, "--leader-elect=false"]);
                 cluster.start_headroom_controllers(&flags)?
             }
@@ -71,6 +76,8 @@ impl Manager {
 pub struct Stage {
     pub(super) client: kube::Client,
     pub(super) store: Arc<Store>,
+    pub(super) kubelets: Kubelets,
+    scene: Scene,
     manager: Manager,
     controllers: Mutex<Process>,
     proxy: Option<Proxy>,
@@ -91,8 +98,8 @@ impl Stage {
     ///
     /// # Errors
     /// Whatever did not start.
-    pub async fn direct(manager: Manager) -> anyhow::Result<Self> {
-        Self::start(manager, false).await
+    pub async fn direct(manager: Manager, scene: Scene) -> anyhow::Result<Self> {
+        Self::start(manager, scene, false).await
     }
 
     /// With controllers behind a [`Proxy`], which spoils nothing yet.
@@ -100,29 +107,40 @@ impl Stage {
     /// # Errors
     /// Whatever did not start.
     pub async fn behind_proxy(manager: Manager) -> anyhow::Result<Self> {
-        Self::start(manager, true).await
+        Self::start(manager, Scene::Services, true).await
     }
 
-    async fn start(manager: Manager, proxied: bool) -> anyhow::Result<Self> {
+    async fn start(manager: Manager, scene: Scene, proxied: bool) -> anyhow::Result<Self> {
         let cluster = cluster().await?;
+        let client = cluster.admin_client();
+        let mut tasks = JoinSet::new();
+        let kubelets = Kubelets::start(&client, &mut tasks);
+        match scene {
+            Scene::Services | Scene::Crowds => unattended_nodes(&client).await?,
+            Scene::Nodes => keeper(&client, &kubelets).await?,
+        }
         if manager == Manager::Ours {
             cluster.apply_yaml("crds.yaml", CRDS).await?;
             cluster.apply_rbac(RbacSet::Primary).await?;
         }
         let proxy = if proxied { Some(Proxy::start(&cluster, &manager.identity()).await?) } else { None };
-        let controllers = manager.start(&cluster, proxy.as_ref().map(Proxy::kubeconfig))?;
+        let controllers = manager.start(scene, &cluster, proxy.as_ref().map(Proxy::kubeconfig))?;
         cluster.wait_healthy(&controllers, "/healthz", START).await?;
         let version: Value = serde_json::from_str(&cluster.get("/version").await?)?;
-        let client = cluster.admin_client();
-        let mut tasks = JoinSet::new();
-        let store = Store::start(&client, &mut tasks);
+        let store = Store::start(&client, scene == Scene::Nodes, &mut tasks);
         let version = version["gitVersion"].as_str().unwrap_or_default().to_owned();
         let controllers = Mutex::new(controllers);
-        Ok(Self { client, store, manager, controllers, proxy, version, _tasks: tasks, cluster })
+        Ok(Self { client, store, kubelets, scene, manager, controllers, proxy, version, _tasks: tasks, cluster })
     }
 
     fn controllers(&self) -> MutexGuard<'_, Process> {
         self.controllers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which stories are told here.
+    #[must_use]
+    pub const fn scene(&self) -> Scene {
+        self.scene
     }
 
     /// The version of Kubernetes.
@@ -160,7 +178,7 @@ impl Stage {
             proxy.stopped().await;
             self.controllers().kill9();
             proxy.resume();
-            *self.controllers() = self.manager.start(&self.cluster, Some(proxy.kubeconfig()))?;
+            *self.controllers() = self.manager.start(self.scene, &self.cluster, Some(proxy.kubeconfig()))?;
         }
     }
 
@@ -195,21 +213,50 @@ impl Stage {
         post(&self.client, &namespace).await??;
         Ok(())
     }
+
+    /// Takes the nodes of a story away that has been told.
+    pub(super) async fn retire(&self, namespace: &str) -> anyhow::Result<()> {
+        for node in self.store.list(namespace, "nodes") {
+            let name = node["metadata"]["name"].as_str().unwrap_or_default();
+            self.kubelets.silence(name);
+            let request = http::Request::delete(format!("/api/v1/nodes/{name}"));
+            // The last step may have deleted it.
+            let _ = send(&self.client, request.header("content-type", "application/json"), &json!({})).await?;
+        }
+        Ok(())
+    }
 }
 
 async fn cluster() -> anyhow::Result<ControlPlane> {
     // Both address families; the first is what Services get that do not say.
     let builder = ControlPlane::builder().name("stories").no_request_limits().api_server_arg(RANGES);
     // Pods are to stay as they were written.
-    let cluster = builder.service_account_admission(false).start().await?;
-    let client = cluster.admin_client();
+    Ok(builder.service_account_admission(false).start().await?)
+}
+
+async fn unattended_nodes(client: &kube::Client) -> anyhow::Result<()> {
     for (name, zone) in NODES {
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name,
             "labels": {"topology.kubernetes.io/zone": zone, "kubernetes.io/hostname": name}}});
-        post(&client, &node).await??;
-        let status = json!({"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
-            "conditions": [{"type": "Ready", "status": "True"}]});
-        patch(&client, &format!("/api/v1/nodes/{name}/status"), &json!({"status": status})).await?;
+        post(client, &node).await??;
+        report_ready(client, name).await?;
     }
-    Ok(cluster)
+    Ok(())
+}
+
+async fn keeper(client: &kube::Client, kubelets: &Kubelets) -> anyhow::Result<()> {
+    // The namespace of the leases is made by the API server, which takes a moment.
+    let enter = || async { kubelets.enter(client, KEEPER).await.map_err(|error| format!("{error:#}")) };
+    eventually(START, "the first lease", enter).await?;
+    let labels = json!({"topology.kubernetes.io/zone": KEEPER});
+    post(client, &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": KEEPER, "labels": labels}}))
+        .await??;
+    report_ready(client, KEEPER).await
+}
+
+async fn report_ready(client: &kube::Client, node: &str) -> anyhow::Result<()> {
+    let status = json!({"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
+        "conditions": [{"type": "Ready", "status": "True"}]});
+    patch(client, &format!("/api/v1/nodes/{node}/status"), &json!({"status": status})).await?;
+    Ok(())
 }

@@ -1,11 +1,13 @@
 //! What stands in a namespace, without what must differ between two runs: random suffixes of names, UIDs, versions, times.
 
+mod sizes;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::pods::identity;
+use super::{Rigour, pods::identity};
 
 /// The kinds that are looked at, by their plural.
 pub(super) const KINDS: [&str; 5] = ["pods", "replicationcontrollers", "endpoints", "endpointslices", "events"];
@@ -30,10 +32,11 @@ impl State {
         let mut state = BTreeMap::new();
         for (kind, objects) in objects {
             let mut seen: Vec<Value> = match kind.as_str() {
-                "pods" => objects.iter().map(pod).collect(),
+                "pods" => objects.iter().map(|object| pod(object, namespace)).collect(),
                 "replicationcontrollers" => objects.iter().map(controller).collect(),
-                "endpoints" => objects.iter().map(|object| endpoints(object, &names)).collect(),
-                "endpointslices" => objects.iter().map(|object| slice(object, &names)).collect(),
+                "endpoints" => objects.iter().map(|object| endpoints(object, &names, namespace)).collect(),
+                "endpointslices" => objects.iter().map(|object| slice(object, &names, namespace)).collect(),
+                "nodes" => objects.iter().map(|object| node(object, namespace)).collect(),
                 "events" => events(objects, namespace),
                 _ => continue,
             };
@@ -54,10 +57,22 @@ impl State {
         self.0.extend(change.0.iter().map(clone));
     }
 
+    /// Leaves out what need not be the same.
+    pub(super) fn reduce(&mut self, rigour: Rigour) {
+        match rigour {
+            Rigour::All => {}
+            Rigour::Objects => self.forget_the_way(),
+            Rigour::Sizes => {
+                self.forget_the_way();
+                self.0 = sizes::of(&self.0);
+            }
+        }
+    }
+
     /// Without what depends on the way to it: what controllers said about their work, whether the last change of endpoints
     /// was one that has a time (a process that was killed does not remember those before), and pods without a node whose
     /// deletion was cut off with its connection between its two writes (the collector of such pods does not run).
-    pub(super) fn forget_the_way(&mut self) {
+    fn forget_the_way(&mut self) {
         self.0.remove("events");
         if let Some(pods) = self.0.get_mut("pods") {
             pods.retain(|pod| pod["terminating"] != true || !pod["node"].is_null());
@@ -99,10 +114,12 @@ fn clone((kind, all): (&String, &Vec<Value>)) -> (String, Vec<Value>) {
     (kind.clone(), all.clone())
 }
 
-fn pod(pod: &Value) -> Value {
+fn pod(pod: &Value, namespace: &str) -> Value {
     let meta = &pod["metadata"];
-    let ready = pod["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == "Ready");
-    json!({
+    let condition =
+        |kind: &str| pod["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == kind);
+    let ready = condition("Ready");
+    let mut out = json!({
         "id": identity(pod),
         "labels": meta["labels"],
         "annotations": meta["annotations"],
@@ -113,7 +130,46 @@ fn pod(pod: &Value) -> Value {
         "node": pod["spec"]["nodeName"],
         "containers": pod["spec"]["containers"].as_array().into_iter().flatten()
             .map(|c| json!([c["name"], c["image"]])).collect::<Vec<_>>(),
-    })
+    });
+    localize(&mut out["node"], namespace);
+    // Most pods are never disrupted.
+    if let Some(disrupted) = condition("DisruptionTarget").filter(|c| c["status"] == "True") {
+        out["disrupted"] = disrupted["reason"].clone();
+    }
+    out
+}
+
+fn node(node: &Value, namespace: &str) -> Value {
+    let list = |pointer: &str, fields: [&str; 3]| {
+        let all = node.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+        let mut all: Vec<Value> =
+            all.map(|one| fields.iter().map(|field| one[*field].clone()).collect::<Value>()).collect();
+        all.sort_by_key(Value::to_string);
+        all
+    };
+    let mut out = json!({
+        "name": node["metadata"]["name"],
+        "labels": node["metadata"]["labels"],
+        "unschedulable": node["spec"]["unschedulable"],
+        "taints": list("/spec/taints", ["key", "value", "effect"]),
+        "conditions": list("/status/conditions", ["type", "status", "reason"]),
+    });
+    localize(&mut out, namespace);
+    out
+}
+
+/// Without the namespace at the end of what a story has for itself: nodes and their zone.
+fn localize(value: &mut Value, namespace: &str) {
+    match value {
+        Value::String(text) => {
+            if let Some(name) = text.strip_suffix(namespace).and_then(|name| name.strip_suffix('.')) {
+                *text = name.to_owned();
+            }
+        }
+        Value::Array(all) => all.iter_mut().for_each(|value| localize(value, namespace)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| localize(value, namespace)),
+        _ => {}
+    }
 }
 
 fn owners(meta: &Value) -> Vec<Value> {
@@ -157,11 +213,12 @@ fn meta(object: &Value) -> Map<String, Value> {
     out
 }
 
-fn endpoints(object: &Value, pods: &BTreeMap<&str, String>) -> Value {
+fn endpoints(object: &Value, pods: &BTreeMap<&str, String>, namespace: &str) -> Value {
     let mut out = meta(object);
     out.insert("name".to_owned(), object["metadata"]["name"].clone());
     let mut subsets = object["subsets"].clone();
     rename(&mut subsets, pods);
+    localize(&mut subsets, namespace);
     // Stock orders ports by their hash, ours by name: it says nothing.
     for subset in subsets.as_array_mut().into_iter().flatten() {
         if let Some(ports) = subset.get_mut("ports").and_then(Value::as_array_mut) {
@@ -172,7 +229,7 @@ fn endpoints(object: &Value, pods: &BTreeMap<&str, String>) -> Value {
     out.into()
 }
 
-fn slice(object: &Value, pods: &BTreeMap<&str, String>) -> Value {
+fn slice(object: &Value, pods: &BTreeMap<&str, String>, namespace: &str) -> Value {
     let mut out = meta(object);
     let name = &object["metadata"]["generateName"];
     let name = if name.is_null() { &object["metadata"]["name"] } else { name };
@@ -182,6 +239,7 @@ fn slice(object: &Value, pods: &BTreeMap<&str, String>) -> Value {
         // Their order says nothing.
         let mut all = object[field].clone();
         rename(&mut all, pods);
+        localize(&mut all, namespace);
         if let Some(all) = all.as_array_mut() {
             all.sort_by_key(Value::to_string);
         }

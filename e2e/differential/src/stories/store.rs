@@ -36,17 +36,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Store {
-    /// Starts to watch.
-    pub(super) fn start(client: &kube::Client, tasks: &mut JoinSet<()>) -> Arc<Self> {
+    /// Starts to watch, with or without nodes.
+    pub(super) fn start(client: &kube::Client, nodes: bool, tasks: &mut JoinSet<()>) -> Arc<Self> {
         let store = Arc::new(Self::default());
         // Services are not looked at: their versions say what the controllers have to know.
-        for kind in KINDS.into_iter().chain(["services"]) {
+        for kind in KINDS.into_iter().chain(["services"]).chain(nodes.then_some("nodes")) {
             let (group, version_kind) = match kind {
                 "pods" => ("", "Pod"),
                 "replicationcontrollers" => ("", "ReplicationController"),
                 "endpoints" => ("", "Endpoints"),
                 "services" => ("", "Service"),
                 "endpointslices" => ("discovery.k8s.io", "EndpointSlice"),
+                "nodes" => ("", "Node"),
                 _ => ("", "Event"),
             };
             let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", version_kind), kind);
@@ -69,7 +70,7 @@ impl Store {
     }
 
     fn set(&self, kind: &'static str, object: DynamicObject) {
-        let (namespace, name) = key(&object);
+        let (namespace, name) = key(kind, &object);
         let Ok(value) = serde_json::to_value(object) else { return };
         self.note(kind, &value, true);
         self.with(&namespace, |room| {
@@ -81,7 +82,7 @@ impl Store {
     }
 
     fn remove(&self, kind: &'static str, object: DynamicObject) {
-        let (namespace, name) = key(&object);
+        let (namespace, name) = key(kind, &object);
         if let Ok(value) = serde_json::to_value(object) {
             self.note(kind, &value, false);
         }
@@ -131,15 +132,26 @@ impl Store {
         })
     }
 
+    /// The objects of a kind in a namespace.
+    pub(super) fn list(&self, namespace: &str, kind: &str) -> Vec<Value> {
+        self.with(namespace, |room| room.objects.get(kind).map(|all| all.values().cloned().collect()))
+            .unwrap_or_default()
+    }
+
     /// The pods of a namespace.
     pub(super) fn pods(&self, namespace: &str) -> Vec<Value> {
-        self.with(namespace, |room| room.objects.get("pods").map(|all| all.values().cloned().collect()))
-            .unwrap_or_default()
+        self.list(namespace, "pods")
     }
 }
 
-fn key(object: &DynamicObject) -> (String, String) {
-    (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default())
+/// Namespace and name. Nodes have no namespace: those of a story have that of the story at the end of their name.
+fn key(kind: &str, object: &DynamicObject) -> (String, String) {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let namespace = match kind {
+        "nodes" => name.split_once('.').map(|(_, namespace)| namespace.to_owned()),
+        _ => object.metadata.namespace.clone(),
+    };
+    (namespace.unwrap_or_default(), name)
 }
 
 async fn follow(store: Arc<Store>, kind: &'static str, api: Api<DynamicObject>) {
@@ -149,7 +161,7 @@ async fn follow(store: Arc<Store>, kind: &'static str, api: Api<DynamicObject>) 
         match event {
             Ok(watcher::Event::Init) => listed.clear(),
             Ok(watcher::Event::InitApply(object)) => {
-                listed.insert(key(&object));
+                listed.insert(key(kind, &object));
                 store.set(kind, object);
             }
             Ok(watcher::Event::InitDone) => store.keep(kind, &listed),

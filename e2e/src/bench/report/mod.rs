@@ -18,6 +18,7 @@ use super::contestant::Program;
 use super::machine::{self, Machine};
 use super::{BenchError, Burst, Case, Contestant, Idle, Plan, Workload};
 
+pub(crate) use stats::median;
 pub(crate) use table::table;
 
 use stats::{BurstMedian, IdleMedian};
@@ -185,14 +186,17 @@ impl Report {
 
 /// Writes `latest.json` and `README.md`, and those of scheduler_perf's workloads, each if something was measured.
 pub(crate) fn write(report: &Report, dir: &Path) -> Result<(), BenchError> {
-    std::fs::create_dir_all(dir).map_err(BenchError::file("create", dir))?;
-    if !report.cases.is_empty() {
-        perf::write(report, dir)?;
-    }
+    write_cases(report, dir)?;
     if report.bursts.is_empty() && report.idle.is_empty() {
         return Ok(());
     }
     write_both(dir, ("latest.json", report), ("README.md", page::page(report)))
+}
+
+/// Writes the part about scheduler_perf's workloads, beside what was measured of others before.
+pub(crate) fn write_cases(report: &Report, dir: &Path) -> Result<(), BenchError> {
+    std::fs::create_dir_all(dir).map_err(BenchError::file("create", dir))?;
+    if report.cases.is_empty() { Ok(()) } else { perf::write(report, dir) }
 }
 
 /// The figures as JSON and the page.

@@ -5,22 +5,29 @@ use std::fmt::Write;
 
 use crate::upstream::Side;
 
+use super::super::thrash::WAVES;
 use super::super::{Series, Thrash};
 
 const WIDTH: f64 = 800.0;
 const HEIGHT: f64 = 520.0;
-/// The panels' sides, and the upper edge and height of each.
+/// The panels' sides, and the upper edge and height of each. Above the upper one there is room for two rows of crosses.
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 780.0;
-const PANELS: [(f64, f64); 2] = [(96.0, 150.0), (300.0, 160.0)];
+const PANELS: [(f64, f64); 2] = [(118.0, 140.0), (310.0, 150.0)];
+/// How far the panels' names are above them.
+const NAMES: [f64; 2] = [32.0, 10.0];
+/// Most steps of the time axis: its labels stand side by side.
+const MOST_STEPS: f64 = 10.0;
+/// Lengths of such a step, seconds.
+const STEPS: [f64; 6] = [10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
 const STYLE: &str = "\
 <style>
 text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-size:17px;font-weight:600}
 .back{fill:#ffffff}.grid{stroke:#d0d7de;stroke-width:1}.line{fill:none;stroke-width:2.5}.area{opacity:.18}
 .stock{stroke:#b35900}.headroom{stroke:#0969da}.fill-stock{fill:#b35900}.fill-headroom{fill:#0969da}
-.stock.line{stroke-dasharray:7 3}.mark{stroke:#57606a}
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.back{fill:#0d1117}.grid{stroke:#30363d}.mark{stroke:#8b949e}
+.stock.line{stroke-dasharray:7 3}.mark{stroke:#57606a}.wave{stroke:#57606a;stroke-width:1;stroke-dasharray:2 4}
+@media(prefers-color-scheme:dark){text{fill:#e6edf3}.back{fill:#0d1117}.grid{stroke:#30363d}.mark,.wave{stroke:#8b949e}
 .stock{stroke:#f0883e}.headroom{stroke:#58a6ff}.fill-stock{fill:#f0883e}.fill-headroom{fill:#58a6ff}}
 </style>
 ";
@@ -29,6 +36,8 @@ text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-size:17px;font-weig
 struct Panel {
     top: f64,
     height: f64,
+    /// How far its name is above it.
+    name: f64,
     seconds: f64,
     most: f64,
 }
@@ -42,9 +51,9 @@ impl Panel {
         self.top + self.height * (1.0 - (value / self.most).clamp(0.0, 1.0))
     }
 
-    /// Grid, ticks and names of the axes.
+    /// Grid, ticks, the times of the waves, and what is shown.
     fn axes(&self, out: &mut String, name: &str, steps: usize) {
-        let _ = writeln!(out, r#"<text x="{LEFT}" y="{:.0}">{name}</text>"#, self.top - 10.0);
+        let _ = writeln!(out, r#"<text x="{LEFT}" y="{:.0}">{name}</text>"#, self.top - self.name);
         for step in 0..=steps {
             let value = self.most * step as f64 / steps as f64;
             let y = self.y(value);
@@ -57,7 +66,12 @@ impl Panel {
         while at <= self.seconds {
             let x = self.x(at);
             let _ = writeln!(out, r#"<text x="{x:.1}" y="{:.0}" text-anchor="middle">{at:.0}</text>"#, bottom + 18.0);
-            at += 30.0;
+            at += step(self.seconds);
+        }
+        for wave in WAVES.iter().map(|at| *at as f64).filter(|at| *at <= self.seconds) {
+            let x = self.x(wave);
+            let _ =
+                writeln!(out, r#"<line class="wave" x1="{x:.1}" x2="{x:.1}" y1="{:.1}" y2="{bottom:.1}"/>"#, self.top);
         }
     }
 
@@ -80,8 +94,14 @@ impl Panel {
     }
 }
 
-/// The whole picture.
-pub(super) fn chart(runs: &[Thrash]) -> String {
+/// How far apart the labels of the time axis are, seconds.
+fn step(seconds: f64) -> f64 {
+    let fits = |step: &&f64| seconds / **step <= MOST_STEPS;
+    STEPS.iter().find(fits).copied().unwrap_or(seconds / MOST_STEPS)
+}
+
+/// The whole picture: one run of each side, which stands for all of `rounds`.
+pub(super) fn chart(runs: &[&Thrash], rounds: u32) -> String {
     let seconds = runs.iter().map(|run| run.seconds).fold(1.0, f64::max);
     let work = runs.iter().map(|run| run.totals.work_seconds).fold(1.0, f64::max);
     let mut out = format!(
@@ -91,17 +111,22 @@ pub(super) fn chart(runs: &[Thrash]) -> String {
         description(runs)
     );
     let _ = writeln!(out, r#"<text class="title" x="{LEFT}" y="30">Crawler waves on 1 GiB nodes with swap</text>"#);
+    if rounds > 1 {
+        let which = format!("each side's run in the middle of {rounds}");
+        let _ = writeln!(out, r#"<text x="{RIGHT}" y="30" text-anchor="end">{which}</text>"#);
+    }
     legend(&mut out, runs);
 
     let [(top, height), (lower_top, lower_height)] = PANELS;
-    let panel = Panel { top, height, seconds, most: 4.0 };
+    let [name, lower_name] = NAMES;
+    let panel = Panel { top, height, name, seconds, most: 4.0 };
     panel.axes(&mut out, "Nodes that thrash, of 4", 4);
     for run in runs {
         let points = points(&run.series, |series, i| series.thrashing_nodes.get(i).map(|n| *n as f64));
         panel.line(&mut out, run.side, &points, true);
     }
     losses(&mut out, &panel, runs);
-    let panel = Panel { top: lower_top, height: lower_height, seconds, most: round_up(work) };
+    let panel = Panel { top: lower_top, height: lower_height, name: lower_name, seconds, most: round_up(work) };
     panel.axes(&mut out, "Work done, in seconds of a pod that never waits for memory", 4);
     for run in runs {
         let points = points(&run.series, |series, i| series.work_seconds.get(i).copied());
@@ -117,8 +142,8 @@ fn points(series: &Series, value: impl Fn(&Series, usize) -> Option<f64>) -> Vec
     series.at.iter().enumerate().filter_map(|(i, at)| Some((*at, value(series, i)?))).collect()
 }
 
-/// Who is which line, and what a cross is.
-fn legend(out: &mut String, runs: &[Thrash]) {
+/// Who is which line, and what a cross and a dotted line are.
+fn legend(out: &mut String, runs: &[&Thrash]) {
     let mut x = LEFT;
     for run in runs {
         let side = run.side;
@@ -128,16 +153,19 @@ fn legend(out: &mut String, runs: &[Thrash]) {
             Side::Headroom => "headroom-scheduler",
         };
         let _ = writeln!(out, r#"<text x="{:.0}" y="56.5">{name}</text>"#, x + 42.0);
-        x += 200.0;
+        x += 180.0;
     }
     cross(out, "mark", x + 6.0, 52.0);
     let _ = writeln!(out, r#"<text x="{:.0}" y="56.5">OOM kill or eviction</text>"#, x + 18.0);
+    x += 165.0;
+    let _ = writeln!(out, r#"<line class="wave" x1="{x:.0}" x2="{x:.0}" y1="44" y2="60"/>"#);
+    let _ = writeln!(out, r#"<text x="{:.0}" y="56.5">a wave of pods comes</text>"#, x + 10.0);
 }
 
 /// A cross above the upper panel for each second in which something was killed or evicted, one row per side.
-fn losses(out: &mut String, panel: &Panel, runs: &[Thrash]) {
+fn losses(out: &mut String, panel: &Panel, runs: &[&Thrash]) {
     for (row, run) in runs.iter().enumerate() {
-        let y = panel.top + 8.0 + 12.0 * row as f64;
+        let y = panel.top - 19.0 + 11.0 * row as f64;
         let mut before = 0;
         for (at, lost) in run.series.at.iter().zip(&run.series.lost) {
             if *lost > before {
@@ -157,8 +185,8 @@ fn cross(out: &mut String, class: &str, x: f64, y: f64) {
 }
 
 /// In words, for whoever cannot see it.
-fn description(runs: &[Thrash]) -> String {
-    let one = |run: &Thrash| {
+fn description(runs: &[&Thrash]) -> String {
+    let one = |run: &&Thrash| {
         let t = &run.totals;
         format!(
             "{}: {:.0} node-seconds of thrashing, {} OOM kills, {} evictions, {:.0} pod-seconds of work.",
@@ -172,4 +200,19 @@ fn description(runs: &[Thrash]) -> String {
 fn round_up(value: f64) -> f64 {
     let step = 10f64.powf(value.max(1.0).log10().floor()) / 5.0 * 4.0;
     (value / step).ceil().max(1.0) * step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::step;
+
+    #[test]
+    fn labels_of_the_time_axis_have_room() {
+        for (seconds, apart) in
+            [(10.0, 10.0), (100.0, 10.0), (120.0, 30.0), (240.2, 30.0), (600.0, 60.0), (3600.2, 600.0)]
+        {
+            assert_eq!(step(seconds), apart, "{seconds}");
+        }
+        assert!((step(9000.0) - 900.0).abs() < 1e-9);
+    }
 }

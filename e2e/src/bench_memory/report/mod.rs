@@ -1,12 +1,14 @@
 //! The result: printed as a table, and written as JSON, page and chart.
 
 mod chart;
+mod figures;
 mod json;
 mod page;
 mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use k8s_openapi::jiff::Timestamp;
@@ -22,8 +24,10 @@ use super::{Herd, Plan, Thrash};
 
 pub(crate) use table::table;
 
+use figures::{Figure, Spread};
+
 /// Version of the JSON's shape; raised when a field changes its meaning or goes away.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// Everything that was measured, with where and how.
 #[derive(Debug, Clone, Serialize)]
@@ -31,12 +35,63 @@ pub struct Report {
     schema: u32,
     date: String,
     command: String,
+    repeat: u32,
     machine: Machine,
     versions: Versions,
-    /// The herd, one entry per side.
-    pub herd: Vec<Herd>,
-    /// The thrash scenario, one entry per side.
-    pub thrash: Vec<Thrash>,
+    /// One entry per side.
+    herd: Vec<Runs<Herd>>,
+    /// One entry per side.
+    thrash: Vec<Runs<Thrash>>,
+}
+
+/// One side's runs of a scenario.
+#[derive(Debug, Clone, Serialize)]
+struct Runs<R> {
+    side: Side,
+    /// Each figure by itself.
+    figures: BTreeMap<&'static str, Spread>,
+    /// Number, from 0, of the run that is shown where one has to stand for all: that with the median of the main figure.
+    shown: usize,
+    runs: Vec<R>,
+}
+
+impl<R> Runs<R> {
+    /// A first run.
+    fn new(side: Side, run: R, figures: &[Figure<R>], main: fn(&R) -> f64) -> Self {
+        let mut this = Self { side, figures: BTreeMap::new(), shown: 0, runs: Vec::new() };
+        this.add(run, figures, main);
+        this
+    }
+
+    fn add(&mut self, run: R, figures: &[Figure<R>], main: fn(&R) -> f64) {
+        self.runs.push(run);
+        self.figures = figures.iter().map(|figure| (figure.key, figure.spread(&self.runs))).collect();
+        self.shown = middle(&self.runs.iter().map(main).collect::<Vec<f64>>());
+    }
+
+    fn spread(&self, figure: &Figure<R>) -> Spread {
+        self.figures.get(figure.key).copied().unwrap_or_default()
+    }
+
+    /// The run that stands for all.
+    fn shown(&self) -> Option<&R> {
+        self.runs.get(self.shown)
+    }
+}
+
+/// Where the median stands; of two in the middle the lower one.
+fn middle(values: &[f64]) -> usize {
+    let mut order: Vec<(usize, f64)> = values.iter().copied().enumerate().collect();
+    order.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+    order.get(order.len().saturating_sub(1) / 2).map_or(0, |(index, _)| *index)
+}
+
+/// Adds a run to those of its side.
+fn add<R>(all: &mut Vec<Runs<R>>, side: Side, run: R, figures: &[Figure<R>], main: fn(&R) -> f64) {
+    match all.iter_mut().find(|runs| runs.side == side) {
+        Some(runs) => runs.add(run, figures, main),
+        None => all.push(Runs::new(side, run, figures, main)),
+    }
 }
 
 /// Versions of what took part, as the programs name them.
@@ -57,6 +112,7 @@ impl Report {
             schema: SCHEMA,
             date: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             command: plan.command.clone(),
+            repeat: plan.repeat,
             machine: Machine::read(),
             versions: Versions {
                 headroom_commit: commit(),
@@ -69,19 +125,37 @@ impl Report {
         }
     }
 
-    /// What ours promises and did not keep, one sentence each.
+    /// Adds a run of the herd.
+    pub(super) fn add_herd(&mut self, run: Herd) {
+        add(&mut self.herd, run.side, run, &figures::HERD, figures::least_left);
+    }
+
+    /// Adds a run of the thrash scenario.
+    pub(super) fn add_thrash(&mut self, run: Thrash) {
+        add(&mut self.thrash, run.side, run, &figures::THRASH, figures::thrashing);
+    }
+
+    /// What ours promises and did not keep in any run, one sentence each.
     #[must_use]
     pub fn broken_promises(&self) -> Vec<String> {
         let mut broken = Vec::new();
-        for herd in self.herd.iter().filter(|herd| herd.side == Side::Headroom) {
+        let round = |index: usize| match self.repeat {
+            0 | 1 => String::new(),
+            _ => format!("round {}: ", index.saturating_add(1)),
+        };
+        let herds = self.herd.iter().filter(|runs| runs.side == Side::Headroom).flat_map(|runs| &runs.runs);
+        for (index, herd) in herds.enumerate() {
             for node in herd.nodes.iter().filter(|node| node.headroom_after_mib < 0) {
                 broken.push(format!(
-                    "the herd: {} has {} MiB less than its pods need",
-                    node.name, -node.headroom_after_mib
+                    "{}the herd: {} has {} MiB less than its pods need",
+                    round(index),
+                    node.name,
+                    -node.headroom_after_mib
                 ));
             }
         }
-        for run in self.thrash.iter().filter(|run| run.side == Side::Headroom) {
+        let runs = self.thrash.iter().filter(|runs| runs.side == Side::Headroom).flat_map(|runs| &runs.runs);
+        for (index, run) in runs.enumerate() {
             let totals = &run.totals;
             let counts = [
                 (totals.oom_kills_of_declared, "OOM kills of pods that declared their needs"),
@@ -89,7 +163,8 @@ impl Report {
                 (usize::from(totals.datastore_swap_bytes > 0), "datastore nodes swapped"),
                 (usize::from(totals.datastore_waited_seconds > 0.0), "datastores waited for memory"),
             ];
-            broken.extend(counts.iter().filter(|(count, _)| *count > 0).map(|(n, what)| format!("{n} {what}")));
+            let few = counts.iter().filter(|(count, _)| *count > 0);
+            broken.extend(few.map(|(n, what)| format!("{}{n} {what}", round(index))));
         }
         broken
     }
@@ -102,8 +177,9 @@ impl Report {
 pub(crate) fn write(report: &Report, dir: &Path) -> Result<(), BenchError> {
     std::fs::create_dir_all(dir).map_err(BenchError::file("create", dir))?;
     let json = json::text(report).map_err(|source| BenchError::Encode { source })?;
-    let files =
-        [("memory.json", json), ("memory.md", page::page(report)), ("thrash.svg", chart::chart(&report.thrash))];
+    let shown: Vec<&Thrash> = report.thrash.iter().filter_map(Runs::shown).collect();
+    let chart = chart::chart(&shown, report.repeat);
+    let files = [("memory.json", json), ("memory.md", page::page(report)), ("thrash.svg", chart)];
     for (name, text) in files {
         let path = dir.join(name);
         std::fs::write(&path, text).map_err(BenchError::file("write", &path))?;

@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use super::super::Herd;
 use super::super::thrash::WAVES;
-use super::Report;
-use super::table::{FIGURES, herd_cells};
+use super::figures::{self, Figure};
+use super::table::herd_cells;
+use super::{Report, Runs};
 
 /// What the page tells about the method; it describes `cluster.rs`, `herd.rs`, `thrash.rs` and `observe.rs`.
 const METHOD: &str = "\
@@ -30,13 +32,26 @@ const METHOD: &str = "\
 - This definition of work decides much. By PSI alone many thrashing pods look as busy as a few that are not, since a task
   that waits 78 % of the time counts 22 % whether its next round takes five seconds or five minutes; that figure stands
   below the work. If pods finished by it, stock would finish as many as Headroom or more: thrashing would cost little.
-- One run. Runs differ by which pods come between which samples: Headroom may lean on swap for some seconds (three runs of
-  this setup: 25, 0 and 36 node-seconds of thrashing, 46, 35 and 46 pods finished).
 - The waves are large, and their requests say little of what they use, because that is when the schedulers differ: in
   trials with smaller waves and larger requests stock had no OOM kills either.
 - OOM kills, evictions, pressure, swap and work are the memory model's own figures, read once a second; pods are those of
   the API server. Nothing of it comes from NodeHeadroom objects.
 ";
+
+/// How many runs the figures are of.
+fn runs(repeat: u32) -> String {
+    let said = match repeat {
+        0 | 1 => "One run; earlier ones of this setup had 25, 0 and 36 node-seconds of thrashing with Headroom, and 46, 35 and \
+                  46 pods finished."
+            .to_owned(),
+        all => format!(
+            "Medians of {all} rounds, each figure by itself; where runs differ, the lowest and the highest stand in brackets."
+        ),
+    };
+    format!(
+        "- {said}\n  Runs differ by which pods come between which samples: Headroom may lean on swap for some seconds.\n"
+    )
+}
 
 /// The whole page.
 pub(super) fn page(report: &Report) -> String {
@@ -76,6 +91,7 @@ pub(super) fn page(report: &Report) -> String {
     }
     out.push('\n');
     out.push_str(METHOD);
+    out.push_str(&runs(report.repeat));
     out
 }
 
@@ -86,7 +102,7 @@ fn row(out: &mut String, cells: impl IntoIterator<Item = String>) {
 
 fn thrash(out: &mut String, report: &Report) {
     let waves: Vec<String> = WAVES.iter().map(u64::to_string).collect();
-    let seconds = report.thrash.first().map_or(0.0, |run| run.seconds);
+    let seconds = report.thrash.first().and_then(Runs::shown).map_or(0.0, |run| run.seconds);
     let _ = write!(
         out,
         "\n## The thrash scenario\n\n![Nodes that thrash, and work done](thrash.svg)\n\n\
@@ -96,16 +112,35 @@ fn thrash(out: &mut String, report: &Report) {
          (30 MiB, rising to 120 MiB); 80 % of their memory is touched all the time. Watched for {seconds:.0} s.\n\n",
         waves.join(", ")
     );
-    row(out, [String::new()].into_iter().chain(report.thrash.iter().map(|run| run.side.to_string())));
-    row(out, ["---".to_owned()].into_iter().chain(report.thrash.iter().map(|_| "--:".to_owned())));
-    for (name, figure) in FIGURES {
-        let cells = report.thrash.iter().map(|run| figure(&run.totals));
-        row(out, [name.trim().to_owned()].into_iter().chain(cells));
+    medians(out, &report.thrash, &figures::THRASH);
+    if report.repeat > 1 {
+        let which: Vec<String> = report.thrash.iter().map(number_of).collect();
+        let _ = writeln!(
+            out,
+            "\nThe chart shows of each side the run with the median of the node-seconds spent thrashing: {}.",
+            which.join(", ")
+        );
+    }
+}
+
+/// Which round the run is from that stands for all.
+fn number_of<R>(runs: &Runs<R>) -> String {
+    format!("{} in round {}", runs.side, runs.shown.saturating_add(1))
+}
+
+/// A row per figure, a column per side.
+fn medians<R>(out: &mut String, all: &[Runs<R>], figures: &[Figure<R>]) {
+    row(out, [String::new()].into_iter().chain(all.iter().map(|runs| runs.side.to_string())));
+    row(out, ["---".to_owned()].into_iter().chain(all.iter().map(|_| "--:".to_owned())));
+    for figure in figures {
+        let cells = all.iter().map(|runs| figure.cell(&runs.spread(figure)));
+        row(out, [figure.name.trim().to_owned()].into_iter().chain(cells));
     }
 }
 
 fn herd(out: &mut String, report: &Report) {
-    let Some(first) = report.herd.first() else { return };
+    let herds: Vec<&Herd> = report.herd.iter().filter_map(Runs::shown).collect();
+    let Some(first) = herds.first() else { return };
     let pods: usize = first.nodes.iter().map(|node| node.pods).sum::<usize>() + first.waiting;
     let _ = write!(
         out,
@@ -122,10 +157,16 @@ fn herd(out: &mut String, report: &Report) {
     );
     let before = first.nodes.iter().map(|node| format!("{} MiB", node.headroom_before_mib));
     row(out, ["before".to_owned()].into_iter().chain(before).chain([String::new()]));
-    for herd in &report.herd {
+    for herd in &herds {
         row(out, [herd.side.to_string()].into_iter().chain(herd_cells(herd)));
     }
-    for herd in &report.herd {
+    if report.repeat > 1 {
+        let which: Vec<String> = report.herd.iter().map(number_of).collect();
+        let _ =
+            writeln!(out, "\nThese are the runs in the middle: {}. All {} rounds:\n", which.join(", "), report.repeat);
+        medians(out, &report.herd, &figures::HERD);
+    }
+    for herd in &herds {
         if let Some(message) = &herd.message {
             let _ = writeln!(out, "\nWhy a pod waits ({}): `{message}`", herd.side);
         }

@@ -4,6 +4,7 @@
 //! [`Engine::schedule_one`] while it has credits for intents; it drains [`Engine::take_reports`] for metrics and calls
 //! `handle(Input::Tick)` when [`Engine::next_deadline`] has come.
 
+mod activate;
 mod binding;
 mod explain;
 mod extend;

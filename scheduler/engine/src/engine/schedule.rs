@@ -262,7 +262,7 @@ impl Engine {
             let fault = rejected_at(&rejection);
             return self.fail(&uid, fault, now, out);
         }
-        self.wake_held(now);
+        self.plugins_told(profile_at, now);
         let attempt = self.attempt(&uid, profile_at, now);
         self.start_binding(info.clone(), node.clone(), attempt, waits, now, out);
         DecisionResult::Assumed { node, total: choice.total, feasible: choice.feasible, ties: choice.ties, class }
@@ -286,9 +286,9 @@ impl Engine {
     }
 
     /// Unreserve in reverse order.
-    pub(super) fn unreserve(&mut self, info: &PodInfo, profile: usize, node: &Str, now: Now) {
+    pub(super) fn unreserve(&mut self, info: &PodInfo, profile_at: usize, node: &Str, now: Now) {
         let (all, spans, cache) = (&mut self.profiles.all, &self.profiles.spans, &mut self.cache);
-        if let Some(profile) = all.get_mut(profile) {
+        if let Some(profile) = all.get_mut(profile_at) {
             let name = profile.name.clone();
             let undo = || {
                 for i in profile.at(Point::Reserve).to_vec().into_iter().rev() {
@@ -298,7 +298,7 @@ impl Engine {
             };
             spans.measure("Unreserve", &name, undo, |_| Code::Success);
         }
-        self.wake_held(now);
+        self.plugins_told(profile_at, now);
     }
 }
 

@@ -12,7 +12,9 @@ use crate::{
     simulator::{Fault, Simulator},
 };
 
+mod activation;
 mod binding;
+mod dump;
 mod hostile;
 mod measured;
 mod permit;

@@ -18,7 +18,10 @@ use super::{
     post_filter::{PostFilter, PostFilterCx},
     status::Status,
 };
-use crate::cache::{NodeInfo, Slot};
+use crate::{
+    cache::{NodeInfo, Slot},
+    queue::WaitingPods,
+};
 
 /// A state of a cycle, its type erased.
 pub(crate) trait AnyState: Any + Debug + Send {
@@ -217,6 +220,8 @@ pub trait DynPlugin: Send {
     fn bind(&mut self, cx: &mut BindCx<'_>, pod: &PodInfo, node: &Str) -> Step;
     /// See [`Plugin::post_bind`].
     fn post_bind(&mut self, pod: &PodInfo, node: &Str);
+    /// See [`Plugin::pods_to_activate`].
+    fn pods_to_activate(&mut self, waiting: &WaitingPods<'_>) -> Vec<Str>;
 }
 
 fn erase<S: AnyState>(answer: PreScore<S>) -> PreScore<State> {
@@ -473,5 +478,8 @@ impl<P: Plugin> DynPlugin for Erased<P> {
     }
     fn post_bind(&mut self, pod: &PodInfo, node: &Str) {
         self.0.post_bind(pod, node);
+    }
+    fn pods_to_activate(&mut self, waiting: &WaitingPods<'_>) -> Vec<Str> {
+        self.0.pods_to_activate(waiting)
     }
 }

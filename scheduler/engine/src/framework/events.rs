@@ -160,8 +160,9 @@ impl ClusterEvent {
     #[must_use]
     pub fn label(&self) -> String {
         let action = Actions::LABELS.iter().find(|(bit, _)| *bit == self.action.0).map_or("Update", |(_, l)| l);
+        // What is about everything is only ever recorded because somebody activated a pod.
         if self.resource == EventResource::Any {
-            return UNSCHEDULABLE_TIMEOUT.to_owned();
+            return FORCE_ACTIVATE.to_owned();
         }
         format!("{}{action}", self.resource.as_str())
     }
@@ -325,6 +326,7 @@ mod tests {
         let e = ClusterEvent::new(EventResource::Node, Actions::UPDATE_NODE_TAINT);
         assert_eq!(e.label(), "NodeUpdateNodeTaint");
         assert_eq!(ClusterEvent::new(EventResource::AssignedPod, Actions::DELETE).label(), "AssignedPodDelete");
+        assert_eq!(ClusterEvent::WILDCARD.label(), "ForceActivate");
     }
 
     #[test]

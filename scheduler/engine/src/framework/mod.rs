@@ -29,3 +29,4 @@ pub use self::{
     registry::{ArgsError, Factory, Registry},
     status::{Code, Reason, Status},
 };
+pub use crate::queue::WaitingPods;

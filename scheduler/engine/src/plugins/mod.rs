@@ -29,6 +29,8 @@ pub mod volume_zone;
 
 #[cfg(test)]
 mod between_pods;
+#[cfg(test)]
+mod upstream;
 
 use crate::framework::Registry;
 

@@ -34,6 +34,11 @@ impl InFlight {
         self.events.len()
     }
 
+    /// Whether events are kept for this pod.
+    pub(super) fn has(&self, uid: &str) -> bool {
+        self.pods.contains_key(uid)
+    }
+
     /// How many pods are in flight.
     pub(super) fn pods(&self) -> usize {
         self.pods.len()
@@ -108,6 +113,7 @@ mod tests {
         f.popped(&"b".into());
         f.record(ClusterEvent::WILDCARD, &Change::None);
         assert_eq!((count(&f, "a"), count(&f, "b")), (Some(2), Some(1)));
+        assert!(f.has("a") && !f.has("c"));
         f.done("a");
         assert_eq!((f.events(), count(&f, "b")), (1, Some(1)));
         assert_eq!((f.pods(), f.counts().collect::<Vec<_>>()), (1, vec![(ClusterEvent::WILDCARD, 1)]));

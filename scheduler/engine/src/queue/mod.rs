@@ -10,6 +10,7 @@ mod moves;
 mod spans;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
@@ -25,6 +26,7 @@ pub use self::{
     entry::{Place, QueuedPod},
     in_flight::MAX_IN_FLIGHT_EVENTS,
     spans::{PointProbe, Spans},
+    waiting::WaitingPods,
 };
 use crate::{
     cache::Cache,

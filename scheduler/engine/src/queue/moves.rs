@@ -279,16 +279,20 @@ impl Queue {
         }
     }
 
-    /// Moves a waiting pod to the active queue at once, whatever it waits for (`Activate`).
+    /// Moves a waiting pod to the active queue at once, whatever it waits for (`Activate`): backoff and events do not
+    /// count, PreEnqueue does. One that is being decided gets another attempt when it comes back, after its backoff.
+    /// Whoever is not here is passed over. True when it was moved.
     pub fn activate(&mut self, uid: &str, cx: &QueueCx<'_>) -> bool {
         let Some(slot) = self.by_uid.get(uid).copied() else { return false };
         let Some(place) = self.entries[slot as usize].as_ref().map(|e| e.place) else { return false };
         match place {
             Place::Active => return false,
+            // One on its way to its node can only fail with an error any more, and is tried again then in any case.
             Place::InFlight => {
-                // It is tried again when it comes back.
-                let info = self.entries[slot as usize].as_ref().map(|e| e.info.clone());
-                self.in_flight.record(ClusterEvent::WILDCARD, &Change::Pod { old: None, new: info });
+                if self.in_flight.has(uid) {
+                    let info = self.entries[slot as usize].as_ref().map(|e| e.info.clone());
+                    self.in_flight.record(ClusterEvent::WILDCARD, &Change::Pod { old: None, new: info });
+                }
                 return false;
             }
             Place::Unschedulable => self.leave_unschedulable(slot),

@@ -6,6 +6,7 @@ use headroom_core::{
 use super::*;
 use crate::{Configuration, Registry, framework::PluginSet};
 
+mod activation;
 mod figures;
 
 struct World {
@@ -63,6 +64,14 @@ impl World {
     fn reject(&mut self, name: &str, plugins: &[&str]) {
         let set = self.set(plugins);
         self.queue.requeue(&format!("uid-{name}"), set, PluginSet::default(), &cx!(self));
+    }
+
+    fn error(&mut self, name: &str) {
+        self.queue.requeue(&format!("uid-{name}"), PluginSet::default(), PluginSet::default(), &cx!(self));
+    }
+
+    fn activate(&mut self, name: &str) -> bool {
+        self.queue.activate(&format!("uid-{name}"), &cx!(self))
     }
 
     fn event(&mut self, resource: EventResource, action: Actions, change: &Change) {
@@ -214,22 +223,6 @@ fn updates_and_removals_anywhere() {
 }
 
 #[test]
-fn wildcards_move_everything_and_can_be_activated() {
-    let mut w = World::new();
-    w.add(pod("p"));
-    w.pop();
-    w.reject("p", &["NodeName"]);
-    assert!(w.queue.activate("uid-p", &cx!(w)));
-    assert_eq!(w.place("p"), Some(Place::Active));
-    assert!(!w.queue.activate("uid-p", &cx!(w)));
-    w.pop();
-    w.reject("p", &["NodeName"]);
-    w.queue.on_event(ClusterEvent::WILDCARD, &Change::None, Among::All, &cx!(w));
-    assert_ne!(w.place("p"), Some(Place::Unschedulable));
-    w.check();
-}
-
-#[test]
 fn a_rejection_ends_a_row_of_errors() {
     let mut w = World::new();
     w.add(pod("p"));
@@ -274,22 +267,6 @@ fn events_for_some_pods_only() {
         assert_eq!(got, moved, "{among:?}");
         w.check();
     }
-}
-
-#[test]
-fn activation_of_a_pod_in_flight_is_kept_for_it() {
-    let mut w = World::new();
-    w.add(pod("p"));
-    w.add(pod("q"));
-    w.pop();
-    w.pop();
-    assert!(!w.queue.activate("uid-p", &cx!(w)), "it is not waiting");
-    for name in ["q", "p"] {
-        w.reject(name, &["NodeName"]);
-    }
-    assert_eq!((w.place("p"), w.place("q")), (Some(Place::Backoff), Some(Place::Unschedulable)));
-    assert!(w.queue.activate("uid-p", &cx!(w)) && w.place("p") == Some(Place::Active));
-    w.check();
 }
 
 #[test]

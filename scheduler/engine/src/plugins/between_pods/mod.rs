@@ -5,9 +5,10 @@ mod properties;
 
 use headroom_core::{
     Now,
-    object::{Meta, Namespace, ObjectKey},
-    selector::Labels,
-    testing::{NodeBuilder, PodBuilder, node},
+    object::{Affinity, Meta, Namespace, NodeAffinity, ObjectKey},
+    selector::{Labels, NodeSelector, NodeSelectorTerm},
+    taint::Effect,
+    testing::{NodeBuilder, PodBuilder, node, pod, selector},
 };
 
 use crate::{
@@ -28,6 +29,37 @@ pub(super) fn labelled(name: &str, text: &str) -> NodeBuilder {
 /// A pod with these labels.
 pub(super) fn tagged(p: PodBuilder, text: &str) -> PodBuilder {
     p.with(|p| p.meta.labels = labels(text))
+}
+
+/// Nodes from `"a:zone=1,node=a b!:zone=1"`: their names and labels; those with a mark are cordoned, by taint.
+pub(super) fn nodes_of(text: &str) -> Vec<NodeBuilder> {
+    let parts = text.split_whitespace().map(|part| {
+        let (name, rest) = part.split_once(':').unwrap();
+        match name.strip_suffix('!') {
+            Some(name) => labelled(name, rest).taint("node.kubernetes.io/unschedulable", "", Effect::NoSchedule),
+            None => labelled(name, rest),
+        }
+    });
+    parts.collect()
+}
+
+/// Pods from `"a:foo,bar b:other/foo b:-foo"`: the node, the namespace unless it is `default`, and the labels of each;
+/// a minus says that it is being deleted.
+pub(super) fn pods_of(text: &str) -> Vec<(&str, PodBuilder)> {
+    let parts = text.split_whitespace().map(|part| {
+        let (node, rest) = part.split_once(':').unwrap();
+        let (namespace, rest) = rest.split_once('/').unwrap_or(("default", rest));
+        let p = tagged(pod("there").namespace(namespace), rest.trim_start_matches('-'));
+        (node, if rest.starts_with('-') { p.deleted(1) } else { p })
+    });
+    parts.collect()
+}
+
+/// Requires nodes with these labels, written as a selector is.
+pub(super) fn requiring(p: PodBuilder, text: &str) -> PodBuilder {
+    let term = NodeSelectorTerm { match_expressions: selector(text).requirements, match_fields: Box::new([]) };
+    let node = NodeAffinity { required: Some(NodeSelector { terms: Box::new([term]) }), preferred: Box::new([]) };
+    p.spec(|s| s.affinity = Some(Box::new(Affinity { node: Some(node), ..Affinity::default() })))
 }
 
 /// A namespace.

@@ -6,23 +6,54 @@
 //! preemption's, adds `no new claims to deallocate`, or, when PreFilter ended before its turn, fails for want of its
 //! state and keeps preemption from running.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    config::decode_args,
+    config::{
+        decode_args,
+        field::{go_duration, invalid},
+        parse_duration,
+    },
     framework::{ArgsError, Plugin, PodInfo, Point, Points, PostFilter, PostFilterCx, PreFilter, Status, View},
 };
 
 /// Its name.
 pub const NAME: &str = "DynamicResources";
 
-/// `DynamicResourcesArgs`: accepted, and without meaning here.
+/// The shortest `bindingTimeout`.
+const MIN_BINDING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// `DynamicResourcesArgs`: checked as upstream does with its default feature gates, and without meaning here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct Args {
     filter_timeout: Option<String>,
     binding_timeout: Option<String>,
+}
+
+/// A duration that is checked.
+struct Timeout {
+    /// Absent when it is negative.
+    length: Option<Duration>,
+    /// As Go prints it, in quotes.
+    shown: String,
+}
+
+impl Timeout {
+    /// Go's notation has a sign; the durations of a configuration otherwise have none.
+    fn parse(field: &str, text: &str) -> Result<Self, ArgsError> {
+        let unsigned = text.strip_prefix('-');
+        // What is no duration is told as it was given.
+        let length = parse_duration(unsigned.unwrap_or(text))
+            .or_else(|_| parse_duration(text))
+            .map_err(|message| ArgsError::at(field, message))?;
+        let negative = unsigned.is_some() && !length.is_zero();
+        let sign = if negative { "-" } else { "" };
+        Ok(Self { length: (!negative).then_some(length), shown: format!("\"{sign}{}\"", go_duration(length)) })
+    }
 }
 
 /// The plugin.
@@ -33,14 +64,17 @@ impl DynamicResources {
     /// From `DynamicResourcesArgs`.
     ///
     /// # Errors
-    /// Unknown fields, durations that are none.
+    /// Unknown fields, durations that are none or that upstream refuses (`ValidateDynamicResourcesArgs`).
     pub fn from_args(args: Option<&Value>) -> Result<Self, ArgsError> {
         let args: Args = decode_args(args, "DynamicResourcesArgs")?;
-        for (field, text) in [("filterTimeout", args.filter_timeout), ("bindingTimeout", args.binding_timeout)] {
-            if let Some(text) = text
-                && let Err(message) = crate::config::parse_duration(&text)
-            {
-                return Err(ArgsError::at(field, message.to_string()));
+        for (field, text, least, detail) in [
+            ("filterTimeout", args.filter_timeout, Duration::ZERO, "must be zero or positive"),
+            ("bindingTimeout", args.binding_timeout, MIN_BINDING_TIMEOUT, "must be at least 1 second"),
+        ] {
+            let Some(text) = text else { continue };
+            let timeout = Timeout::parse(field, &text)?;
+            if timeout.length.is_none_or(|length| length < least) {
+                return Err(ArgsError::at(field, invalid(timeout.shown, detail)));
             }
         }
         Ok(Self)
@@ -81,9 +115,22 @@ mod tests {
 
     #[test]
     fn arguments_are_upstreams() {
-        assert!(DynamicResources::from_args(Some(&json!({"filterTimeout": "10s", "bindingTimeout": "600s"}))).is_ok());
-        for (args, path) in [(json!({"filterTimeout": "soon"}), "filterTimeout"), (json!({"other": 1}), "other")] {
-            assert!(DynamicResources::from_args(Some(&args)).unwrap_err().to_string().contains(path));
+        assert!(DynamicResources::from_args(None).is_ok());
+        for (filter, binding) in [("10s", "600s"), ("0s", "1s"), ("-0s", "1m")] {
+            let args = json!({"filterTimeout": filter, "bindingTimeout": binding});
+            assert!(DynamicResources::from_args(Some(&args)).is_ok(), "{args}");
+        }
+        for (args, expected) in [
+            (json!({"other": 1}), "other: unknown field `other`"),
+            (json!({"filterTimeout": "soon"}), "filterTimeout: \"soon\" is not a duration"),
+            (json!({"filterTimeout": "-soon"}), "filterTimeout: \"-soon\" is not a duration"),
+            (json!({"filterTimeout": "-1500ms"}), "filterTimeout: Invalid value: \"-1.5s\": must be zero or positive"),
+            (json!({"bindingTimeout": "0"}), "bindingTimeout: Invalid value: \"0s\": must be at least 1 second"),
+            (json!({"bindingTimeout": "999ms"}), "bindingTimeout: Invalid value: \"999ms\": must be at least 1 second"),
+            (json!({"bindingTimeout": "-1m"}), "bindingTimeout: Invalid value: \"-1m0s\": must be at least 1 second"),
+        ] {
+            let error = DynamicResources::from_args(Some(&args)).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
         }
     }
 }

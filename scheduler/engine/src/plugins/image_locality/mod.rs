@@ -96,6 +96,9 @@ impl Plugin for ImageLocality {
 }
 
 #[cfg(test)]
+mod upstream;
+
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 

@@ -154,3 +154,6 @@ pub(super) fn filter_rows(state: &FilterState, open: &mut [bool]) {
     state.anti.close(open, |domain, count| domain == 0 || count <= 0);
     state.existing.close(open, |domain, count| domain == 0 || count <= 0);
 }
+
+#[cfg(test)]
+mod upstream;

@@ -1,4 +1,4 @@
-//! Upstream's tables (`filtering_test.go`, `scoring_test.go`, `plugin_test.go`).
+//! Ours, much of it after upstream's tables, which are in the files beside this one.
 
 use std::sync::Arc;
 
@@ -13,6 +13,10 @@ use crate::{
     cache::Cache,
     plugins::between_pods::{cluster, filtered, labelled, namespace, reasons, scored, tagged, view},
 };
+
+mod filter;
+mod hints;
+mod score;
 
 const OK: &str = "ok";
 

@@ -50,6 +50,9 @@ impl Plugin for NodePorts {
 }
 
 #[cfg(test)]
+mod upstream;
+
+#[cfg(test)]
 mod tests {
     use headroom_core::{
         object::{ContainerPort, Protocol},

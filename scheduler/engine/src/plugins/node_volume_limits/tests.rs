@@ -6,6 +6,8 @@ use headroom_core::{
 use super::*;
 use crate::cache::Cache;
 
+mod upstream;
+
 const EBS: &str = "ebs.csi.aws.com";
 
 fn info(p: PodBuilder) -> PodInfo {

@@ -188,3 +188,6 @@ pub(super) fn filter_rows(state: &FilterState, open: &mut [bool]) {
         close(open, &table.domains, &good);
     }
 }
+
+#[cfg(test)]
+mod upstream;

@@ -202,6 +202,9 @@ pub(super) fn normalize(raw: i64, (min, max): (i64, i64)) -> i64 {
 }
 
 #[cfg(test)]
+mod upstream;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

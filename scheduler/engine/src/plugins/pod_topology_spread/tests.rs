@@ -1,4 +1,4 @@
-//! Upstream's tables (`filtering_test.go`, `scoring_test.go`, `plugin_test.go`).
+//! Ours, some of it after upstream's tables, which are in the files beside this one.
 
 use std::sync::Arc;
 
@@ -14,6 +14,10 @@ use crate::{
     cache::Cache,
     plugins::between_pods::{cluster, filtered, labelled, reasons, scored, statuses, tagged, view},
 };
+
+mod filter;
+mod hints;
+mod score;
 
 const OK: &str = "ok";
 const MISSING: &str = REASON_MISSING_LABEL;

@@ -90,6 +90,9 @@ impl Plugin for TaintToleration {
 }
 
 #[cfg(test)]
+mod upstream;
+
+#[cfg(test)]
 mod tests {
     use headroom_core::{
         Now,

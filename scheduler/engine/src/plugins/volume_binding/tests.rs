@@ -18,7 +18,9 @@ use super::*;
 use crate::cache::{Cache, StorageObject};
 
 mod filter;
+mod hints;
 mod pre_bind;
+mod upstream;
 
 const HOST: &str = "kubernetes.io/hostname";
 const NOW: Now = Now { wall: headroom_core::Timestamp(0), mono: Mono(1_000_000_000) };

@@ -7,6 +7,8 @@ use headroom_core::{
 use super::*;
 use crate::cache::Cache;
 
+mod upstream;
+
 fn info(p: PodBuilder) -> PodInfo {
     PodInfo::new(p.arc())
 }

@@ -7,6 +7,8 @@ use headroom_core::{
 use super::*;
 use crate::cache::Cache;
 
+mod upstream;
+
 const ZONE: &str = "topology.kubernetes.io/zone";
 const REGION: &str = "topology.kubernetes.io/region";
 const BETA_ZONE: &str = "failure-domain.beta.kubernetes.io/zone";

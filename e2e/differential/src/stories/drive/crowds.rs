@@ -1,0 +1,105 @@
+//! What happens to pods by the hundred, so fast that controllers which gather changes take it as one.
+
+use std::cmp::Reverse;
+
+use futures::{StreamExt, TryStreamExt};
+use serde_json::{Value, json};
+
+use super::{Teller, now};
+use crate::api::{patch, post, send};
+use crate::stories::{Few, Step, pods};
+
+/// Requests at a time.
+const AT_ONCE: usize = 16;
+
+/// The pod of a crowd with this number.
+fn member(stem: &str, number: u32) -> String {
+    format!("{stem}{number:04}")
+}
+
+/// Does all of it. Returns the last answer, if there was anything to do.
+async fn all<F>(work: Vec<F>) -> anyhow::Result<Option<Value>>
+where
+    F: Future<Output = anyhow::Result<Value>>,
+{
+    let mut answers: Vec<Value> = futures::stream::iter(work).buffer_unordered(AT_ONCE).try_collect().await?;
+    Ok(answers.pop())
+}
+
+impl Teller<'_> {
+    /// `found` are the pods that there are.
+    pub(super) async fn change_crowd(&mut self, step: &Step, found: &[Value]) -> anyhow::Result<Option<Value>> {
+        match step {
+            Step::Crowd { stem, count, labels, port } => {
+                let before = self.addresses;
+                self.addresses += count;
+                let make = |number| self.make(member(stem, number), before + number + 1, labels, *port);
+                all((0..*count).map(make).collect()).await
+            }
+            Step::Mark { stem, from, count, labels } => {
+                let change = json!({"metadata": {"labels": labels}});
+                let names = (*from..from + count).map(|number| member(stem, number));
+                all(names.map(|name| self.change(name, "", change.clone())).collect()).await
+            }
+            Step::Unready(few) => {
+                let Some(names) = self.ready(few) else { return Ok(None) };
+                let unready = |name: String| {
+                    let pod = found.iter().find(|pod| pod["metadata"]["name"] == name.as_str());
+                    self.change(name, "/status", pods::readiness(pod.unwrap_or(&Value::Null), false))
+                };
+                all(names.into_iter().map(unready).collect()).await
+            }
+            Step::Thin(few) => {
+                let Some(names) = self.ready(few) else { return Ok(None) };
+                all(names.into_iter().map(|name| self.end(name)).collect()).await
+            }
+            Step::Together(steps) => {
+                let mut last = None;
+                for step in steps {
+                    match Box::pin(self.change_crowd(step, found)).await? {
+                        Some(answer) => last = Some(answer),
+                        None => return Ok(None),
+                    }
+                }
+                Ok(last)
+            }
+            other => anyhow::bail!("{other:?} is not about a crowd"),
+        }
+    }
+
+    /// A pod that runs, is ready and has the address with this number.
+    async fn make(&self, name: String, address: u32, labels: &Value, port: u16) -> anyhow::Result<Value> {
+        let client = &self.stage.client;
+        let container = json!({"name": "main", "image": "registry.example/app:1",
+            "ports": [{"name": "http", "containerPort": port}]});
+        let object = json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": self.namespace, "labels": labels},
+            "spec": {"nodeName": format!("n{}", address % 3 + 1), "containers": [container]}});
+        post(client, &object).await??;
+        let status = pods::running(address, true, now());
+        patch(client, &format!("{}/status", self.path("Pod", &name)), &status).await
+    }
+
+    async fn change(&self, name: String, part: &str, change: Value) -> anyhow::Result<Value> {
+        patch(&self.stage.client, &format!("{}{part}", self.path("Pod", &name)), &change).await
+    }
+
+    async fn end(&self, name: String) -> anyhow::Result<Value> {
+        let request = http::Request::delete(self.path("Pod", &name)).header("content-type", "application/json");
+        Ok(send(&self.stage.client, request, &json!({"gracePeriodSeconds": 0})).await??)
+    }
+
+    /// Names of ready pods of a slice; none when it has not so many.
+    fn ready(&self, few: &Few) -> Option<Vec<String>> {
+        let mut slices = self.stage.store.list(&self.namespace, "endpointslices");
+        slices.retain(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == few.service.as_str());
+        slices.sort_by_key(|slice| Reverse(slice["endpoints"].as_array().map_or(0, Vec::len)));
+        let endpoints = slices.get(few.rank)?["endpoints"].as_array()?;
+        let ready = endpoints.iter().filter(|endpoint| endpoint["conditions"]["ready"] == true);
+        let mut names: Vec<String> =
+            ready.filter_map(|endpoint| endpoint["targetRef"]["name"].as_str()).map(str::to_owned).collect();
+        names.sort();
+        names.truncate(few.count);
+        (names.len() == few.count).then_some(names)
+    }
+}

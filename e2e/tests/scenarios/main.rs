@@ -1,0 +1,30 @@
+//! The scenarios on real control planes, one module each, in one binary: linking a binary takes longer than most of them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test code, helpers included: a panic fails it"
+)]
+
+mod common;
+
+mod attempts;
+mod bench;
+mod controllers;
+mod degradations;
+mod demo;
+mod extenders;
+mod faults;
+mod handover;
+mod harness;
+mod hollow;
+mod memory;
+mod metrics;
+mod node_lifecycle;
+mod ops;
+mod preemption;
+mod scheduler;
+mod takeover;
+mod top;
+mod volumes;
