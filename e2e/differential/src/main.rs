@@ -198,8 +198,9 @@ async fn record_stories(
     while let Some((seed, first, second)) = told.next().await {
         match (first, second) {
             (Ok(first), Ok(second)) if first == second => kept.push(first),
-            (Ok(_), Ok(_)) => {
-                eprintln!("story {seed} went differently the second time");
+            (Ok(first), Ok(second)) => {
+                let how = first.difference(&second).unwrap_or_default();
+                eprintln!("story {seed} went differently the second time: {how}");
                 dropped += 1;
             }
             (Err(error), _) | (_, Err(error)) => {

@@ -27,6 +27,17 @@ pub struct Told {
     pub steps: Vec<(Step, State)>,
 }
 
+impl Told {
+    /// The first step after which not the same stands there, and what is different.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        self.steps.iter().zip(&other.steps).find_map(|((step, here), (_, there))| {
+            let what = here.difference(there)?;
+            Some(format!("after {step:?}: {what}"))
+        })
+    }
+}
+
 /// A whole corpus.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoryCorpus {

@@ -131,7 +131,8 @@ fn pod(pod: &Value, namespace: &str) -> Value {
         "containers": pod["spec"]["containers"].as_array().into_iter().flatten()
             .map(|c| json!([c["name"], c["image"]])).collect::<Vec<_>>(),
     });
-    localize(&mut out["node"], namespace);
+    // The node, and its zone, which admission writes into the labels.
+    localize(&mut out, namespace);
     // Most pods are never disrupted.
     if let Some(disrupted) = condition("DisruptionTarget").filter(|c| c["status"] == "True") {
         out["disrupted"] = disrupted["reason"].clone();
