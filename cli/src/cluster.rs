@@ -56,10 +56,32 @@ struct Source {
     kind: &'static str,
     plural: &'static str,
     needed: bool,
+    /// The one namespace that is read, or all.
+    namespace: &'static str,
+    /// The field selector, ready for a URL; empty for everything.
+    fields: &'static str,
 }
 
 const fn source(api_version: &'static str, kind: &'static str, plural: &'static str, needed: bool) -> Source {
-    Source { api_version, kind, plural, needed }
+    Source { api_version, kind, plural, needed, namespace: "", fields: "" }
+}
+
+impl Source {
+    const fn within(self, namespace: &'static str) -> Self {
+        Self { namespace, ..self }
+    }
+
+    const fn only(self, fields: &'static str) -> Self {
+        Self { fields, ..self }
+    }
+
+    /// Where it is listed.
+    fn path(&self) -> String {
+        let root = if self.api_version.contains('/') { "apis" } else { "api" };
+        let within = if self.namespace.is_empty() { String::new() } else { format!("namespaces/{}/", self.namespace) };
+        let only = if self.fields.is_empty() { String::new() } else { format!("&fieldSelector={}", self.fields) };
+        format!("/{root}/{}/{within}{}?limit={PAGE}{only}", self.api_version, self.plural)
+    }
 }
 
 /// Everything that a snapshot holds (interfaces.md 4).
@@ -85,6 +107,58 @@ const SOURCES: [Source; 19] = [
     source("headroom.dev/v1alpha1", "MemoryProfile", "memoryprofiles", false),
 ];
 
+/// What `doctor` reads besides, and no snapshot holds. Of events only those that it knows.
+const SIGNS: [Source; 5] = [
+    source("v1", "Event", "events", false).only("reason%3DCgroupV1"),
+    source("v1", "Event", "events", false).only("reason%3DForeignBinding"),
+    source("v1", "Event", "events", false).only("reason%3DYieldedToAnotherManager"),
+    source("coordination.k8s.io/v1", "Lease", "leases", false).within("kube-node-lease"),
+    source("certificates.k8s.io/v1", "CertificateSigningRequest", "certificatesigningrequests", false)
+        .only("spec.signerName%3Dkubernetes.io%2Fkubelet-serving"),
+];
+
+/// A kind that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lacking {
+    pub(crate) plural: &'static str,
+    /// Why, in a sentence for people.
+    pub(crate) why: String,
+}
+
+/// Reads these kinds, by their plurals, once. Whatever may not be read is left out and said.
+///
+/// # Errors
+/// The API server does not answer, or does not know who asks.
+pub(crate) async fn read_what_may_be(
+    client: &Client,
+    plurals: &[&str],
+    lacking: &mut Vec<Lacking>,
+) -> anyhow::Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for source in SOURCES.iter().chain(&SIGNS) {
+        let plural = source.plural;
+        if !plurals.contains(&plural) {
+            continue;
+        }
+        let before = all.len();
+        let why = match list(client, source, &mut all).await {
+            Ok(()) => continue,
+            // A kind that the cluster does not have.
+            Err(kube::Error::Api(status)) if status.code == 404 => continue,
+            Err(kube::Error::Api(status)) if status.code == 403 => format!("you may not list {plural}"),
+            Err(kube::Error::Api(status)) if status.code != 401 => {
+                let message = status.message.split_whitespace().collect::<Vec<_>>().join(" ");
+                format!("cannot list {plural}: {message}")
+            }
+            Err(error) => return Err(anyhow::Error::new(error).context(format!("cannot list {plural}"))),
+        };
+        // Half a list would be taken for all of it.
+        all.truncate(before);
+        lacking.push(Lacking { plural, why });
+    }
+    Ok(all)
+}
+
 /// Reads all kinds once. What may be missing (a kind that the cluster does not have or we may not read) is a note.
 ///
 /// # Errors
@@ -108,12 +182,11 @@ pub(crate) async fn read(client: &Client, notes: &mut Vec<String>) -> anyhow::Re
 }
 
 async fn list(client: &Client, source: &Source, all: &mut Vec<Value>) -> Result<(), kube::Error> {
-    let root = if source.api_version.contains('/') { "apis" } else { "api" };
-    let path = format!("/{root}/{}/{}", source.api_version, source.plural);
+    let path = source.path();
     let mut token = String::new();
     let mut count = 0;
     loop {
-        let mut uri = format!("{path}?limit={PAGE}");
+        let mut uri = path.clone();
         if !token.is_empty() {
             uri.push_str("&continue=");
             // Tokens are base64 without padding; encode what a URL could mistake all the same.
@@ -142,5 +215,22 @@ async fn list(client: &Client, source: &Source, all: &mut Vec<Value>) -> Result<
         if token.is_empty() || count >= MAX_OBJECTS {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_kinds_are_listed() {
+        assert_eq!(SOURCES[0].path(), "/api/v1/nodes?limit=500");
+        assert_eq!(SOURCES[7].path(), "/apis/apps/v1/replicasets?limit=500");
+        assert_eq!(SIGNS[0].path(), "/api/v1/events?limit=500&fieldSelector=reason%3DCgroupV1");
+        let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases?limit=500";
+        assert_eq!(SIGNS[3].path(), leases);
+        let requests = "/apis/certificates.k8s.io/v1/certificatesigningrequests?limit=500\
+                        &fieldSelector=spec.signerName%3Dkubernetes.io%2Fkubelet-serving";
+        assert_eq!(SIGNS[4].path(), requests);
     }
 }

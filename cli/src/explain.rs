@@ -1,6 +1,6 @@
 //! `kubectl headroom explain pod NAME`: what the engine would do with the pod, and why (interfaces.md 4).
 
-mod table;
+pub(crate) mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -19,7 +19,7 @@ use crate::{
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub(crate) enum Output {
     Table,
     /// The table with more columns
     Wide,

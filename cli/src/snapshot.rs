@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// Largest file that is read, bytes.
 pub const MAX_BYTES: u64 = 1 << 30;
 /// How deep objects are searched for times.
-const MAX_DEPTH: usize = 16;
+pub(crate) const MAX_DEPTH: usize = 16;
 
 /// Why a file is no snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -272,7 +272,7 @@ const NAMESPACED: [&str; 9] = [
 ];
 
 /// Objects that were written by hand have neither UIDs nor, some of them, a namespace.
-fn fill_identity(kind: &str, object: &mut Value) {
+pub(crate) fn fill_identity(kind: &str, object: &mut Value) {
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     let text = |metadata: &serde_json::Map<String, Value>, field: &str| {
         metadata.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -287,7 +287,7 @@ fn fill_identity(kind: &str, object: &mut Value) {
 }
 
 /// The newest time that stands anywhere in a field named like one.
-fn newest(value: &Value, depth: usize) -> Option<Timestamp> {
+pub(crate) fn newest(value: &Value, depth: usize) -> Option<Timestamp> {
     let depth = depth.checked_sub(1)?;
     match value {
         Value::Object(fields) => fields

@@ -149,7 +149,7 @@ fn why(node: &NodeExplanation) -> String {
 }
 
 /// Words after a head, broken at the width of the table; further lines are indented like the first.
-fn paragraph(text: &mut String, head: &str, words: &str) {
+pub(crate) fn paragraph(text: &mut String, head: &str, words: &str) {
     let indent = head.chars().count();
     let mut line = head.to_owned();
     let mut used = indent;
