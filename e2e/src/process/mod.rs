@@ -10,7 +10,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, kill_process};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::error::{HarnessError, Result, seconds};
 use crate::reserve::Port;
@@ -125,7 +126,8 @@ impl Process {
         self.exit_status().is_none()
     }
 
-    /// Sends a signal, for example [`Signal::STOP`], [`Signal::CONT`] or [`Signal::TERM`].
+    /// Sends a signal, for example [`Signal::STOP`] (and waits until the process has stopped), [`Signal::CONT`] or
+    /// [`Signal::TERM`].
     ///
     /// # Errors
     /// [`HarnessError::Gone`] when the process has ended.
@@ -137,7 +139,13 @@ impl Process {
             return Err(gone());
         }
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
-        kill_process(pid, signal).map_err(|_| gone())
+        kill_process(pid, signal).map_err(|_| gone())?;
+        if signal == Signal::STOP {
+            // One of its threads may still be answering somebody: it has stopped when the kernel says so.
+            let end = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            retry_on_intr(|| waitid(WaitId::Pid(pid), end)).map_err(|_| gone())?;
+        }
+        Ok(())
     }
 
     /// Kills the process at once (`kill -9`) and waits until it is gone. Nothing happens when it has ended already.

@@ -235,7 +235,7 @@ async fn resources_that_are_deleted_cost_nothing_but_the_memory_rules_and_are_us
     hollow.stop().await;
 }
 
-/// Kubelets are read every second, so that samples are stale after 20 s, not after 5 min.
+/// Kubelets are read every second, so that samples are stale after 8 s, not after 3 min.
 #[tokio::test]
 async fn without_the_controllers_samples_age_until_nothing_is_refused_and_that_is_told_once() {
     let cluster = control_plane().await;
@@ -244,9 +244,9 @@ async fn without_the_controllers_samples_age_until_nothing_is_refused_and_that_i
     let flags = ["--node-headroom-interval=1s", trust.as_str()];
     let controllers = start_controllers(&cluster, &flags).await;
     assert_eq!(measured(&cluster, 2).await.into_values().collect::<Vec<_>>(), [442; 2]);
-    // At one second between samples the limits are a fifteenth of what stands here: 5 s and 20 s. They grow with the
+    // At one second between samples the limits are a fifteenth of what stands here: 3 s and 8 s. They grow with the
     // interval in force, which slow writes stretch.
-    let config = configuration(&cluster, "freshSeconds: 75, staleSeconds: 300");
+    let config = configuration(&cluster, "freshSeconds: 45, staleSeconds: 120");
     let scheduler = start_scheduler(&cluster, STOCK_LEASE, &["--mode=primary", &config]).await;
     let pods = pods(&cluster, "default");
     create(&pods, &expecting("large", "600Mi")).await;
@@ -262,10 +262,10 @@ async fn without_the_controllers_samples_age_until_nothing_is_refused_and_that_i
         let status = node.status.unwrap();
         let taken: Timestamp = status.observed_at.unwrap().parse().unwrap();
         let interval = u64::try_from(status.interval_seconds.unwrap()).unwrap();
-        let stale = 20 * interval + 5;
+        let stale = 8 * interval + 5;
         all_are_stale = all_are_stale.max(taken + Duration::from_secs(stale));
         let mut left = Vec::new();
-        for (age, sample) in [(2, "Fresh"), (10 * interval, "Aging"), (stale, "Stale")] {
+        for (age, sample) in [(2, "Fresh"), (5 * interval, "Aging"), (stale, "Stale")] {
             let at = format!("--at={}", taken + Duration::from_secs(age));
             let explanation = explained(&cluster, "large", &[&config, &at]).await;
             let nodes = explanation["nodes"].as_array().unwrap();

@@ -249,7 +249,7 @@ async fn kill_victim(signal: &str) {
     let dir = tempfile::tempdir().unwrap();
     let report = dir.path().join("report");
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["victim", "--exact", "--ignored", "--nocapture"])
+        .args(["harness::victim", "--exact", "--ignored", "--nocapture"])
         .env("HEADROOM_E2E_VICTIM", &report)
         .env_remove("HEADROOM_E2E_RECORD")
         .spawn()
