@@ -390,7 +390,15 @@ impl Engine {
 /// The queue together with what it needs of the engine: borrows different fields.
 macro_rules! queue_and_cx {
     ($engine:expr, $now:expr) => {
-        (&mut $engine.queue, $crate::queue::QueueCx { profiles: &$engine.profiles, cache: &$engine.cache, now: $now })
+        (
+            &mut $engine.queue,
+            $crate::queue::QueueCx {
+                profiles: &$engine.profiles,
+                cache: &$engine.cache,
+                nominated: &$engine.nominated,
+                now: $now,
+            },
+        )
     };
 }
 use queue_and_cx;

@@ -30,6 +30,7 @@ pub use self::{
 };
 use crate::{
     cache::Cache,
+    cycle::Nominated,
     framework::{
         Actions, Change, ClusterEvent, EventResource, HintProbe, Interest, PluginId, PodInfo, Point, Profiles,
         QueueItem, View, events::pod_update_actions,
@@ -48,6 +49,8 @@ pub struct QueueCx<'a> {
     pub profiles: &'a Profiles,
     /// What hints look at.
     pub cache: &'a Cache,
+    /// The same: which pods are nominated where.
+    pub nominated: &'a Nominated,
     /// The time.
     pub now: Now,
 }
@@ -459,6 +462,6 @@ impl Queue {
     }
 
     fn view<'a>(&self, cx: &QueueCx<'a>) -> View<'a> {
-        View::new(cx.cache, cx.now)
+        View { nominated: Some(cx.nominated), ..View::new(cx.cache, cx.now) }
     }
 }

@@ -12,6 +12,7 @@ mod figures;
 struct World {
     profiles: Profiles,
     cache: Cache,
+    nominated: Nominated,
     queue: Queue,
     at: u64,
 }
@@ -21,6 +22,7 @@ macro_rules! cx {
         QueueCx {
             profiles: &$w.profiles,
             cache: &$w.cache,
+            nominated: &$w.nominated,
             now: Now { wall: Timestamp::from_secs(1_000_000 + ($w.at / 1000) as i64), mono: Mono($w.at * 1000) },
         }
     };
@@ -30,7 +32,8 @@ impl World {
     fn new() -> Self {
         let profiles = Configuration::default().build(&Registry::in_tree()).unwrap();
         let queue = Queue::new(&profiles, Duration::from_secs(1), Duration::from_secs(10));
-        let mut this = Self { profiles, cache: Cache::default(), queue, at: 100_000 };
+        let (cache, nominated) = (Cache::default(), Nominated::default());
+        let mut this = Self { profiles, cache, nominated, queue, at: 100_000 };
         this.flush();
         this
     }

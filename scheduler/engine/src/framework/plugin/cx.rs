@@ -7,6 +7,7 @@ use headroom_core::{
 
 use crate::{
     cache::{Cache, NodeInfo, Slot},
+    cycle::Nominated,
     framework::PodInfo,
 };
 
@@ -21,13 +22,15 @@ pub struct View<'a> {
     pub unschedulable_since: Option<headroom_core::Timestamp>,
     /// A node as it would be: takes the place of the one in the cache.
     pub(crate) overlay: Option<(Slot, &'a NodeInfo)>,
+    /// Which pods are nominated where; only hints have it.
+    pub(crate) nominated: Option<&'a Nominated>,
 }
 
 impl<'a> View<'a> {
     /// The cluster at this time.
     #[must_use]
     pub const fn new(cache: &'a Cache, now: Now) -> Self {
-        Self { cache, now, unschedulable_since: None, overlay: None }
+        Self { cache, now, unschedulable_since: None, overlay: None, nominated: None }
     }
 
     /// The node in a slot.

@@ -88,6 +88,21 @@ impl NodeResourcesFit {
         (reasons, unresolvable)
     }
 
+    /// Whether the place that `gone` left cannot help: the pod lacks something there still, and could have preempted
+    /// `gone` before, so that preemption finds nothing new either. A pod that is nominated to that node is always tried:
+    /// the room that was made for it may have been taken.
+    ///
+    /// Stricter than upstream, whose hint does not look at the node: its preemptors are tried again at every victim of
+    /// the others.
+    fn in_vain(&self, gone: &PodInfo, pod: &PodInfo, view: &View<'_>) -> bool {
+        let Some(name) = gone.pod.node_name.as_ref() else { return false };
+        let Some(node) = view.cache.slot(name).and_then(|slot| view.row(slot)) else { return false };
+        let nominated_there = || view.nominated.and_then(|n| n.node_of(pod.uid())) == Some(name);
+        gone.priority() < pod.priority()
+            && !nominated_there()
+            && !self.lacking(&pod.spec.requests, node.pods.len(), &node.requested, &node.node).0.is_empty()
+    }
+
     fn fits_empty(&self, pod: &PodInfo, node: &Node) -> bool {
         self.lacking(&pod.spec.requests, 0, &Resources::default(), node).0.is_empty()
     }
@@ -136,12 +151,12 @@ impl Plugin for NodeResourcesFit {
         ]
     }
 
-    fn hint(&self, change: &Change, pod: &PodInfo, _: &View<'_>) -> Hint {
+    fn hint(&self, change: &Change, pod: &PodInfo, view: &View<'_>) -> Hint {
         let queue = match change {
             Change::Node { old, new: Some(new) } => {
                 self.fits_empty(pod, new) && old.as_ref().is_none_or(|old| wanted_grew(pod, old, new))
             }
-            Change::Pod { old: Some(old), new: None } => freed_wanted(old, None, pod),
+            Change::Pod { old: Some(old), new: None } => freed_wanted(old, None, pod) && !self.in_vain(old, pod, view),
             Change::Pod { old: Some(old), new: Some(new) } => {
                 // The pod itself asks for less, or one on a node gave something back.
                 new.uid() == pod.uid() || (new.pod.node_name.is_some() && freed_wanted(old, Some(new), pod))

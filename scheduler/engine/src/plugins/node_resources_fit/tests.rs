@@ -1,10 +1,10 @@
 use headroom_core::{
     Now,
-    testing::{container, node, pod},
+    testing::{PodBuilder, container, node, pod},
 };
 
 use super::*;
-use crate::cache::Cache;
+use crate::{cache::Cache, cycle::Nominated};
 
 mod filter;
 mod hints;
@@ -127,4 +127,27 @@ fn hints() {
     assert_eq!(hint(change(Some(&bigger), &big)), Hint::Skip);
     let gone = PodInfo::new(pod("g").on("n").arc());
     assert_eq!(hint(Change::Pod { old: Some(gone), new: None }), Hint::Queue);
+}
+
+#[test]
+fn a_place_that_is_still_too_small_and_could_have_been_preempted_wakes_nobody() {
+    let fit = plugin("{}");
+    let cached = |p: PodBuilder| PodInfo::new(p.on("n").arc());
+    let one = |name: &str, priority| cached(pod(name).requests("1", "0").priority(priority));
+    let mut cache = Cache::default();
+    cache.set_node(node("n").capacity("3", "4Gi", 110).arc());
+    cache.set_pod(one("left", 0), &"n".into());
+    let p = PodInfo::new(pod("p").requests("3", "0").priority(5).arc());
+    let ask = |cache: &Cache, nominated: &Nominated, gone: PodInfo| {
+        let view = View { nominated: Some(nominated), ..View::new(cache, Now::default()) };
+        fit.hint(&Change::Pod { old: Some(gone), new: None }, &p, &view)
+    };
+    let mut nominated = Nominated::default();
+    assert_eq!(ask(&cache, &nominated, one("gone", 0)), Hint::Skip);
+    assert_eq!(ask(&cache, &nominated, one("gone", 5)), Hint::Queue, "it was in the way of preemption");
+    assert_eq!(ask(&cache, &nominated, PodInfo::new(pod("x").on("other").arc())), Hint::Queue, "an unknown node");
+    nominated.set(&p, Some(&"n".into()));
+    assert_eq!(ask(&cache, &nominated, one("gone", 0)), Hint::Queue, "its place may have been taken");
+    cache.remove_pod("uid-left");
+    assert_eq!(ask(&cache, &Nominated::default(), one("gone", 0)), Hint::Queue, "there is room");
 }
