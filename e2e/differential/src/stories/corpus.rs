@@ -28,13 +28,18 @@ pub struct Told {
 }
 
 impl Told {
-    /// The first step after which not the same stands there, and what is different.
+    /// The first step that was left out on one side only, or after which not the same stands there, and what is different.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<String> {
-        self.steps.iter().zip(&other.steps).find_map(|((step, here), (_, there))| {
+        let both = self.steps.iter().zip(&other.steps).find_map(|((step, here), (as_well, there))| {
+            if step != as_well {
+                return Some(format!("{step:?} here, {as_well:?} there"));
+            }
             let what = here.difference(there)?;
             Some(format!("after {step:?}: {what}"))
-        })
+        });
+        let (here, there) = (self.steps.len(), other.steps.len());
+        both.or_else(|| (here != there).then(|| format!("{here} steps here, {there} there")))
     }
 }
 
