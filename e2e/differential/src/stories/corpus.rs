@@ -112,6 +112,16 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn a_step_that_was_left_out_is_a_difference() {
+        let step = |name: &str| (Step::Delete("Service".to_owned(), name.to_owned()), State::default());
+        let told = |steps: &[(Step, State)]| Told { seed: 1, steps: steps.to_vec() };
+        let both = told(&[step("a"), step("b")]);
+        assert_eq!(both.difference(&both), None);
+        assert_eq!(told(&[step("a")]).difference(&both).as_deref(), Some("1 steps here, 2 there"));
+        assert!(told(&[step("b")]).difference(&both).is_some_and(|how| how.starts_with("Delete(\"Service\", \"b\")")));
+    }
+
+    #[test]
     fn what_is_written_is_read() {
         let state: State = serde_json::from_value(json!({"pods": [{"id": "a"}]})).unwrap();
         let story = Told { seed: 3, steps: vec![(Step::Delete("Service".to_owned(), "a".to_owned()), state)] };
