@@ -29,7 +29,7 @@ where
 }
 
 impl Teller<'_> {
-    /// The same for what is to be one change for controllers. It begins when none of their timers runs, or one would ring in
+    /// [`Self::change_crowd`] as one change for controllers. It begins when none of their timers runs, or one would ring in
     /// the middle and make two of it; how large the slices become depends on that.
     pub(super) async fn change_at_once(&mut self, step: &Step, found: &[Value]) -> anyhow::Result<Option<Value>> {
         while self.stage.store.quiet_for(&self.namespace) < REST {
