@@ -107,7 +107,7 @@ bench-collector: build dist control-plane ## What measuring 1,000 nodes costs (d
 bench-controllers: build dist control-plane ## Measure our controllers beside stock's loops (docs/benchmarks/controllers.md)
 	@HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench-controllers $(BENCH_CONTROLLERS_FLAGS)
 
-chaos: build control-plane ## Only the kills and the rough day of `make test` (HEADROOM_TIME_TRAVEL_SEED=7: another one)
+chaos: build control-plane ## Only the kills and the rough day of `make test` (HEADROOM_TIME_TRAVEL_SEEDS=20: so many days)
 	$(CARGO) test $(PROFILE) --workspace --test crash --test time_travel -- --nocapture
 
 bench-core: mine ## Time the engine's decisions in process

@@ -68,9 +68,9 @@ enum Verb {
         /// Seed of the first one
         #[arg(long, default_value_t = 1)]
         first_seed: u64,
-        /// Stories at a time
-        #[arg(long, default_value_t = 40)]
-        at_once: usize,
+        /// Stories at a time, if not as many as their scene bears
+        #[arg(long)]
+        at_once: Option<usize>,
         /// Where to, if not to the corpus of these seeds; stories of other seeds that are there already stay
         #[arg(long)]
         output: Option<PathBuf>,
@@ -80,9 +80,9 @@ enum Verb {
         /// The corpus, if not that of the seed, or the first one
         #[arg(long)]
         corpus: Option<PathBuf>,
-        /// Stories at a time
-        #[arg(long, default_value_t = 40)]
-        at_once: usize,
+        /// Stories at a time, if not as many as their scene bears
+        #[arg(long)]
+        at_once: Option<usize>,
         /// Only this one
         #[arg(long)]
         seed: Option<u64>,
@@ -176,7 +176,7 @@ async fn shrink_one(seed: u64, corpus: &Path) -> anyhow::Result<ExitCode> {
 
 async fn record_stories(
     seeds: std::ops::Range<u64>,
-    at_once: usize,
+    at_once: Option<usize>,
     output: Option<PathBuf>,
 ) -> anyhow::Result<ExitCode> {
     let scene = Scene::of(seeds.start);
@@ -193,7 +193,7 @@ async fn record_stories(
             (seed, first, second)
         }
     });
-    let mut told = told.buffer_unordered(at_once);
+    let mut told = told.buffer_unordered(at_once.unwrap_or(scene.at_once()));
     let (mut kept, mut dropped): (Vec<Told>, usize) = (Vec::new(), 0);
     while let Some((seed, first, second)) = told.next().await {
         match (first, second) {
@@ -226,7 +226,7 @@ async fn record_stories(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn tell_stories(corpus: Option<PathBuf>, at_once: usize, seed: Option<u64>) -> anyhow::Result<ExitCode> {
+async fn tell_stories(corpus: Option<PathBuf>, at_once: Option<usize>, seed: Option<u64>) -> anyhow::Result<ExitCode> {
     let corpus = StoryCorpus::read(&corpus.unwrap_or_else(|| stories_of(seed.map_or(Scene::Services, Scene::of))))?;
     let scene = corpus.scene()?;
     let stage = Stage::direct(Manager::Ours, scene).await?;
@@ -235,7 +235,7 @@ async fn tell_stories(corpus: Option<PathBuf>, at_once: usize, seed: Option<u64>
         let namespace = format!("s{}", story.seed);
         stories::replay(&stage, story, &namespace, Rigour::of(story.seed), scene.patience()).await
     });
-    let mut told = told.buffer_unordered(at_once);
+    let mut told = told.buffer_unordered(at_once.unwrap_or(scene.at_once()));
     let (mut same, mut different) = (0, 0);
     while let Some(outcome) = told.next().await {
         match outcome? {

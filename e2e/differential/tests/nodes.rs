@@ -6,12 +6,10 @@ mod retold;
 
 use headroom_differential::stories::Scene;
 
-/// Stories at a time: all of them, for they spend their time waiting.
-const AT_ONCE: usize = 24;
 /// Least number of stories.
 const STORIES: usize = 16;
 
 #[tokio::test]
 async fn nodes_die_and_come_back_as_with_stock() {
-    retold::as_recorded(Scene::Nodes, AT_ONCE, STORIES).await;
+    retold::as_recorded(Scene::Nodes, STORIES).await;
 }

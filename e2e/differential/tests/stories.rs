@@ -5,12 +5,10 @@ mod retold;
 
 use headroom_differential::stories::Scene;
 
-/// Stories at a time.
-const AT_ONCE: usize = 40;
 /// Least number of stories.
 const STORIES: usize = 300;
 
 #[tokio::test]
 async fn controllers_tell_every_story_as_stock_did() {
-    retold::as_recorded(Scene::Services, AT_ONCE, STORIES).await;
+    retold::as_recorded(Scene::Services, STORIES).await;
 }

@@ -28,13 +28,18 @@ pub struct Told {
 }
 
 impl Told {
-    /// The first step after which not the same stands there, and what is different.
+    /// The first step that was left out on one side only, or after which not the same stands there, and what is different.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<String> {
-        self.steps.iter().zip(&other.steps).find_map(|((step, here), (_, there))| {
+        let both = self.steps.iter().zip(&other.steps).find_map(|((step, here), (as_well, there))| {
+            if step != as_well {
+                return Some(format!("{step:?} here, {as_well:?} there"));
+            }
             let what = here.difference(there)?;
             Some(format!("after {step:?}: {what}"))
-        })
+        });
+        let (here, there) = (self.steps.len(), other.steps.len());
+        both.or_else(|| (here != there).then(|| format!("{here} steps here, {there} there")))
     }
 }
 
@@ -105,6 +110,16 @@ impl StoryCorpus {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_step_that_was_left_out_is_a_difference() {
+        let step = |name: &str| (Step::Delete("Service".to_owned(), name.to_owned()), State::default());
+        let told = |steps: &[(Step, State)]| Told { seed: 1, steps: steps.to_vec() };
+        let both = told(&[step("a"), step("b")]);
+        assert_eq!(both.difference(&both), None);
+        assert_eq!(told(&[step("a")]).difference(&both).as_deref(), Some("1 steps here, 2 there"));
+        assert!(told(&[step("b")]).difference(&both).is_some_and(|how| how.starts_with("Delete(\"Service\", \"b\")")));
+    }
 
     #[test]
     fn what_is_written_is_read() {

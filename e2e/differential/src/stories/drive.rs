@@ -16,6 +16,8 @@ use crate::api::{collection, patch, post, send};
 
 /// Stock is done with a step when nothing has changed for so long.
 const QUIET: Duration = Duration::from_millis(2500);
+/// Longer than any step takes.
+const RESTLESS: Duration = Duration::from_secs(300);
 
 /// A story that is being told.
 struct Teller<'a> {
@@ -101,8 +103,9 @@ impl Teller<'_> {
             | Step::Untaint(..)
             | Step::Cordon(..)
             | Step::Leave(_) => self.to_node(step).await?,
-            Step::Crowd { .. } | Step::Mark { .. } | Step::Unready(_) | Step::Thin(_) | Step::Together(_) => {
-                return self.change_crowd(step, &found).await;
+            Step::Crowd { .. } => return self.change_crowd(step, &found).await,
+            Step::Mark { .. } | Step::Unready(_) | Step::Thin(_) | Step::Together(_) => {
+                return self.change_at_once(step, &found).await;
             }
         };
         Ok(Some(written))
@@ -130,7 +133,11 @@ pub async fn record(stage: &Stage, story: &Story, run: usize) -> anyhow::Result<
             continue;
         }
         let began = std::time::Instant::now();
-        while stage.store.quiet_for(&namespace) < QUIET || began.elapsed() < QUIET.max(step.takes()) {
+        while stage.store.quiet_for(&namespace) < QUIET
+            || began.elapsed() < QUIET.max(step.takes())
+            || !stage.is_settled(&namespace)
+        {
+            anyhow::ensure!(began.elapsed() < RESTLESS, "{namespace}: {step:?} does not come to an end");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let mut after = stage.state(&namespace);
@@ -173,6 +180,8 @@ pub async fn replay(
             state.reduce(rigour);
             match state.difference(expected) {
                 Some(difference) => Err(difference),
+                // The same sizes may be those of before.
+                None if !stage.is_settled(namespace) => Err("what leads to pods does not lead to these".to_owned()),
                 // What comes next must not overtake this step on its way to the controllers.
                 None if !stage.is_told(written) => Err("the controllers have not been told of it".to_owned()),
                 None => Ok(()),
@@ -186,12 +195,12 @@ pub async fn replay(
     Ok(None)
 }
 
-/// Tells all stories of a corpus again, so many at a time. Answers what is different from the first time.
+/// Tells all stories of a corpus again, so many at a time as its scene bears. Answers what is different from the first time.
 ///
 /// # Errors
 /// The API server failed, or the controllers have ended.
-pub async fn retell(stage: &Stage, corpus: &StoryCorpus, at_once: usize) -> anyhow::Result<Vec<String>> {
-    let patience = stage.scene().patience();
+pub async fn retell(stage: &Stage, corpus: &StoryCorpus) -> anyhow::Result<Vec<String>> {
+    let (patience, at_once) = (stage.scene().patience(), stage.scene().at_once());
     let told = futures::stream::iter(&corpus.stories)
         .map(async |story| replay(stage, story, &format!("s{}", story.seed), Rigour::of(story.seed), patience).await);
     let outcomes: Vec<_> = told.buffer_unordered(at_once).collect().await;

@@ -12,6 +12,7 @@ pub mod generate;
 mod kubelets;
 mod pods;
 mod scene;
+mod settled;
 mod stage;
 mod state;
 mod store;

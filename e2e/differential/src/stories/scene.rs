@@ -8,7 +8,10 @@ use super::generate::{CROWDS, NODES, QUOTA};
 /// How long a node's silence is put up with, on both sides.
 const GRACE: Duration = Duration::from_secs(8);
 /// How long changes of pods are gathered, on both sides: those of one step are to be one change.
-const BATCH: Duration = Duration::from_secs(4);
+pub(super) const BATCH: Duration = Duration::from_secs(4);
+/// When nothing has changed for so long, no timer of the gathering controllers runs: a slice whose change is seen before the
+/// answer to its write is looked at again after [`BATCH`].
+pub(super) const REST: Duration = BATCH.saturating_add(Duration::from_millis(1500));
 /// Two rounds of the pod garbage collector, which has no flag for it, and its quarantine of 40 s.
 const ORPHANED: Duration = Duration::from_secs(85);
 /// One of its rounds.
@@ -81,6 +84,17 @@ impl Scene {
         }
     }
 
+    /// Stories at a time, unless somebody wants it otherwise.
+    #[must_use]
+    pub const fn at_once(self) -> usize {
+        match self {
+            // Those about nodes spend their time waiting: all of them.
+            Self::Services | Self::Nodes => 40,
+            // The writes of a step have to be done before the gathering of its changes ends.
+            Self::Crowds => 12,
+        }
+    }
+
     /// How long ours may take to come to where stock was.
     #[must_use]
     pub const fn patience(self) -> Duration {
@@ -123,7 +137,6 @@ impl Step {
             Self::Silence(_) => GRACE + Duration::from_secs(4),
             Self::Leave(_) => ORPHANED,
             Self::Taint(_, taint) if taint["key"] == super::generate::OUT_OF_SERVICE => COLLECTED,
-            Self::Mark { .. } | Self::Unready(_) | Self::Thin(_) | Self::Together(_) => BATCH + Duration::from_secs(3),
             _ => Duration::ZERO,
         }
     }

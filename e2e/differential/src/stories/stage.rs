@@ -199,6 +199,11 @@ impl Stage {
         self.store.state(namespace)
     }
 
+    /// Whether the controllers have done what a crowd's step asks for.
+    pub(super) fn is_settled(&self, namespace: &str) -> bool {
+        self.scene != Scene::Crowds || self.store.is_settled(namespace)
+    }
+
     /// Whether the controllers have been told of everything that is seen here, and of what was written last.
     pub(super) fn is_told(&self, written: Option<(&str, u64)>) -> bool {
         self.proxy.as_ref().is_none_or(|proxy| {

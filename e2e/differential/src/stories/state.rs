@@ -40,7 +40,7 @@ impl State {
                 "events" => events(objects, namespace),
                 _ => continue,
             };
-            seen.sort_by_key(Value::to_string);
+            seen.sort_by_cached_key(Value::to_string);
             state.insert(kind.clone(), seen);
         }
         Self(state)
@@ -83,7 +83,7 @@ impl State {
                     annotations.retain(|key, _| !key.ends_with(TRIGGER_TIME));
                 }
             }
-            objects.sort_by_key(Value::to_string);
+            objects.sort_by_cached_key(Value::to_string);
         }
     }
 

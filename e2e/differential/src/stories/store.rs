@@ -13,12 +13,13 @@ use tokio::task::JoinSet;
 
 use super::State;
 use super::excess::{Excess, Ledger, version};
+use super::settled::{Objects, is_settled};
 use super::state::KINDS;
 
 /// The objects of a namespace by kind and name, and when one of them changed last.
 #[derive(Debug)]
 struct Room {
-    objects: BTreeMap<String, BTreeMap<String, Value>>,
+    objects: Objects,
     changed: Instant,
 }
 
@@ -121,6 +122,11 @@ impl Store {
     /// Since when nothing has changed in a namespace.
     pub(super) fn quiet_for(&self, namespace: &str) -> Duration {
         self.with(namespace, |room| room.changed.elapsed())
+    }
+
+    /// See [`is_settled`].
+    pub(super) fn is_settled(&self, namespace: &str) -> bool {
+        self.with(namespace, |room| is_settled(&room.objects))
     }
 
     /// What stands in a namespace.

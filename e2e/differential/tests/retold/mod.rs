@@ -8,12 +8,12 @@ use headroom_differential::stories::{Manager, Scene, Stage, StoryCorpus, retell}
 const SHOWN: usize = 5;
 
 /// Fails when ours tells a story of the scene otherwise, or when there are fewer than `least`.
-pub(crate) async fn as_recorded(scene: Scene, at_once: usize, least: usize) {
+pub(crate) async fn as_recorded(scene: Scene, least: usize) {
     let directory = std::env::var("CARGO_MANIFEST_DIR").unwrap();
     let corpus = StoryCorpus::read(&Path::new(&directory).join(scene.corpus())).unwrap();
     assert_eq!(corpus.scene().unwrap(), scene);
     let stage = Stage::direct(Manager::Ours, scene).await.unwrap();
-    let different = retell(&stage, &corpus, at_once).await.unwrap();
+    let different = retell(&stage, &corpus).await.unwrap();
     let steps: usize = corpus.stories.iter().map(|story| story.steps.len()).sum();
     eprintln!("{scene:?}: {} stories with {steps} steps, told as {} told them", corpus.stories.len(), corpus.stock);
     if !different.is_empty() {

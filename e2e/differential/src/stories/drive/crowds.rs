@@ -1,12 +1,14 @@
 //! What happens to pods by the hundred, so fast that controllers which gather changes take it as one.
 
 use std::cmp::Reverse;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
 use super::{Teller, now};
 use crate::api::{patch, post, send};
+use crate::stories::scene::{BATCH, REST};
 use crate::stories::{Few, Step, pods};
 
 /// Requests at a time.
@@ -27,6 +29,23 @@ where
 }
 
 impl Teller<'_> {
+    /// [`Self::change_crowd`] as one change for controllers. It begins when none of their timers runs, or one would ring in
+    /// the middle and make two of it; how large the slices become depends on that.
+    pub(super) async fn change_at_once(&mut self, step: &Step, found: &[Value]) -> anyhow::Result<Option<Value>> {
+        while self.stage.store.quiet_for(&self.namespace) < REST {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let began = Instant::now();
+        let written = self.change_crowd(step, found).await?;
+        let took = began.elapsed();
+        anyhow::ensure!(
+            took < BATCH / 2,
+            "its writes took {took:.1?}, too long for one change of those that are gathered for {BATCH:?}: the machine is too \
+             slow for so many stories at once"
+        );
+        Ok(written)
+    }
+
     /// `found` are the pods that there are.
     pub(super) async fn change_crowd(&mut self, step: &Step, found: &[Value]) -> anyhow::Result<Option<Value>> {
         match step {
@@ -89,17 +108,22 @@ impl Teller<'_> {
         Ok(send(&self.stage.client, request, &json!({"gracePeriodSeconds": 0})).await??)
     }
 
-    /// Names of ready pods of a slice; none when it has not so many.
+    /// Names of ready pods of a slice; none when it might not have so many. Which slice has the pods that are not ready is
+    /// chance, and must not decide whether there is a step.
     fn ready(&self, few: &Few) -> Option<Vec<String>> {
         let mut slices = self.stage.store.list(&self.namespace, "endpointslices");
         slices.retain(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == few.service.as_str());
-        slices.sort_by_key(|slice| Reverse(slice["endpoints"].as_array().map_or(0, Vec::len)));
-        let endpoints = slices.get(few.rank)?["endpoints"].as_array()?;
-        let ready = endpoints.iter().filter(|endpoint| endpoint["conditions"]["ready"] == true);
-        let mut names: Vec<String> =
-            ready.filter_map(|endpoint| endpoint["targetRef"]["name"].as_str()).map(str::to_owned).collect();
-        names.sort();
-        names.truncate(few.count);
-        (names.len() == few.count).then_some(names)
+        let endpoints = |slice: &Value| slice["endpoints"].as_array().cloned().unwrap_or_default();
+        let is_ready = |endpoint: &Value| endpoint["conditions"]["ready"] == true;
+        // Two of one size are alike only if they have the same ports.
+        slices.sort_by_cached_key(|slice| (Reverse(endpoints(slice).len()), slice["ports"].to_string()));
+        let unready = slices.iter().flat_map(endpoints).filter(|endpoint| !is_ready(endpoint)).count();
+        let mut chosen = endpoints(slices.get(few.rank)?);
+        if chosen.len() < few.count + unready {
+            return None;
+        }
+        chosen.retain(is_ready);
+        let names = chosen.iter().filter_map(|endpoint| endpoint["targetRef"]["name"].as_str());
+        Some(names.take(few.count).map(str::to_owned).collect())
     }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+/// Begin of the labels with which admission tells a pod where its node is.
+const PLACE: &str = "topology.kubernetes.io/";
 
 /// Of all kinds.
 pub(super) fn of(state: &BTreeMap<String, Vec<Value>>) -> BTreeMap<String, Vec<Value>> {
@@ -13,7 +16,7 @@ pub(super) fn of(state: &BTreeMap<String, Vec<Value>>) -> BTreeMap<String, Vec<V
             "endpointslices" => slices(objects),
             _ => objects.clone(),
         };
-        sizes.sort_by_key(Value::to_string);
+        sizes.sort_by_cached_key(Value::to_string);
         (kind.clone(), sizes)
     };
     state.iter().map(reduced).collect()
@@ -23,9 +26,13 @@ fn length(list: &Value) -> usize {
     list.as_array().map_or(0, Vec::len)
 }
 
-/// Pods that look alike are counted.
+/// Pods that look alike are counted. On which nodes those are that were chosen by their slice is chance.
 fn pods(all: &[Value]) -> Vec<Value> {
-    let alike = |pod: &Value| json!([pod["labels"], pod["phase"], pod["ready"], pod["terminating"]]).to_string();
+    let alike = |pod: &Value| {
+        let labels = pod["labels"].as_object().into_iter().flatten().filter(|(key, _)| !key.starts_with(PLACE));
+        let labels: Map<String, Value> = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
+        json!([labels, pod["phase"], pod["ready"], pod["terminating"]]).to_string()
+    };
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for pod in all {
         *counts.entry(alike(pod)).or_default() += 1;
@@ -35,11 +42,14 @@ fn pods(all: &[Value]) -> Vec<Value> {
 
 fn endpoints(object: &Value) -> Value {
     let mut out = object.clone();
-    for subset in out["subsets"].as_array_mut().into_iter().flatten() {
+    let Some(subsets) = out["subsets"].as_array_mut() else { return out };
+    for subset in &mut *subsets {
         for list in ["addresses", "notReadyAddresses"] {
             subset[list] = length(&subset[list]).into();
         }
     }
+    // Stock orders them by a hash of what is in them, UIDs of pods included.
+    subsets.sort_by_cached_key(Value::to_string);
     out
 }
 
@@ -68,9 +78,13 @@ mod tests {
         let endpoint = |address: &str, ready: bool| json!({"addresses": [address], "conditions": {"ready": ready}});
         let labels = json!({"kubernetes.io/service-name": "svc"});
         let slice = |all: Vec<Value>| json!({"addressType": "IPv4", "labels": labels, "endpoints": all});
-        let state = |slices: Vec<Value>| {
-            let pods = slices.iter().map(|_| json!({"id": slices.len(), "labels": {"app": "a"}})).collect();
-            let subsets = json!([{"addresses": slices, "ports": [{"port": 80}]}]);
+        let state = |slices: Vec<Value>, zone: &str, reversed: bool| {
+            let labels = json!({"app": "a", "topology.kubernetes.io/zone": zone});
+            let pods = slices.iter().map(|_| json!({"id": slices.len(), "labels": labels})).collect();
+            let mut subsets = [json!({"addresses": slices, "ports": [{"port": 80}]}), json!({"ports": [{"port": 81}]})];
+            if reversed {
+                subsets.reverse();
+            }
             of(&BTreeMap::from([
                 ("pods".to_owned(), pods),
                 ("endpoints".to_owned(), vec![json!({"name": "svc", "subsets": subsets})]),
@@ -78,12 +92,15 @@ mod tests {
             ]))
         };
         let (a, b, c) = (endpoint("a", true), endpoint("b", false), endpoint("c", true));
-        let one = state(vec![slice(vec![a.clone(), b.clone()]), slice(vec![c.clone()])]);
-        assert_eq!(one, state(vec![slice(vec![b.clone()]), slice(vec![c.clone(), a.clone()])]));
+        let one = state(vec![slice(vec![a.clone(), b.clone()]), slice(vec![c.clone()])], "z1", false);
+        let other = state(vec![slice(vec![b.clone()]), slice(vec![c.clone(), a.clone()])], "z2", true);
+        assert_eq!(one, other);
+        let state = |slices: Vec<Value>| state(slices, "z1", false);
         assert_ne!(one, state(vec![slice(vec![a.clone(), b, c.clone()])]), "another size");
         assert_ne!(one, state(vec![slice(vec![a.clone(), a]), slice(vec![c])]), "another one is ready");
-        assert_eq!(one["endpoints"][0]["subsets"][0]["addresses"], 2);
-        assert_eq!(one["endpoints"][0]["subsets"][0]["notReadyAddresses"], 0);
+        let subsets = &one["endpoints"][0]["subsets"];
+        let size = |at: usize| (subsets[at]["addresses"].as_u64(), subsets[at]["notReadyAddresses"].as_u64());
+        assert_eq!((size(0), size(1)), ((Some(0), Some(0)), (Some(2), Some(0))));
         assert!(one["endpointslices"].contains(&json!(["[\"svc\",\"IPv4\"]", 2])));
     }
 }
