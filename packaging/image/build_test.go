@@ -175,7 +175,7 @@ func TestWhatCouldNotStartIsRefused(t *testing.T) {
 	}
 	other := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
 	for given, want := range map[string]string{
-		"linux/amd64=" + text:              "bad magic number",
+		"linux/amd64=" + text:              "is no ELF binary",
 		"linux/" + other + "=" + static(t): "is for EM_",
 		"linux/riscv64=" + static(t):       "is not one of",
 		"linux=" + text:                    "is not OS/ARCH",

@@ -65,7 +65,7 @@ var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AA
 func (b binary) check() error {
 	file, err := elf.Open(b.file)
 	if err != nil {
-		return fmt.Errorf("%s: %w", b.file, err)
+		return fmt.Errorf("%s is no ELF binary (%w)", b.file, err)
 	}
 	defer file.Close()
 	machine, known := machines[b.platform.Architecture]

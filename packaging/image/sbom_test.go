@@ -98,8 +98,8 @@ func TestBillOfMaterials(t *testing.T) {
 
 func TestTreesThatAreNotUnderstood(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                      "said nothing",
-		"error: no such thing":  "is not understood",
+		"":                     "said nothing",
+		"error: no such thing": "is not understood",
 		"0a v1.0.0\n2b v1.0.0": "has no parent",
 	} {
 		if _, err := parseTree([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
