@@ -264,11 +264,11 @@ func refs(crates []crate) []string {
 
 // cargo runs the cargo of the Makefile.
 func cargo(args ...string) ([]byte, error) {
-	name := os.Getenv("CARGO")
-	if name == "" {
-		name = "cargo"
+	words := strings.Fields(os.Getenv("CARGO"))
+	if len(words) == 0 {
+		words = []string{"cargo"}
 	}
-	return output(name, args...)
+	return output(words[0], append(words[1:], args...)...)
 }
 
 func output(name string, args ...string) ([]byte, error) {
