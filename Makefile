@@ -60,7 +60,7 @@ demo: build control-plane ## Show the main job on a real API server (KEEP=1 leav
 	@$(BIN)/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
 # Every target selects the whole workspace: cargo then resolves one set of features, and builds each dependency once.
-test: lint build control-plane ## Everything: lint, unit and property tests, scenarios
+test: lint image-test build control-plane ## Everything: lint, unit and property tests, scenarios
 	$(call WITH_RECORD,--workspace)
 
 unit: mine ## Unit and property tests, without a control plane
