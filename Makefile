@@ -11,9 +11,7 @@ BIN := $(CARGO_TARGET_DIR)/release
 # What is measured is what is shipped: static binaries, which also leave out what nobody calls of the C library.
 DIST_TARGET ?= $(shell uname -m)-unknown-linux-musl
 DIST := $(CARGO_TARGET_DIR)/$(DIST_TARGET)/dist
-# What is in the binary is what ends up in memory: generic code of equal shape is linked once, and relocations are packed.
-DIST_BUILD = CC_$(subst -,_,$(DIST_TARGET))=$(CC) $(CARGO) rustc --profile dist --locked --target $(DIST_TARGET) \
-	-p $(1) --bin $(1) -- -C linker=rust-lld -C link-arg=--icf=all -C link-arg=-zpack-relative-relocs
+DIST_BUILD = CC="$(CC)" CARGO="$(CARGO)" packaging/build-static $(DIST_TARGET) $(1)
 # Fuzzing needs coverage instrumentation, which the pinned toolchain's LLVM has, and nothing of nightly.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_DIR = $(CARGO_TARGET_DIR)/fuzz
@@ -62,7 +60,7 @@ demo: build control-plane ## Show the main job on a real API server (KEEP=1 leav
 	@$(BIN)/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
 # Every target selects the whole workspace: cargo then resolves one set of features, and builds each dependency once.
-test: lint build control-plane ## Everything: lint, unit and property tests, scenarios
+test: lint image-test build control-plane ## Everything: lint, unit and property tests, scenarios
 	$(call WITH_RECORD,--workspace)
 
 unit: mine ## Unit and property tests, without a control plane
@@ -132,3 +130,5 @@ fuzz: mine ## Look for inputs that break a parser or the cycle (FUZZ_TARGETS="cy
 
 clean-cache: ## Remove everything that was built outside the work tree
 	rm -rf "$(HEADROOM_CACHE)"
+
+include packaging/packaging.mk

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
 mod cluster;
+mod completion;
 mod doctor;
 mod explain;
 mod file;
@@ -17,7 +18,7 @@ mod top;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use headroom_engine::Registry;
 use headroom_runtime::process::parse_or_explain;
 
@@ -58,10 +59,26 @@ enum Verb {
     Doctor(doctor::Options),
     /// Save what the other verbs read, without secrets, as a file for --snapshot
     Snapshot(save::Options),
+    /// Completion for bash, zsh and fish, and for kubectl itself
+    Completion(completion::Options),
+}
+
+/// The command line, for the reference and whatever else is made from it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Options::command()
 }
 
 /// Runs the command with the plugins of a registry.
 pub fn run(registry: fn() -> Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // Not a verb: kubectl asks this while somebody types.
+    if let [_, first, words @ ..] = args.as_slice()
+        && first == completion::QUESTION
+    {
+        print!("{}", completion::answer(command(), words));
+        return ExitCode::SUCCESS;
+    }
     let options: Options = match parse_or_explain(args) {
         Ok(options) => options,
         Err(Ok(text)) => {
@@ -79,6 +96,7 @@ pub fn run(registry: fn() -> Registry, args: impl IntoIterator<Item = OsString>)
         Verb::Explain(options) => runtime.block_on(explain::run(&options, registry())),
         Verb::Doctor(options) => runtime.block_on(doctor::run(&options)),
         Verb::Snapshot(options) => runtime.block_on(save::run(&options)),
+        Verb::Completion(options) => completion::run(&options, command()),
     };
     result.unwrap_or_else(|error| fail(&headroom_runtime::process::one_line(error.as_ref())))
 }

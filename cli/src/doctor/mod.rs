@@ -63,6 +63,11 @@ pub(crate) struct Options {
     connection: Connection,
 }
 
+/// The ids of all checks.
+pub(crate) fn ids() -> impl Iterator<Item = &'static str> {
+    checks::all().into_iter().map(|rule| rule.id)
+}
+
 fn id(text: &str) -> Result<String, String> {
     match checks::all().into_iter().find(|rule| rule.id == text) {
         Some(rule) => Ok(rule.id.to_owned()),
