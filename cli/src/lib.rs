@@ -17,14 +17,14 @@ mod top;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use headroom_engine::Registry;
 use headroom_runtime::process::parse_or_explain;
 
 /// Exit status when the answer is no.
-pub(crate) const NO: u8 = 2;
+pub const NO: u8 = 2;
 /// Exit status when the named object does not exist.
-pub(crate) const NO_SUCH_OBJECT: u8 = 3;
+pub const NO_SUCH_OBJECT: u8 = 3;
 
 /// `kubectl headroom`.
 #[derive(Debug, Parser)]
@@ -58,6 +58,12 @@ enum Verb {
     Doctor(doctor::Options),
     /// Save what the other verbs read, without secrets, as a file for --snapshot
     Snapshot(save::Options),
+}
+
+/// The command line, for the reference and whatever else is made from it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Options::command()
 }
 
 /// Runs the command with the plugins of a registry.
