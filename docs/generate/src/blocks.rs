@@ -67,7 +67,7 @@ pub fn documents(root: &Path) -> anyhow::Result<Vec<Document>> {
             .collect();
     below(root, Path::new("docs"), &mut paths)?;
     paths.sort();
-    let read = |path: PathBuf| {
+    let read = |path: PathBuf| -> anyhow::Result<Document> {
         let text = fs::read_to_string(root.join(&path)).with_context(|| path.display().to_string())?;
         Ok(Document { path, text })
     };
