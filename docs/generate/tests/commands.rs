@@ -70,3 +70,27 @@ fn links_between_documents_lead_to_files() {
     }
     assert!(wrong.is_empty(), "links that lead nowhere:\n{}", wrong.join("\n"));
 }
+
+/// The numbers in a text, without those of lists.
+fn numbers(text: &str) -> std::collections::BTreeSet<String> {
+    let figure = |c: char| c.is_ascii_digit() || c == ',' || c == '.';
+    let words = text.split(|c: char| !figure(c)).map(|word| word.trim_matches([',', '.']));
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// A translation has the same parts, the same commands and the same figures.
+#[test]
+fn the_chinese_readme_is_in_step() {
+    let all = documents(&root()).unwrap();
+    let named = |name: &str| all.iter().find(|document| document.path.to_str() == Some(name)).unwrap();
+    let (english, chinese) = (named("README.md"), named("README.zh-CN.md"));
+    let parts = |text: &str| text.lines().filter(|line| line.starts_with("## ")).count();
+    assert_eq!(parts(&english.text), parts(&chinese.text), "parts");
+    let commands = |document: &headroom_docs::blocks::Document| {
+        let blocks = document.blocks().into_iter().filter(|block| block.is_shell());
+        blocks.map(|block| (block.info.clone(), shell::commands(&block.text))).collect::<Vec<_>>()
+    };
+    assert_eq!(commands(english), commands(chinese), "commands");
+    let missing: Vec<_> = numbers(&english.text).difference(&numbers(&chinese.text)).cloned().collect();
+    assert!(missing.is_empty(), "figures that README.zh-CN.md does not have: {missing:?}");
+}
