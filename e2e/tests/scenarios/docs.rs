@@ -65,7 +65,7 @@ async fn run(block: &Block, programs: &Path, kubeconfig: &Path) -> Result<String
 fn replaced(document: &Document, block: &Block, with: &str) -> String {
     let mut lines: Vec<&str> = document.text.lines().collect();
     let (first, count) = (block.line, block.text.lines().count());
-    lines.splice(first..first + count, with.lines());
+    let _ = lines.splice(first..first + count, with.lines());
     lines.join("\n") + "\n"
 }
 
