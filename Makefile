@@ -38,7 +38,7 @@ HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help mine build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-collector bench-controllers chaos bench-core differential-record e2e-upstream fuzz clean-cache
+.PHONY: help mine build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-collector bench-controllers chaos bench-core differential-record e2e-upstream fuzz reference docs-output clean-cache
 
 help: ## List the targets
 	@printf 'Headroom: a scheduler and controller manager for small Kubernetes clusters\n\n'
@@ -127,6 +127,12 @@ fuzz: mine ## Look for inputs that break a parser or the cycle (FUZZ_TARGETS="cy
 			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1 \
 			-artifact_prefix="$(FUZZ_DIR)/$$target-"; \
 	done
+
+reference: mine ## Write docs/reference from the code (a test compares the two)
+	$(CARGO) run $(PROFILE) --quiet -p headroom-docs --bin reference
+
+docs-output: build control-plane ## Run the commands of the documents and write what they print behind them
+	HEADROOM_DOCS_WRITE=1 $(CARGO) test $(PROFILE) --workspace --test scenarios -- docs:: --test-threads 1
 
 clean-cache: ## Remove everything that was built outside the work tree
 	rm -rf "$(HEADROOM_CACHE)"

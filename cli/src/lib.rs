@@ -23,9 +23,9 @@ use headroom_engine::Registry;
 use headroom_runtime::process::parse_or_explain;
 
 /// Exit status when the answer is no.
-pub(crate) const NO: u8 = 2;
+pub const NO: u8 = 2;
 /// Exit status when the named object does not exist.
-pub(crate) const NO_SUCH_OBJECT: u8 = 3;
+pub const NO_SUCH_OBJECT: u8 = 3;
 
 /// `kubectl headroom`.
 #[derive(Debug, Parser)]
@@ -61,6 +61,12 @@ enum Verb {
     Snapshot(save::Options),
     /// Completion for bash, zsh and fish, and for kubectl itself
     Completion(completion::Options),
+}
+
+/// The command line, for the reference and whatever else is made from it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Options::command()
 }
 
 /// The command line, for the reference and whatever else is made from it.

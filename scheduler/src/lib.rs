@@ -11,6 +11,7 @@ mod extenders;
 mod inputs;
 mod metrics;
 mod options;
+mod reference;
 mod resources;
 mod shadow;
 mod spans;
@@ -41,7 +42,6 @@ use headroom_runtime::{
 use serde_json::json;
 use tokio::sync::mpsc;
 
-pub use self::options::{ModeFlag, Options, OptionsError, Settings};
 use self::{
     alarms::{Alarms, Vitals},
     config_file::ConfigFile,
@@ -49,6 +49,10 @@ use self::{
     inputs::Message,
     metrics::SchedulerMetrics,
     shadow::ShadowBook,
+};
+pub use self::{
+    options::{ModeFlag, Options, OptionsError, Settings},
+    reference::metric_families,
 };
 
 /// Messages that may wait for the thread that decides.
@@ -153,7 +157,7 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     configz["mode"] = format!("{:?}", options.mode).to_lowercase().into();
     configz["leaderElection"]["resourceName"] = settings.leader.name.as_str().into();
 
-    let registry = prometheus::Registry::new();
+    let registry = headroom_runtime::metrics::Registry::new();
     registry.register(Box::new(ProcessCollector::new()?))?;
     register_build_info(&registry)?;
     let connection = client_options(&settings, options);
@@ -376,7 +380,7 @@ async fn start_serving(
     clients: &Clients,
     informers: &InformerHealth,
     leadership: &Leadership,
-    metrics: prometheus::Registry,
+    metrics: headroom_runtime::metrics::Registry,
     shared: &Arc<Shared>,
     shadow: &Arc<ShadowBook>,
     tx: &mpsc::Sender<Message>,

@@ -5,6 +5,7 @@ mod loops;
 mod memory_config;
 mod metrics;
 mod options;
+mod reference;
 
 use std::{ffi::OsString, io::Write, process::ExitCode, sync::Arc, time::Duration};
 
@@ -25,8 +26,8 @@ use headroom_runtime::{
 use serde_json::json;
 use tokio::sync::mpsc;
 
-pub use self::options::Options;
 use self::{inputs::Input, loops::Loops, metrics::LoopMetrics};
+pub use self::{options::Options, reference::metric_families};
 use crate::{
     node_headroom::{
         Answer,

@@ -48,6 +48,9 @@ static YIELDED: Metric = Metric::gauge(
     "1 when another manager was found at work on the Endpoints of Services, and this one has stopped.",
 );
 
+/// All of them, for the reference.
+pub(crate) static FAMILIES: [&Metric; 1] = [&YIELDED];
+
 /// What an intent was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {

@@ -61,6 +61,21 @@ pub(super) static YIELDED: Metric = Metric::gauge(
     "1 when another manager was found at work on the EndpointSlices of Services, and this one has stopped.",
 );
 
+/// All of them, for the reference.
+pub(crate) static FAMILIES: [&Metric; 11] = [
+    &SLICES.added,
+    &SLICES.removed,
+    &SLICES.desired,
+    &SLICES.slices,
+    &SLICES.desired_slices,
+    &SLICES.changes,
+    &CHANGES_TOTAL,
+    &CHANGED,
+    &SYNCS,
+    &SERVICES,
+    &YIELDED,
+];
+
 /// Prometheus' default: upstream sets no others.
 const DEFAULT_BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 

@@ -18,7 +18,7 @@
 
 mod desired;
 mod hints;
-mod measure;
+pub(crate) mod measure;
 mod object;
 mod placement;
 mod reconcile;

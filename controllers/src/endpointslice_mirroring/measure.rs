@@ -51,6 +51,19 @@ pub(super) static YIELDED: Metric = Metric::gauge(
     "1 when another manager was found at work on mirrored EndpointSlices, and this one has stopped.",
 );
 
+/// All of them, for the reference.
+pub(crate) static FAMILIES: [&Metric; 9] = [
+    &SLICES.added,
+    &SLICES.removed,
+    &SLICES.desired,
+    &SLICES.slices,
+    &SLICES.desired_slices,
+    &SLICES.changes,
+    &UPDATED,
+    &SKIPPED,
+    &YIELDED,
+];
+
 impl EndpointSliceMirroringController {
     pub(super) fn measure_slices(&self, into: &mut Measurements) {
         SLICES.measure(self.gauges(), self.writer.changes(), (&self.counters.added, &self.counters.removed), into);

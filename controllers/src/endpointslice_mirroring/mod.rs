@@ -16,7 +16,7 @@
 //! - When another manager writes mirrored slices, the loop yields for good and says so once ([`Rival`]).
 
 mod decide;
-mod measure;
+pub(crate) mod measure;
 mod options;
 
 #[cfg(test)]

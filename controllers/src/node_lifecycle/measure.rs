@@ -15,6 +15,9 @@ pub(super) static EVICTIONS: Metric = Metric::counter(
     "Nodes whose pods were to be evicted (tainted NoExecute) since this process leads.",
 );
 
+/// All of them, for the reference.
+pub(crate) static FAMILIES: [&Metric; 4] = [&ZONE_HEALTH, &ZONE_SIZE, &UNHEALTHY, &EVICTIONS];
+
 impl NodeLifecycleController {
     pub(super) fn measure_zones(&self, into: &mut Measurements) {
         for zone in self.zone_figures() {

@@ -22,7 +22,7 @@
 pub mod dial;
 mod health;
 pub mod kubelet;
-mod measure;
+pub(crate) mod measure;
 pub mod options;
 mod pods;
 pub mod profile;

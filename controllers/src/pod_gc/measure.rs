@@ -21,6 +21,9 @@ pub(super) static ERRORS: Metric = Metric::counter(
     "Errors when deleting pods by force since this process leads.",
 );
 
+/// All of them, for the reference.
+pub(crate) static FAMILIES: [&Metric; 2] = [&DELETIONS, &ERRORS];
+
 /// One more.
 pub(super) fn count(counts: &mut BTreeMap<(Str, Reason), u64>, namespace: &Str, reason: Reason) {
     let key = (namespace.clone(), reason);

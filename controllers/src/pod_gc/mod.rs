@@ -13,7 +13,7 @@
 //! - A node that comes back and goes again is waited for another 40 s in full.
 
 mod decide;
-mod measure;
+pub(crate) mod measure;
 mod options;
 
 #[cfg(test)]

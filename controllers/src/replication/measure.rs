@@ -15,6 +15,9 @@ pub(super) static YIELDED: Metric = Metric::gauge(
     "1 when another manager was found at work on ReplicationControllers, and this one has stopped.",
 );
 
+/// All of them, for the reference.
+pub(crate) static FAMILIES: [&Metric; 2] = [&DELETION_AGE_RATIO, &YIELDED];
+
 /// Upstream's bounds.
 pub(super) fn age_ratios() -> Histogram {
     Histogram::exponential(0.25, 2.0, 6)

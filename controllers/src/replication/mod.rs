@@ -15,7 +15,7 @@
 
 mod body;
 mod book;
-mod measure;
+pub(crate) mod measure;
 mod outcomes;
 mod plan;
 mod rank;

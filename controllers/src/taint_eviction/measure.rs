@@ -19,6 +19,9 @@ pub(super) static HELD: Metric = Metric::gauge(
     "Pods of silent nodes that are due and stay until the rest of the cluster can take them (profiles fast and patient).",
 );
 
+/// All of them, for the reference.
+pub(crate) static FAMILIES: [&Metric; 3] = [&DELETIONS, &DURATION, &HELD];
+
 /// Upstream's bounds, seconds.
 pub(super) fn durations() -> Histogram {
     Histogram::new(&[0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 120.0, 180.0, 240.0])

@@ -16,7 +16,7 @@
 
 mod brake;
 mod decide;
-mod measure;
+pub(crate) mod measure;
 mod room;
 mod tally;
 

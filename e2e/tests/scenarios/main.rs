@@ -14,6 +14,7 @@ mod bench;
 mod controllers;
 mod degradations;
 mod demo;
+mod docs;
 mod extenders;
 mod faults;
 mod handover;

@@ -18,7 +18,7 @@ pub enum Enforcement {
 /// percent of time stalled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Params {
-    /// A sample up to this age is fresh, at a poll interval of 15 s; scaled with the interval in force (5.12 (27)).
+    /// A sample up to this age is fresh, at a poll interval of 15 s; scaled with the interval in force.
     pub fresh_seconds: i64,
     /// A sample up to this age is aging, older ones are stale; scaled as [`Self::fresh_seconds`].
     pub stale_seconds: i64,

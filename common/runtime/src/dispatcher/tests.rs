@@ -7,12 +7,11 @@ use headroom_core::{
 };
 use http::{Request, Response};
 use kube::client::Body;
-use prometheus::Registry;
 use serde_json::json;
 use tower_test::mock::{self, SendResponse};
 
 use super::*;
-use crate::client::Fence;
+use crate::{client::Fence, metrics::Registry};
 
 type Answers = mock::Handle<Request<Body>, Response<Body>>;
 

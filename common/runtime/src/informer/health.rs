@@ -6,7 +6,9 @@ use std::sync::{
 };
 
 use headroom_core::object::Kind;
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, Opts};
+
+use crate::metrics::Registry;
 
 /// The state of all informers of a process. Cloning shares it.
 #[derive(Debug, Clone, Default)]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode, Uri};
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 
-use super::registered;
+use super::{Registry, registered};
 use crate::clock;
 
 /// Counts requests and measures how long their answers took to begin.

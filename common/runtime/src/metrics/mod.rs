@@ -5,14 +5,15 @@
 
 mod client;
 mod process;
+mod registry;
 mod workqueue;
 
-pub use prometheus::Registry;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder, core::Collector};
 
 pub use self::{
     client::{ClientMetrics, RequestTimer},
     process::ProcessCollector,
+    registry::{Family, Registry},
     workqueue::{QueueMetrics, WorkqueueMetrics},
 };
 

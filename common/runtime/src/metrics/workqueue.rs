@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
 };
 
-use super::registered;
+use super::{Registry, registered};
 
 /// The families of all queues of the process.
 #[derive(Debug, Clone)]

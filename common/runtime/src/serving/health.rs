@@ -3,9 +3,9 @@
 use std::{fmt, sync::Arc};
 
 use parking::Mutex;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 
-use crate::metrics::registered;
+use crate::metrics::{Registry, registered};
 
 /// What a check answers: fine, or why not.
 pub type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -38,7 +38,8 @@ struct Sli {
 
 impl Sli {
     fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
+        // It remembers, for the reference: two families.
+        let registry = Registry::remembering();
         let last = Opts::new("kubernetes_healthcheck", "This metric records the result of a single healthcheck.");
         let total = Opts::new("kubernetes_healthchecks_total", "This metric records the results of all healthcheck.");
         Ok(Self {

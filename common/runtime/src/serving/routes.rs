@@ -6,14 +6,13 @@ use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use prometheus::Registry;
 use serde_json::Value;
 
 use super::{
     auth::{Authorizer, Verdict},
     health::{Health, Probe},
 };
-use crate::metrics::{TEXT_FORMAT, encode};
+use crate::metrics::{Registry, TEXT_FORMAT, encode};
 
 const NO_PAGE: &str = "404 page not found";
 

@@ -33,7 +33,7 @@ fn authorizer() -> (Arc<Authorizer>, Arc<std::sync::atomic::AtomicUsize>) {
 }
 
 fn routes(authorizer: Option<Arc<Authorizer>>) -> Routes {
-    let registry = prometheus::Registry::new();
+    let registry = crate::metrics::Registry::new();
     let counter = prometheus::IntCounter::new("demo_total", "A counter.").unwrap();
     counter.inc();
     registry.register(Box::new(counter)).unwrap();
