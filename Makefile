@@ -40,7 +40,7 @@ HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help mine build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-collector bench-controllers chaos bench-core differential-record e2e-upstream fuzz clean-cache
+.PHONY: help mine build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-collector bench-controllers chaos bench-core valgrind counts counts-baseline differential-record e2e-upstream fuzz clean-cache
 
 help: ## List the targets
 	@printf 'Headroom: a scheduler and controller manager for small Kubernetes clusters\n\n'
@@ -62,7 +62,7 @@ demo: build control-plane ## Show the main job on a real API server (KEEP=1 leav
 	@$(BIN)/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
 # Every target selects the whole workspace: cargo then resolves one set of features, and builds each dependency once.
-test: lint build control-plane ## Everything: lint, unit and property tests, scenarios
+test: lint build control-plane valgrind ## Everything: lint, unit and property tests, scenarios
 	$(call WITH_RECORD,--workspace)
 
 unit: mine ## Unit and property tests, without a control plane
@@ -112,6 +112,16 @@ chaos: build control-plane ## Only the kills and the rough day of `make test` (H
 
 bench-core: mine ## Time the engine's decisions in process
 	$(CARGO) bench -p headroom-engine
+
+# What counts instructions. Where it is missing and we may, it is installed; the test says when it could not count.
+valgrind:
+	@command -v valgrind >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -y -q valgrind >/dev/null; } || true
+
+counts: build valgrind ## Count the instructions of the hot loops, beside the baseline
+	@$(BIN)/counts check
+
+counts-baseline: build valgrind ## Write that baseline anew (scheduler/engine/counts/baseline/)
+	@$(BIN)/counts record
 
 differential-record: build control-plane ## Record what stock decides on generated clusters, and compare
 	@$(BIN)/differential-record record $(DIFFERENTIAL_FLAGS)
