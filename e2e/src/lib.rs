@@ -23,6 +23,8 @@ pub mod bench_collector;
 pub mod bench_controllers;
 pub mod bench_memory;
 pub mod binaries;
+pub mod budget;
+mod chart;
 mod command;
 pub mod control_plane;
 pub mod demo;
