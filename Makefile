@@ -40,7 +40,7 @@ HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help mine build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-collector bench-controllers chaos bench-core valgrind counts counts-baseline differential-record e2e-upstream fuzz clean-cache
+.PHONY: help mine build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-collector bench-controllers bench-budgets bench-hostile soak chaos bench-core valgrind counts counts-baseline differential-record e2e-upstream fuzz clean-cache
 
 help: ## List the targets
 	@printf 'Headroom: a scheduler and controller manager for small Kubernetes clusters\n\n'
@@ -106,6 +106,12 @@ bench-collector: build dist control-plane ## What measuring 1,000 nodes costs (d
 
 bench-controllers: build dist control-plane ## Measure our controllers beside stock's loops (docs/benchmarks/controllers.md)
 	@HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench-controllers $(BENCH_CONTROLLERS_FLAGS)
+
+bench-budgets: build dist control-plane ## Memory, latency, cold start and idle cost beside their bars (docs/benchmarks/budgets.md)
+	@HEADROOM_SCHEDULER_BIN=$(DIST)/headroom-scheduler HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench-budgets $(BENCH_BUDGETS_FLAGS)
+
+soak: build dist control-plane ## Half an hour of pods that come and go: memory must stay flat (SOAK_FLAGS="--minutes 5")
+	@HEADROOM_SCHEDULER_BIN=$(DIST)/headroom-scheduler HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/soak $(SOAK_FLAGS)
 
 chaos: build control-plane ## Only the kills and the rough day of `make test` (HEADROOM_TIME_TRAVEL_SEED=7: another one)
 	$(CARGO) test $(PROFILE) --workspace --test crash --test time_travel -- --nocapture

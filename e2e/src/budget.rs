@@ -13,8 +13,8 @@ pub struct Budget {
     pub bar: String,
     /// What it is, for people.
     pub measured: String,
-    /// Whether it is as it should be.
-    pub met: bool,
+    /// Whether it is as it should be; absent where there is no bar.
+    pub met: Option<bool>,
 }
 
 /// How a number is shown: decimals and unit.
@@ -31,10 +31,15 @@ impl Budget {
         Self::new(what.into(), ("≥", limit), measured, measured >= limit, unit)
     }
 
+    /// Beside the others, without a bar.
+    pub(crate) fn told(what: impl Into<String>, measured: f64, unit: Unit) -> Self {
+        Self { what: what.into(), bar: String::new(), measured: number(measured, unit), met: None }
+    }
+
     fn new(what: String, bar: (&str, f64), measured: f64, met: bool, unit: Unit) -> Self {
         let bar = format!("{} {}", bar.0, number(bar.1, unit));
         // What was not measured is no number, and meets nothing.
-        Self { what, bar, measured: number(measured, unit), met: met && measured.is_finite() }
+        Self { what, bar, measured: number(measured, unit), met: Some(met && measured.is_finite()) }
     }
 }
 
@@ -46,6 +51,10 @@ fn number(value: f64, (decimals, unit): Unit) -> String {
     format!("{value:.decimals$}{space}{unit}")
 }
 
+fn word(met: Option<bool>, [yes, no]: [&'static str; 2]) -> &'static str {
+    met.map_or("", |met| if met { yes } else { no })
+}
+
 /// A table for a page; nothing of nothing.
 pub(crate) fn markdown(budgets: &[Budget]) -> String {
     if budgets.is_empty() {
@@ -53,7 +62,7 @@ pub(crate) fn markdown(budgets: &[Budget]) -> String {
     }
     let mut out = String::from("| | bar | measured | met |\n|---|--:|--:|---|\n");
     for Budget { what, bar, measured, met } in budgets {
-        let _ = writeln!(out, "| {what} | {bar} | {measured} | {} |", if *met { "yes" } else { "**no**" });
+        let _ = writeln!(out, "| {what} | {bar} | {measured} | {} |", word(*met, ["yes", "**no**"]));
     }
     out
 }
@@ -62,7 +71,8 @@ pub(crate) fn markdown(budgets: &[Budget]) -> String {
 pub(crate) fn text(budgets: &[Budget]) -> String {
     let mut out = String::new();
     for Budget { what, bar, measured, met } in budgets {
-        let _ = writeln!(out, "{what:<46} {bar:>13} {measured:>11} {:>7}", if *met { "met" } else { "NOT MET" });
+        let line = format!("{what:<46} {bar:>13} {measured:>11} {:>7}", word(*met, ["met", "NOT MET"]));
+        let _ = writeln!(out, "{}", line.trim_end());
     }
     out
 }
@@ -73,22 +83,26 @@ mod tests {
 
     #[test]
     fn bars_are_met_up_to_their_ends() {
-        let mib = (1, "MiB");
-        assert!(Budget::at_most("a", 10.0, 10.0, mib).met && !Budget::at_most("a", 10.1, 10.0, mib).met);
-        assert!(Budget::at_least("a", 0.95, 0.95, (2, "x")).met && !Budget::at_least("a", 0.94, 0.95, (2, "x")).met);
-        assert!(!Budget::at_most("a", f64::NAN, 1.0, mib).met && !Budget::at_least("a", f64::INFINITY, 1.0, mib).met);
+        let most = |value| Budget::at_most("a", value, 10.0, (1, "MiB")).met;
+        assert_eq!(
+            [10.0, 10.1, f64::NAN, f64::INFINITY].map(most),
+            [Some(true), Some(false), Some(false), Some(false)]
+        );
+        let least = |value| Budget::at_least("a", value, 0.95, (2, "x")).met;
+        assert_eq!([0.95, 0.94, f64::INFINITY].map(least), [Some(true), Some(false), Some(false)]);
     }
 
     #[test]
     fn tables_show_bar_and_value() {
+        let rate = Budget::at_least("rate", 1.5, 0.95, (2, "x"));
         let all =
-            [Budget::at_most("scheduler RSS", 12.34, 10.0, (1, "MiB")), Budget::at_least("rate", 1.5, 0.95, (2, "x"))];
+            [Budget::at_most("scheduler RSS", 12.34, 10.0, (1, "MiB")), rate, Budget::told("p50", 3.0, (1, "ms"))];
         let page = markdown(&all);
         assert!(page.contains("| scheduler RSS | ≤ 10.0 MiB | 12.3 MiB | **no** |"), "{page}");
-        assert!(page.contains("| rate | ≥ 0.95x | 1.50x | yes |"), "{page}");
-        assert!(
-            text(&all).lines().all(|line| line.chars().count() <= 80 && line.ends_with("MET") | line.ends_with("met"))
-        );
+        assert!(page.contains("| rate | ≥ 0.95x | 1.50x | yes |") && page.contains("| p50 |  | 3.0 ms |  |"), "{page}");
+        let lines = text(&all);
+        assert!(lines.lines().all(|line| line.chars().count() <= 80), "{lines}");
+        assert!(lines.contains("NOT MET") && lines.contains("1.50x     met"), "{lines}");
         assert!(markdown(&[]).is_empty());
     }
 }

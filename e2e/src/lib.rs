@@ -19,6 +19,7 @@
 //! `HEADROOM_SCHEDULER_BIN`, `HEADROOM_CONTROLLERS_BIN`, `HOLLOW_BIN` (our own binaries).
 
 pub mod bench;
+pub mod bench_budgets;
 pub mod bench_collector;
 pub mod bench_controllers;
 pub mod bench_memory;

@@ -37,7 +37,12 @@ pub(super) fn bars(report: &Report) -> Vec<Budget> {
         all.push(Budget::at_most("CPU per pod on 5,000 nodes, in that on 100", many / few, GROWTH, (2, "x")));
     }
     if let Some(idle) = report.idle_median(Contestant::Headroom) {
-        all.push(Budget::at_most("idle, 5 nodes, 100 pods: RSS", mebibytes(idle.rss_bytes as u64), IDLE_MIB, (1, "MiB")));
+        all.push(Budget::at_most(
+            "idle, 5 nodes, 100 pods: RSS",
+            mebibytes(idle.rss_bytes as u64),
+            IDLE_MIB,
+            (1, "MiB"),
+        ));
         let what = "idle: requests per minute";
         all.push(Budget::at_most(what, idle.requests_per_minute, IDLE_REQUESTS, (0, "")));
     }
