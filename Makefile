@@ -119,6 +119,9 @@ chaos: build control-plane ## Only the kills and the rough day of `make test` (H
 bench-core: mine ## Time the engine's decisions in process
 	$(CARGO) bench -p headroom-engine
 
+bench-hostile: build ## Time pods as large as they may be (docs/benchmarks/hostile.md)
+	@$(CARGO) bench -p headroom-engine --bench hostile | tee /dev/stderr | $(BIN)/bench-hostile
+
 # What counts instructions. Where it is missing and we may, it is installed; the test says when it could not count.
 valgrind:
 	@command -v valgrind >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -y -q valgrind >/dev/null; } || true

@@ -22,6 +22,7 @@ pub mod bench;
 pub mod bench_budgets;
 pub mod bench_collector;
 pub mod bench_controllers;
+pub mod bench_hostile;
 pub mod bench_memory;
 pub mod binaries;
 pub mod budget;
@@ -33,6 +34,7 @@ mod error;
 pub mod process;
 pub mod proxy;
 pub mod reserve;
+pub mod soak;
 pub mod upstream;
 pub mod wait;
 

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::bench::setup::ListMeta;
 use crate::bench::wire::{MERGE_PATCH, Wire, each};
 use crate::bench::workload::NAMESPACE;
 use crate::bench::{BenchError, Workload};
@@ -92,12 +91,6 @@ impl Cluster {
         })
         .await?;
         Ok(())
-    }
-
-    /// How many pods there are.
-    pub(crate) async fn pod_count(&self) -> Result<u64, BenchError> {
-        let list: ListMeta = self.wire.get(&format!("{}?limit=1", pods())).await?;
-        Ok(list.metadata.remaining_item_count.saturating_add(1))
     }
 }
 
