@@ -1,5 +1,6 @@
 //! What a pod takes in memory: 10,000 pods as API servers send them go the whole way of a watch, through client, parser
 //! and store into the engine's cache, and the bytes that stay allocated are counted.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 use std::alloc::System;
 use std::convert::Infallible;

@@ -1,4 +1,5 @@
 //! The hot loops cost as many instructions as the committed baseline says, give or take 5 %.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 use std::io::Write;
 use std::path::Path;
