@@ -5,8 +5,14 @@
 use std::alloc::System;
 use std::convert::Infallible;
 use std::io::Write;
+use std::sync::Arc;
 
-use headroom_core::{Mono, Now, Timestamp, testing::node};
+use headroom_core::{
+    Mono, Now, Timestamp,
+    memory::Sample,
+    object::{Meta, NodeHeadroom, ObjectKey},
+    testing::node,
+};
 use headroom_counts::shapes;
 use headroom_engine::{Configuration, Engine, Input, Mode, Registry};
 use headroom_runtime::informer::{Change, InformerConfig, InformerHealth, StreamLists, run};
@@ -60,6 +66,13 @@ async fn a_pod_stays_below_its_budget_of_bytes() {
     for i in 0..NODES {
         let node = node(&format!("node-{i}")).capacity("64", "256Gi", 110).arc();
         engine.handle(Input::NodeApplied(node), now, &mut out);
+        // With samples the memory model counts every pod as well.
+        let row = NodeHeadroom {
+            meta: Meta { key: ObjectKey::new("", format!("node-{i}")), ..Meta::default() },
+            sample: Some(Sample { at: now.wall, working_set: Some(1 << 30), ..Sample::default() }),
+            ..NodeHeadroom::default()
+        };
+        engine.handle(Input::SampleApplied(Arc::new(row)), now, &mut out);
     }
     let client = kube::Client::new(tower::service_fn(serve), "default");
     let health = InformerHealth::default();
