@@ -38,7 +38,7 @@ HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help mine build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-collector bench-controllers chaos bench-core differential-record e2e-upstream fuzz reference docs-output clean-cache
+.PHONY: help mine build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-collector bench-controllers bench-budgets bench-hostile soak chaos bench-core valgrind counts counts-baseline differential-record e2e-upstream fuzz reference docs-output clean-cache
 
 help: ## List the targets
 	@printf 'Headroom: a scheduler and controller manager for small Kubernetes clusters\n\n'
@@ -60,7 +60,7 @@ demo: build control-plane ## Show the main job on a real API server (KEEP=1 leav
 	@$(BIN)/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
 # Every target selects the whole workspace: cargo then resolves one set of features, and builds each dependency once.
-test: lint image-test build control-plane ## Everything: lint, unit and property tests, scenarios
+test: lint image-test build control-plane valgrind ## Everything: lint, unit and property tests, scenarios
 	$(call WITH_RECORD,--workspace)
 
 unit: mine ## Unit and property tests, without a control plane
@@ -105,11 +105,30 @@ bench-collector: build dist control-plane ## What measuring 1,000 nodes costs (d
 bench-controllers: build dist control-plane ## Measure our controllers beside stock's loops (docs/benchmarks/controllers.md)
 	@HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench-controllers $(BENCH_CONTROLLERS_FLAGS)
 
+bench-budgets: build dist control-plane ## Memory, latency, cold start and idle cost beside their bars (docs/benchmarks/budgets.md)
+	@HEADROOM_SCHEDULER_BIN=$(DIST)/headroom-scheduler HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench-budgets $(BENCH_BUDGETS_FLAGS)
+
+soak: build dist control-plane ## Half an hour of pods that come and go: memory must stay flat (SOAK_FLAGS="--minutes 5")
+	@HEADROOM_SCHEDULER_BIN=$(DIST)/headroom-scheduler HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/soak $(SOAK_FLAGS)
+
 chaos: build control-plane ## Only the kills and the rough day of `make test` (HEADROOM_TIME_TRAVEL_SEEDS=20: so many days)
 	$(CARGO) test $(PROFILE) --workspace --test crash --test time_travel -- --nocapture
 
 bench-core: mine ## Time the engine's decisions in process
 	$(CARGO) bench -p headroom-engine
+
+bench-hostile: build ## Time pods as large as they may be (docs/benchmarks/hostile.md)
+	@$(CARGO) bench -p headroom-engine --bench hostile | tee /dev/stderr | $(BIN)/bench-hostile
+
+# What counts instructions. Where it is missing and we may, it is installed; the test says when it could not count.
+valgrind:
+	@command -v valgrind >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -y -q valgrind >/dev/null; } || true
+
+counts: build valgrind ## Count the instructions of the hot loops, beside the baseline
+	@$(BIN)/counts check
+
+counts-baseline: build valgrind ## Write that baseline anew (scheduler/engine/counts/baseline/)
+	@$(BIN)/counts record
 
 differential-record: build control-plane ## Record what stock decides on generated clusters, and compare
 	@$(BIN)/differential-record record $(DIFFERENTIAL_FLAGS)

@@ -19,10 +19,14 @@
 //! `HEADROOM_SCHEDULER_BIN`, `HEADROOM_CONTROLLERS_BIN`, `HOLLOW_BIN` (our own binaries).
 
 pub mod bench;
+pub mod bench_budgets;
 pub mod bench_collector;
 pub mod bench_controllers;
+pub mod bench_hostile;
 pub mod bench_memory;
 pub mod binaries;
+pub mod budget;
+mod chart;
 mod command;
 pub mod control_plane;
 pub mod demo;
@@ -30,6 +34,7 @@ mod error;
 pub mod process;
 pub mod proxy;
 pub mod reserve;
+pub mod soak;
 pub mod upstream;
 pub mod wait;
 

@@ -30,7 +30,7 @@ pub struct Arguments {
     /// Who takes part, comma-separated
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Contestant::ALL)]
     only: Vec<Contestant>,
-    /// NODESxPODS, or workloads of scheduler_perf: NAME, NAME/SIZE or SIZE; comma-separated [default: 100x5000,1000x10000]
+    /// NODESxPODS, or workloads of scheduler_perf: NAME, NAME/SIZE or SIZE; comma-separated [default: 100x5000,1000x10000,5000x10000]
     #[arg(long, value_delimiter = ',', value_name = "WORKLOAD")]
     workload: Vec<Selected>,
     /// Show the workloads of scheduler_perf, and measure nothing
@@ -98,7 +98,7 @@ impl Arguments {
             return (vec![Workload::QUICK], Vec::new());
         }
         if self.workload.is_empty() {
-            return (vec![Workload::SMALL, Workload::BIG], Vec::new());
+            return (vec![Workload::SMALL, Workload::BIG, Workload::HUGE], Vec::new());
         }
         let (mut workloads, mut cases) = (Vec::new(), Vec::new());
         for selected in &self.workload {
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(plan.contestants, [Contestant::Bare, Contestant::Headroom]);
         assert_eq!(plan.workloads, [Workload::SMALL, Workload::BIG]);
         let plan = parse("bench").unwrap().plan(String::new());
-        assert_eq!(plan.contestants, Contestant::ALL);
+        assert_eq!((plan.contestants.len(), plan.workloads.len()), (Contestant::ALL.len(), 3));
         assert!(plan.idle && plan.repeat == 1 && plan.in_flight == 100);
     }
 

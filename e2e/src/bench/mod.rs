@@ -16,10 +16,10 @@ mod perf;
 mod report;
 pub(crate) mod requests;
 mod scenario;
-mod setup;
+pub(crate) mod setup;
 mod verify;
 pub(crate) mod wire;
-mod workload;
+pub(crate) mod workload;
 
 use std::io::Write;
 use std::path::Path;

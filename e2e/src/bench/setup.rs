@@ -87,7 +87,7 @@ pub(crate) async fn prepare(contestant: Contestant, scenario: &Scenario, audit: 
 }
 
 /// Waits until the contestant's rights are in force: the authorizer follows new roles with a delay.
-async fn may_bind(cluster: &ControlPlane, contestant: Contestant) -> Result<(), BenchError> {
+pub(crate) async fn may_bind(cluster: &ControlPlane, contestant: Contestant) -> Result<(), BenchError> {
     let client = cluster.client(&contestant.identity()).await?;
     let api: Api<SelfSubjectAccessReview> = Api::all(client);
     let review = SelfSubjectAccessReview {

@@ -51,6 +51,8 @@ impl Workload {
     pub const SMALL: Self = Self { nodes: 100, pods: 5000 };
     /// The big one.
     pub const BIG: Self = Self { nodes: 1000, pods: 10_000 };
+    /// As many nodes as Kubernetes supports.
+    pub const HUGE: Self = Self { nodes: 5000, pods: 10_000 };
     /// A smoke test.
     pub const QUICK: Self = Self { nodes: 20, pods: 500 };
     /// The cluster of the idle measurement.

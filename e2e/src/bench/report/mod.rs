@@ -1,7 +1,9 @@
 //! The result: collected, condensed to medians and ratios, and printed as table, JSON and page.
 
+mod bars;
 mod page;
 mod perf;
+mod picture;
 mod stats;
 mod table;
 #[cfg(test)]
@@ -189,6 +191,10 @@ pub(crate) fn write(report: &Report, dir: &Path) -> Result<(), BenchError> {
     write_cases(report, dir)?;
     if report.bursts.is_empty() && report.idle.is_empty() {
         return Ok(());
+    }
+    if let Some(picture) = picture::picture(report) {
+        let path = dir.join(picture::FILE);
+        std::fs::write(&path, picture).map_err(BenchError::file("write", &path))?;
     }
     write_both(dir, ("latest.json", report), ("README.md", page::page(report)))
 }

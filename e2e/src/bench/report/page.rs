@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::stats::ratio;
 use super::table::mib;
-use super::{Contestant, Report};
+use super::{Contestant, Report, bars, picture};
+use crate::budget::markdown;
 
 /// What the page tells about the method; it describes `setup.rs`, `measure.rs` and `drain.rs`.
 const METHOD: &str = "\
@@ -57,6 +58,14 @@ pub(super) fn page(report: &Report) -> String {
     }
     if report.repeat > 1 {
         let _ = writeln!(out, "- Medians of {} runs", report.repeat);
+    }
+    let bars = bars::bars(report);
+    if !bars.is_empty() {
+        let _ = write!(out, "\n## Bars\n\n{}", markdown(&bars));
+        out.push_str("\nThe others are on the page [budgets.md](budgets.md).\n");
+    }
+    if !report.bursts.is_empty() {
+        let _ = writeln!(out, "\n![Pods per second, CPU per pod and memory of each contestant]({})", picture::FILE);
     }
     for workload in report.workloads() {
         let _ = writeln!(out, "\n## {} nodes, {} pods pending at start\n", workload.nodes, workload.pods);

@@ -64,6 +64,10 @@ pub(crate) fn table(report: &Report) -> String {
         }
     }
     out.push_str(&super::perf::table(report));
+    let bars = super::bars::bars(report);
+    if !bars.is_empty() {
+        let _ = write!(out, "\n{}", crate::budget::text(&bars));
+    }
     let _ = writeln!(out, "\nRSS in MiB; CPU: user + system; right: every pod bound by exactly one POST.");
     if report.repeat > 1 {
         let _ = writeln!(out, "Medians of {} runs.", report.repeat);

@@ -99,7 +99,19 @@ fn json_and_page_are_written() {
     assert_eq!(json["schema"], 1);
     assert_eq!(json["bursts"][0]["runs"].as_array().map(Vec::len), Some(3));
     assert_eq!(json["bursts"][0]["contestant"], "bare");
-    assert!(std::fs::read_to_string(into.join("README.md")).unwrap().contains("## How it is measured"));
+    let page = std::fs::read_to_string(into.join("README.md")).unwrap();
+    assert!(page.contains("## How it is measured") && page.contains("](bursts.svg)"), "{page}");
+    let picture = std::fs::read_to_string(into.join("bursts.svg")).unwrap();
+    assert_eq!(picture.matches("class=\"fill-bare\"").count(), 3 * 2 + 1, "a bar per figure and workload, a legend");
+}
+
+#[test]
+fn bars_are_shown_with_what_was_measured() {
+    let report = report();
+    let page = page::page(&report);
+    assert!(page.contains("| 100x5000: pods/s, in those of the bare loop | ≥ 0.950x | 1.000x | yes |"), "{page}");
+    assert!(page.contains("| 1000x10000: CPU per pod, in that of stock | ≤ 0.100x | 1.000x | **no** |"), "{page}");
+    assert!(table(&report).contains("NOT MET"));
 }
 
 #[test]

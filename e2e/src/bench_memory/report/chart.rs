@@ -1,14 +1,13 @@
-//! The chart of the thrash scenario: an SVG of two panels over time, drawn by hand. It has colours for light and for
-//! dark pages, and a background of its own for viewers that know neither.
+//! The chart of the thrash scenario: two panels over time.
 
 use std::fmt::Write;
 
+use crate::chart::{WIDTH, head, round_up};
 use crate::upstream::Side;
 
 use super::super::thrash::WAVES;
 use super::super::{Series, Thrash};
 
-const WIDTH: f64 = 800.0;
 const HEIGHT: f64 = 520.0;
 /// The panels' sides, and the upper edge and height of each. Above the upper one there is room for two rows of crosses.
 const LEFT: f64 = 70.0;
@@ -20,17 +19,6 @@ const NAMES: [f64; 2] = [32.0, 10.0];
 const MOST_STEPS: f64 = 10.0;
 /// Lengths of such a step, seconds.
 const STEPS: [f64; 6] = [10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
-
-const STYLE: &str = "\
-<style>
-text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-size:17px;font-weight:600}
-.back{fill:#ffffff}.grid{stroke:#d0d7de;stroke-width:1}.line{fill:none;stroke-width:2.5}.area{opacity:.18}
-.stock{stroke:#b35900}.headroom{stroke:#0969da}.fill-stock{fill:#b35900}.fill-headroom{fill:#0969da}
-.stock.line{stroke-dasharray:7 3}.mark{stroke:#57606a}.wave{stroke:#57606a;stroke-width:1;stroke-dasharray:2 4}
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.back{fill:#0d1117}.grid{stroke:#30363d}.mark,.wave{stroke:#8b949e}
-.stock{stroke:#f0883e}.headroom{stroke:#58a6ff}.fill-stock{fill:#f0883e}.fill-headroom{fill:#58a6ff}}
-</style>
-";
 
 /// A panel: where it is and what its axes mean.
 struct Panel {
@@ -104,12 +92,7 @@ fn step(seconds: f64) -> f64 {
 pub(super) fn chart(runs: &[&Thrash], rounds: u32) -> String {
     let seconds = runs.iter().map(|run| run.seconds).fold(1.0, f64::max);
     let work = runs.iter().map(|run| run.totals.work_seconds).fold(1.0, f64::max);
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
-         aria-labelledby=\"t d\">\n<title id=\"t\">Crawler waves on 1 GiB nodes: stock beside Headroom</title>\n\
-         <desc id=\"d\">{}</desc>\n{STYLE}<rect class=\"back\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"6\"/>\n",
-        description(runs)
-    );
+    let mut out = head(HEIGHT, "Crawler waves on 1 GiB nodes: stock beside Headroom", &description(runs));
     let _ = writeln!(out, r#"<text class="title" x="{LEFT}" y="30">Crawler waves on 1 GiB nodes with swap</text>"#);
     if rounds > 1 {
         let which = format!("each side's run in the middle of {rounds}");
@@ -194,12 +177,6 @@ fn description(runs: &[&Thrash]) -> String {
         )
     };
     runs.iter().map(one).collect::<Vec<_>>().join(" ")
-}
-
-/// The next number that divides into four round parts.
-fn round_up(value: f64) -> f64 {
-    let step = 10f64.powf(value.max(1.0).log10().floor()) / 5.0 * 4.0;
-    (value / step).ceil().max(1.0) * step
 }
 
 #[cfg(test)]
