@@ -75,6 +75,11 @@ pub(super) fn build(world: &World<'_>, target: &Target, whys: &Whys, at: Timesta
     Some(trace)
 }
 
+/// The pods that a trace of this target is about.
+pub(super) fn pods<'a>(world: &World<'a>, target: &Target) -> Vec<&'a Value> {
+    members(world, target).map(|members| members.pods.into_iter().map(|(pod, _)| pod).collect()).unwrap_or_default()
+}
+
 fn members<'a>(world: &World<'a>, target: &Target) -> Option<Members<'a>> {
     let found = world.find(target.of.kind, &target.name);
     let mut owners: Vec<&Value> = found.into_iter().filter(|object| kind(object) != "Pod").collect();

@@ -93,7 +93,7 @@ fn scheduled(chain: &mut Chain, world: &World<'_>, pod: &Value, why: Option<&str
     if node.is_empty() {
         return;
     }
-    let event = world.events(pod, Some("Scheduled")).max_by_key(|event| time(event, "/eventTime"));
+    let event = world.newest(pod, "Scheduled");
     let exact = event.and_then(|event| time(event, "/eventTime"));
     let condition = condition(pod, "PodScheduled").and_then(|condition| time(condition, "/lastTransitionTime"));
     let (when, source) = match (exact, condition) {
@@ -130,8 +130,9 @@ fn started(chain: &mut Chain, world: &World<'_>, pod: &Value) {
         let count = usize::try_from(restarts).unwrap_or(usize::MAX);
         notes.push(format!("{}: this is the last start", counted(count, "restart")));
     }
-    let pulled = world.events(pod, Some("Pulled")).max_by_key(|event| time(event, "/lastTimestamp"));
-    if let Some(pulled) = pulled.map(words).filter(|pulled| pulled.starts_with("Successfully pulled")) {
+    if let Some(pulled) =
+        world.newest(pod, "Pulled").map(words).filter(|pulled| pulled.starts_with("Successfully pulled"))
+    {
         notes.push(cut(pulled));
     }
     chain.push(Event::Started, Some(Moment::second(*at)), "containerStatuses", notes.join("; "));

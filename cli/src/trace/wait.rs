@@ -11,6 +11,9 @@ use super::{
 };
 use crate::doctor::text::{counted, cut};
 
+/// Reasons of events about probes.
+const PROBES: [&str; 2] = ["Unhealthy", "ProbeError"];
+
 /// What keeps a pod from the next step of its chain. Pods that have ended or are about to go wait for nothing here.
 pub(super) fn of_pod(world: &World<'_>, pod: &Value, at: Timestamp) -> Vec<Wait> {
     if has_ended(pod) || pod.pointer("/metadata/deletionTimestamp").is_some() {
@@ -98,8 +101,10 @@ fn start(world: &World<'_>, pod: &Value) -> Option<(String, String)> {
     if let Some(init) = current.filter(|_| blocked.is_some()) {
         return Some(said(format!("init container {} runs", name_of(init)), "initContainerStatuses"));
     }
-    if let Some((why, source)) = warning(world, pod) {
-        return Some((why, source));
+    // What kept it from a node is over, and probes come later.
+    let earlier = |reason: &str| reason != "FailedScheduling" && !PROBES.contains(&reason);
+    if let Some(event) = world.warning(pod, earlier) {
+        return Some(warned(event));
     }
     let node = text(pod, "/spec/nodeName");
     Some(match blocked {
@@ -108,23 +113,16 @@ fn start(world: &World<'_>, pod: &Value) -> Option<(String, String)> {
     })
 }
 
-/// The newest warning about it.
-fn warning(world: &World<'_>, pod: &Value) -> Option<(String, String)> {
-    let warnings = world.events(pod, None).filter(|event| text(event, "/type") == "Warning");
-    // What kept it from a node is over.
-    let warnings = warnings.filter(|event| text(event, "/reason") != "FailedScheduling");
-    let newest = warnings.max_by_key(|event| {
-        let at = |field: &str| time(event, field);
-        at("/series/lastObservedTime").max(at("/lastTimestamp")).max(at("/eventTime"))
-    })?;
-    let reason = text(newest, "/reason");
-    Some(said(format!("{reason}: {}", words(newest)), format!("event {reason}")))
+/// An event as a reason to wait.
+fn warned(event: &Value) -> (String, String) {
+    let reason = text(event, "/reason");
+    said(format!("{reason}: {}", words(event)), format!("event {reason}"))
 }
 
 /// Why it is not ready although it runs.
 fn ready(world: &World<'_>, pod: &Value) -> (String, String) {
-    if let Some(warning) = warning(world, pod) {
-        return warning;
+    if let Some(event) = world.warning(pod, |reason| PROBES.contains(&reason)) {
+        return warned(event);
     }
     let open = list(pod, "/spec/readinessGates").iter().map(|gate| text(gate, "/conditionType"));
     let open: Vec<&str> =
@@ -142,11 +140,11 @@ fn ready(world: &World<'_>, pod: &Value) -> (String, String) {
 fn slices(world: &World<'_>, pod: &Value) -> Vec<(String, String)> {
     let mut why = Vec::new();
     for service in world.services(pod) {
-        let mut of_service = world.slices(name(service)).peekable();
-        if of_service.peek().is_none() {
+        let of_service = world.slices(name(service));
+        if of_service.is_empty() {
             let line = format!("service {} has no EndpointSlice: does endpointslice-controller run?", name(service));
             why.push(said(line, "EndpointSlices"));
-        } else if !of_service.any(|slice| endpoint(slice, pod).is_some_and(serves)) {
+        } else if !of_service.iter().any(|slice| endpoint(slice, pod).is_some_and(serves)) {
             let line = format!("no EndpointSlice of service {} has it as ready", name(service));
             why.push(said(line, "EndpointSlices"));
         }
@@ -166,8 +164,8 @@ pub(super) fn of_owner(world: &World<'_>, owner: &Value, active: usize, at: Time
     let failed = condition(owner, "ReplicaFailure").filter(|failure| text(failure, "/status") == "True");
     let (why, source) = match failed {
         Some(failure) => said(text(failure, "/message"), "condition ReplicaFailure"),
-        None => match warning(world, owner) {
-            Some(warning) => warning,
+        None => match world.warning(owner, |_| true) {
+            Some(event) => warned(event),
             None if behind => {
                 let controller = controller(kind(owner));
                 said(format!("{controller} has not seen its newest version: does it run?"), "observedGeneration")

@@ -1,10 +1,11 @@
 //! The objects of one namespace, and who belongs to whom.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter::Copied, slice::Iter};
 
+use headroom_core::Timestamp;
 use serde_json::Value;
 
-use super::json::{kind, name, namespace, selects, text, uid};
+use super::json::{kind, name, namespace, selects, text, time, uid};
 
 /// The label of a slice with the name of its Service.
 const SERVICE_NAME: &str = "/metadata/labels/kubernetes.io~1service-name";
@@ -36,24 +37,30 @@ impl<'a> World<'a> {
     }
 
     /// All objects of a kind, by name.
-    pub(super) fn of(&self, kind: &str) -> impl Iterator<Item = &'a Value> + use<'_, 'a> {
-        self.kinds.get(kind).into_iter().flatten().copied()
+    pub(super) fn of(&self, kind: &str) -> Copied<Iter<'_, &'a Value>> {
+        self.kinds.get(kind).map_or(&[][..], Vec::as_slice).iter().copied()
     }
 
     pub(super) fn find(&self, kind: &str, wanted: &str) -> Option<&'a Value> {
         self.of(kind).find(|object| name(object) == wanted)
     }
 
-    /// The events about an object with this reason; any of them if there is none given.
-    pub(super) fn events(
-        &self,
-        object: &Value,
-        reason: Option<&'a str>,
-    ) -> impl Iterator<Item = &'a Value> + use<'_, 'a> {
-        let by_uid = self.events.get(uid(object)).into_iter();
-        let by_name = self.events.get(&format!("{}/{}", kind(object), name(object))).into_iter();
-        let all = by_uid.chain(by_name).flatten().copied();
-        all.filter(move |event| reason.is_none_or(|reason| text(event, "/reason") == reason))
+    /// The events about an object.
+    pub(super) fn events(&self, object: &Value) -> Vec<&'a Value> {
+        let by_uid = self.events.get(uid(object)).into_iter().flatten();
+        let by_name = self.events.get(&format!("{}/{}", kind(object), name(object))).into_iter().flatten();
+        by_uid.chain(by_name).copied().collect()
+    }
+
+    /// The newest event about an object with this reason.
+    pub(super) fn newest(&self, object: &Value, reason: &str) -> Option<&'a Value> {
+        self.events(object).into_iter().filter(|event| text(event, "/reason") == reason).max_by_key(|event| last(event))
+    }
+
+    /// The newest warning about an object, of those whose reason will do.
+    pub(super) fn warning(&self, object: &Value, reason: impl Fn(&str) -> bool) -> Option<&'a Value> {
+        let warnings = self.events(object).into_iter().filter(|event| text(event, "/type") == "Warning");
+        warnings.filter(|event| reason(text(event, "/reason"))).max_by_key(|event| last(event))
     }
 
     /// The Services that select a pod.
@@ -62,8 +69,8 @@ impl<'a> World<'a> {
     }
 
     /// The slices of a Service.
-    pub(super) fn slices(&self, service: &'a str) -> impl Iterator<Item = &'a Value> + use<'_, 'a> {
-        self.of("EndpointSlice").filter(move |slice| service_of(slice) == service)
+    pub(super) fn slices(&self, service: &str) -> Vec<&'a Value> {
+        self.of("EndpointSlice").filter(|slice| service_of(slice) == service).collect()
     }
 }
 
@@ -90,4 +97,10 @@ pub(super) fn words(event: &Value) -> &str {
         "" => text(event, "/note"),
         message => message,
     }
+}
+
+/// When an event was last seen. The newer API keeps it elsewhere.
+fn last(event: &Value) -> Option<Timestamp> {
+    let at = |field: &str| time(event, field);
+    at("/series/lastObservedTime").max(at("/lastTimestamp")).max(at("/deprecatedLastTimestamp")).max(at("/eventTime"))
 }
