@@ -170,10 +170,11 @@ impl Trace {
         let key = |step: &Step| {
             let at = step.when.map(|when| when.at).or_else(|| last(&step.object));
             // Whole seconds first: within one the chain says what came first, not the precision.
-            (at.map(Timestamp::truncated), step.event, at, step.object.clone())
+            (at.map(Timestamp::truncated), step.event, at)
         };
         let mut keyed: Vec<_> = self.steps.iter().map(|step| (key(step), step.clone())).collect();
-        keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        // Stable: owners stand before their pods.
+        keyed.sort_by_key(|(key, _)| *key);
         self.steps = keyed.into_iter().map(|(_, step)| step).collect();
     }
 

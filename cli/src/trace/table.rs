@@ -57,7 +57,10 @@ pub(super) fn head(trace: &Trace) -> String {
     let target = format!("{} in {}", trace.target, trace.namespace);
     let pods = match (pods.active, pods.wanted) {
         (0, None | Some(0)) => "no pods".to_owned(),
-        (active, _) => format!("{active}{of} {}, {} ready", if active == 1 { "pod" } else { "pods" }, pods.ready),
+        (active, wanted) => {
+            let all = wanted.unwrap_or(i64::try_from(active).unwrap_or(i64::MAX));
+            format!("{active}{of} {}, {} ready", if all == 1 { "pod" } else { "pods" }, pods.ready)
+        }
     };
     paragraph(&mut text, "", &format!("{target}: {pods}{start}"));
     text
