@@ -173,7 +173,7 @@ impl<'a> Objects<'a> {
     }
 
     fn pods(&self, within: &'a str, kind: &str, name: &str) -> &[&'a Value] {
-        self.pods.get(&(within, kind.to_owned(), name.to_owned())).map_or(&[], Vec::as_slice)
+        self.pods.get(&(within, kind.to_owned(), name.to_owned())).map_or(&[][..], Vec::as_slice)
     }
 
     /// The object whose template the workload's pods are made from: the workload itself, or, where a saved cluster
@@ -265,9 +265,8 @@ fn workload<'a>(
     let pods = known.pods(within, of, called);
     let specs = containers(template);
     let in_use = known.in_use(within, pods, specs.len());
-    let whole = ["requests", "limits"].iter().any(|side| {
-        template.pointer(&format!("/spec/resources/{side}/memory")).is_some()
-    });
+    let whole =
+        ["requests", "limits"].iter().any(|side| template.pointer(&format!("/spec/resources/{side}/memory")).is_some());
     let mut all = Vec::new();
     for (spec, sidecar) in specs {
         let image = text(spec, "/image");

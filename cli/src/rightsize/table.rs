@@ -69,8 +69,8 @@ fn cells(workload: &Workload, container: &Container, namespaces: bool, wide: boo
 
 /// `256Mi>132Mi`, or the size alone where it stays.
 fn change(now: Option<i64>, then: Option<i64>) -> String {
-    let show = |bytes: Option<i64>| bytes.map_or_else(|| UNKNOWN.to_owned(), human_bytes);
-    if now == then { show(now) } else { format!("{}>{}", show(now), show(then)) }
+    let show = |bytes: Option<i64>, none: &str| bytes.map_or_else(|| none.to_owned(), human_bytes);
+    if now == then { show(now, UNKNOWN) } else { format!("{}>{}", show(now, "none"), show(then, "none")) }
 }
 
 /// A size with its sign.

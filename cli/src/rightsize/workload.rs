@@ -63,10 +63,10 @@ pub(super) fn effect(workload: &Value, pods: usize) -> String {
         "Deployment" => format!("replaces its {pods}, a few at a time"),
         "StatefulSet" | "DaemonSet" if restarts(workload) => format!("restarts its {pods}, one after another"),
         "StatefulSet" | "DaemonSet" => {
-            format!("restarts nothing: its {pods} have it when they were deleted and made anew (OnDelete)")
+            format!("restarts nothing (OnDelete): new pods have it; unchanged: {pods}")
         }
         "CronJob" => "restarts nothing: its next run has it".to_owned(),
-        _ => format!("restarts nothing: its {pods} stay as they are, and new ones have it"),
+        _ => format!("restarts nothing: new pods have it; unchanged: {pods}"),
     }
 }
 
@@ -84,8 +84,12 @@ mod tests {
                 true,
             ),
             (json!({"kind": "StatefulSet"}), "restarts its 2 pods, one after another", true),
-            (json!({"kind": "DaemonSet", "spec": {"updateStrategy": {"type": "OnDelete"}}}), "restarts nothing: ", false),
-            (json!({"kind": "ReplicationController"}), "restarts nothing: its 2 pods stay", false),
+            (
+                json!({"kind": "DaemonSet", "spec": {"updateStrategy": {"type": "OnDelete"}}}),
+                "restarts nothing (OnDelete): new pods",
+                false,
+            ),
+            (json!({"kind": "ReplicationController"}), "restarts nothing: new pods have it; unchanged: 2 pods", false),
             (json!({"kind": "CronJob"}), "restarts nothing: its next run", false),
         ] {
             assert!(effect(&workload, 2).starts_with(expected), "{workload}: {}", effect(&workload, 2));
