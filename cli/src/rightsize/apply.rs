@@ -94,13 +94,24 @@ struct Told<'a> {
     wanted: BTreeMap<String, i64>,
 }
 
-/// Resizes the pods of all workloads that are to be changed, but for those in `replaced`: their pods are made anew.
-/// `pods` are as they were read.
-pub(super) async fn in_place(client: &Client, report: &Report, pods: &[Value], replaced: bool) -> Done {
+/// What became of a wish for other sizes.
+enum Resize<'a> {
+    /// The API server has them.
+    Told(Told<'a>),
+    /// The pod had them already.
+    Same,
+    /// It may not have them.
+    Refused,
+}
+
+/// Resizes the pods of all workloads that are to be changed. Where the workloads were `patched`, only pods that this
+/// leaves alone: the others are made anew. `pods` are as they were read.
+pub(super) async fn in_place(client: &Client, report: &Report, pods: &[Value], patched: bool) -> Done {
     let mut done = Done::default();
     let mut told = Vec::new();
-    let chosen = report.workloads.iter().filter(|w| w.changed().next().is_some() && !(replaced && w.restarts));
+    let chosen = report.workloads.iter().filter(|w| w.changed().next().is_some() && !(patched && w.restarts));
     for workload in chosen {
+        let mut resized = false;
         for name in &workload.pods {
             let of = |pod: &&Value| {
                 text(pod, "/kind") == "Pod"
@@ -108,14 +119,22 @@ pub(super) async fn in_place(client: &Client, report: &Report, pods: &[Value], r
                     && text(pod, "/metadata/namespace") == workload.namespace
             };
             let Some(pod) = pods.iter().find(of) else { continue };
-            if let Some(resized) = resize(client, workload, pod, &mut done).await {
-                told.push(resized);
+            match resize(client, workload, pod, &mut done).await {
+                Resize::Told(one) => {
+                    told.push(one);
+                    resized = true;
+                }
+                Resize::Same => resized = true,
+                Resize::Refused => {}
             }
         }
-        if !replaced && let Some(template) = workload.patch.as_ref() {
+        if !patched
+            && resized
+            && let Some(template) = &workload.patch
+        {
             done.say(format!(
-                "# the template of {} is as it was: its next rollout, and every new pod, has the old sizes. To keep the \
-                 new ones:\n{}",
+                "# the template of {} is as it was: its next rollout, and every new pod, has the\n# old sizes. To keep \
+                 the new ones:\n{}",
                 workload.short(),
                 workload.command(template)
             ));
@@ -125,15 +144,15 @@ pub(super) async fn in_place(client: &Client, report: &Report, pods: &[Value], r
     done
 }
 
-/// Asks for new sizes of one pod; `None` when it has them, or was refused.
-async fn resize<'a>(client: &Client, workload: &'a Workload, pod: &Value, done: &mut Done) -> Option<Told<'a>> {
+/// Asks for new sizes of one pod.
+async fn resize<'a>(client: &Client, workload: &'a Workload, pod: &Value, done: &mut Done) -> Resize<'a> {
     let name = text(pod, "/metadata/name");
     let named = format!("pod/{name} in {}", workload.namespace);
     let missing: Vec<(&Container, Container)> =
         workload.changed().filter_map(|container| Some((container, differs(container, pod)?))).collect();
     if missing.is_empty() {
         done.say(format!("{named}: has these sizes already"));
-        return None;
+        return Resize::Same;
     }
     let spec = pod_spec(missing.iter().map(|(_, own)| own), |own| (own.suggested, own.now));
     let mut body = json!({"spec": spec});
@@ -143,16 +162,18 @@ async fn resize<'a>(client: &Client, workload: &'a Workload, pod: &Value, done: 
     match patch(client, &path, &body).await {
         Ok(_) => {
             let wanted = missing.iter().map(|(c, _)| (c.name.clone(), c.suggested.request())).collect();
-            Some(Told { workload, name: name.to_owned(), wanted })
-        }
-        Err(kube::Error::Api(status)) if status.code == 404 && !status.message.contains(name) => {
-            let line = "this API server cannot resize pods that run; Kubernetes 1.33 and later can";
-            done.fail(format!("{named}: not resized: {line}"));
-            None
+            Resize::Told(Told { workload, name: name.to_owned(), wanted })
         }
         Err(error) => {
-            done.fail(format!("{named}: not resized: {}", refused(&error)));
-            None
+            let why = match &error {
+                // What is missing is the subresource, not the pod.
+                kube::Error::Api(status) if status.code == 404 && !status.message.contains(name) => {
+                    "this API server cannot resize pods that run; Kubernetes 1.33 and later can".to_owned()
+                }
+                error => refused(error),
+            };
+            done.fail(format!("{named}: not resized: {why}"));
+            Resize::Refused
         }
     }
 }

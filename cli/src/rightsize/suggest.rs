@@ -148,7 +148,8 @@ pub(super) fn suggest(
     Suggestion { sizes: Sizes { request_bytes: Some(wanted), limit_bytes }, verdict, confidence, reason: String::new() }
 }
 
-/// The most that was seen. A learned peak is taken as it stands, not as old as it is: what was seen once can come again.
+/// The most that was seen. A learned peak is taken as it stands, not as old as it is: what was seen once can come
+/// again.
 pub(super) fn seen(history: &History, in_use: Option<i64>) -> i64 {
     history.peak.max(in_use.unwrap_or(0)).max(0)
 }
