@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     report::{Container, Report, Workload, declared, pod_spec},
+    suggest::Sizes,
     workload,
 };
 use crate::{
@@ -178,12 +179,17 @@ async fn resize<'a>(client: &Client, workload: &'a Workload, pod: &Value, done: 
     }
 }
 
-/// The container with the sizes that it has in this pod, where they are not those that it should have.
+/// The container with the sizes that it has in this pod, where they are not those that it should have. A size that
+/// the template does not declare is not taken away from the pod: a LimitRange gave it, and nothing may be removed.
 fn differs(container: &Container, pod: &Value) -> Option<Container> {
     let field = if container.sidecar { "/spec/initContainers" } else { "/spec/containers" };
     let spec = list(pod, field).iter().find(|spec| text(spec, "/name") == container.name)?;
     let now = declared(spec);
-    (now != container.suggested).then(|| Container { now, ..container.clone() })
+    let suggested = Sizes {
+        request_bytes: container.suggested.request_bytes.or(now.request_bytes),
+        limit_bytes: container.suggested.limit_bytes.or(now.limit_bytes),
+    };
+    (now != suggested).then(|| Container { now, suggested, ..container.clone() })
 }
 
 /// What a kubelet says of a resize, once it says anything.

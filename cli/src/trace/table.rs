@@ -1,7 +1,5 @@
 //! The trace as a table for people.
 
-use std::fmt::Write as _;
-
 use headroom_core::Timestamp;
 
 use super::model::{Event, Precision, Step, Trace, Wait};
