@@ -1,7 +1,7 @@
 //! What an owner asks, on a real API server: `trace` of a ReplicationController that runs, and `rightsize` with its
 //! patches and resizes.
 
-use std::process::Stdio;
+use std::{collections::BTreeMap, process::Stdio};
 
 use crate::common::{LONG, STOCK_LEASE, asking, object, pod, pods, start_controllers, start_scheduler};
 use headroom_api::MemoryProfile;
@@ -53,9 +53,9 @@ fn replication_controller(name: &str, replicas: i32) -> ReplicationController {
     }))
 }
 
-/// The events of each pod of a trace, in order, and how many of something else there are.
-fn chains(trace: &Value) -> std::collections::BTreeMap<String, Vec<String>> {
-    let mut chains: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+/// The events of each pod of a trace, in order.
+fn chains(trace: &Value) -> BTreeMap<String, Vec<String>> {
+    let mut chains: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for step in trace["steps"].as_array().unwrap().iter().filter(|step| step["object"]["kind"] == "Pod") {
         let name = step["object"]["name"].as_str().unwrap().to_owned();
         chains.entry(name).or_default().push(step["event"].as_str().unwrap().to_owned());
