@@ -12,9 +12,11 @@ mod explain;
 mod file;
 mod fixes;
 mod redact;
+mod rightsize;
 mod save;
 pub mod snapshot;
 mod top;
+mod trace;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -39,6 +41,8 @@ pub const NO_SUCH_OBJECT: u8 = 3;
   kubectl headroom top pods -A --sort-by swap
   kubectl headroom explain pod web-1 -n shop -o wide
   kubectl headroom doctor
+  kubectl headroom trace rc/web
+  kubectl headroom rightsize -n shop
   kubectl headroom snapshot > cluster.json
   kubectl headroom explain pod web-1 --snapshot cluster.json --config scheduler.yaml -o json
 
@@ -57,6 +61,10 @@ enum Verb {
     Explain(explain::Options),
     /// What is wrong with the cluster, why that matters, and what to do about it
     Doctor(doctor::Options),
+    /// How an owner became pods, where they went, when they served, and what still waits
+    Trace(trace::Options),
+    /// Memory requests and limits by what was seen, and the patches that set them
+    Rightsize(rightsize::Options),
     /// Save what the other verbs read, without secrets, as a file for --snapshot
     Snapshot(save::Options),
     /// Completion for bash, zsh and fish, and for kubectl itself
@@ -101,6 +109,8 @@ pub fn run(registry: fn() -> Registry, args: impl IntoIterator<Item = OsString>)
         Verb::Top(options) => runtime.block_on(top::run(&options)),
         Verb::Explain(options) => runtime.block_on(explain::run(&options, registry())),
         Verb::Doctor(options) => runtime.block_on(doctor::run(&options)),
+        Verb::Trace(options) => runtime.block_on(trace::run(&options, registry)),
+        Verb::Rightsize(options) => runtime.block_on(rightsize::run(&options)),
         Verb::Snapshot(options) => runtime.block_on(save::run(&options)),
         Verb::Completion(options) => completion::run(&options, command()),
     };

@@ -8,7 +8,7 @@ mod finding;
 mod look;
 mod state;
 mod table;
-mod text;
+pub(crate) mod text;
 
 use std::{path::PathBuf, process::ExitCode};
 

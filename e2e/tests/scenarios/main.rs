@@ -24,6 +24,7 @@ mod memory;
 mod metrics;
 mod node_lifecycle;
 mod ops;
+mod owner_answers;
 mod preemption;
 mod scheduler;
 mod takeover;

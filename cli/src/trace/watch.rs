@@ -1,0 +1,221 @@
+//! `--watch`: a line for whatever happens. A watch of each kind is a bell only; when one rings, all is read again, so
+//! that what is printed is what one look would have shown.
+
+use std::{collections::BTreeSet, process::ExitCode, time::Duration};
+
+use futures::{StreamExt, stream};
+use headroom_engine::{Configuration, Registry};
+use headroom_runtime::clock;
+use kube::{
+    Api, Client,
+    api::{WatchEvent, WatchParams},
+    core::{ApiResource, DynamicObject, GroupVersionKind},
+};
+
+use super::{
+    Options, Output,
+    api::{self, Listed},
+    build::{self, Whys, build, whys_key},
+    is_placed,
+    model::{Step, Trace, Wait},
+    or_a_note, read, table,
+    world::World,
+};
+
+/// How long what belongs together is waited for before it is read: an event comes after what it tells of.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Prints what happens until something fails.
+pub(super) async fn watch(
+    options: &Options,
+    client: &Client,
+    namespace: &str,
+    config: &Configuration,
+    registry: fn() -> Registry,
+) -> anyhow::Result<ExitCode> {
+    let mut printed = Printed::default();
+    let mut whys = Whys::new();
+    let mut noted = BTreeSet::new();
+    loop {
+        let read = read::live(client, namespace, &options.target).await?;
+        for note in &read.notes {
+            if noted.insert(note.clone()) {
+                eprintln!("{note}");
+            }
+        }
+        let at = clock::wall();
+        let world = World::new(&read.objects, namespace);
+        let pods = build::pods(&world, &options.target);
+        let mut unexplained: Vec<_> = pods.into_iter().filter(|pod| is_placed(pod)).collect();
+        unexplained.retain(|pod| !whys.contains_key(whys_key(pod)));
+        if !options.no_why && !unexplained.is_empty() {
+            let found = or_a_note(read::whys(client, &unexplained, config.clone(), registry(), at).await);
+            whys.extend(found);
+            // Asked once, whatever the answer: the engine is no clock.
+            for pod in &unexplained {
+                whys.entry(whys_key(pod).to_owned()).or_default();
+            }
+        }
+        let told: Whys = whys.iter().filter(|(_, why)| !why.is_empty()).map(|(k, v)| (k.clone(), v.clone())).collect();
+        match build(&world, &options.target, &told, at) {
+            Some(trace) => printed.show(&trace, options.output)?,
+            None if printed.is_new() => return Ok(options.nothing(namespace)),
+            None => {
+                eprintln!("{} {:?} is gone", options.target.of.kind, options.target.name);
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+        rings(client, namespace, &read.versions).await?;
+        tokio::time::sleep(SETTLE).await;
+    }
+}
+
+/// Returns when anything in the namespace is not as it was read.
+async fn rings(client: &Client, namespace: &str, versions: &[(Listed, String)]) -> anyhow::Result<()> {
+    let mut bells = Vec::new();
+    // Events tell of what shows in the objects as well.
+    for (listed, version) in versions.iter().filter(|(listed, _)| *listed != api::EVENTS) {
+        let (group, of_group) = listed.api_version.split_once('/').unwrap_or(("", listed.api_version));
+        let resource =
+            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, of_group, listed.kind), listed.plural);
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+        match api.watch_metadata(&WatchParams::default(), version).await {
+            Ok(bell) => bells.push(bell.boxed_local()),
+            // So long ago that the API server does not remember: read again.
+            Err(kube::Error::Api(status)) if status.code == 410 => return Ok(()),
+            Err(error) => return Err(anyhow::Error::new(error).context(format!("cannot watch {}", listed.plural))),
+        }
+    }
+    let mut bells = stream::select_all(bells);
+    while let Some(rung) = bells.next().await {
+        match rung {
+            Ok(WatchEvent::Bookmark(_)) => {}
+            Ok(_) => return Ok(()),
+            // A stream that breaks is followed by a list, which says whether the API server is there.
+            Err(kube::Error::Api(status)) if status.code == 403 => anyhow::bail!("{}", status.message),
+            Err(_) => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// What was printed.
+#[derive(Default)]
+struct Printed {
+    lines: BTreeSet<String>,
+    head: Option<String>,
+    /// What times are counted from: that of the first look, so that lines can be compared.
+    start: Option<headroom_core::Timestamp>,
+}
+
+impl Printed {
+    fn is_new(&self) -> bool {
+        self.head.is_none()
+    }
+
+    /// Prints what was not printed before.
+    fn show(&mut self, trace: &Trace, output: Output) -> anyhow::Result<()> {
+        let text = match output {
+            Output::Table => self.news(trace),
+            _ if !self.changed(trace) => String::new(),
+            Output::Yaml => format!("---\n{}", serde_saphyr::to_string(trace)?),
+            Output::Json | Output::Svg => serde_json::to_string(trace)? + "\n",
+        };
+        print!("{text}");
+        Ok(())
+    }
+
+    /// The lines of a table that were not there before.
+    fn news(&mut self, trace: &Trace) -> String {
+        let mut text = String::new();
+        self.start = self.start.or_else(|| trace.start());
+        let table = table::columns();
+        let first = self.is_new();
+        let head = table::head(trace);
+        if self.head.as_ref() != Some(&head) {
+            text.push_str(&head);
+        }
+        self.head = Some(head);
+        if first {
+            text.push_str(&table.head());
+        }
+        for step in &trace.steps {
+            if self.lines.insert(step_key(step)) {
+                text.push_str(&table.line(&table::cells(step, self.start)));
+                table::note(&mut text, step);
+            }
+        }
+        for wait in &trace.waiting {
+            if self.lines.insert(wait_key(wait)) {
+                table::waits(&mut text, wait);
+            }
+        }
+        text
+    }
+
+    /// Whether a document says something that none before it said.
+    fn changed(&mut self, trace: &Trace) -> bool {
+        let head = table::head(trace);
+        let mut changed = self.head.as_ref() != Some(&head);
+        self.head = Some(head);
+        for key in trace.steps.iter().map(step_key).chain(trace.waiting.iter().map(wait_key)) {
+            changed |= self.lines.insert(key);
+        }
+        changed
+    }
+}
+
+/// What makes a step another one. Times that only bound it move with every write.
+fn step_key(step: &Step) -> String {
+    let slice = step.note.split(';').next().unwrap_or_default();
+    let when = step.when.filter(|when| !matches!(when.precision, super::model::Precision::NotLater));
+    let when = when.map(|when| when.at.truncated().to_string()).unwrap_or_default();
+    let place = if step.event == super::model::Event::InEndpointSlice { slice } else { "" };
+    format!("{} {} {when} {place}", step.object, step.event.as_str())
+}
+
+fn wait_key(wait: &Wait) -> String {
+    format!("{} {} {}", wait.object, wait.next.as_str(), wait.why)
+}
+
+#[cfg(test)]
+mod tests {
+    use headroom_core::Timestamp;
+
+    use super::*;
+    use crate::trace::model::{Event, Moment, Object, Pods};
+
+    fn trace(events: &[(Event, i64)]) -> Trace {
+        let step = |(event, seconds): &(Event, i64)| Step {
+            object: Object::new("Pod", "p"),
+            event: *event,
+            when: Some(Moment::second(Timestamp::from_secs(*seconds))),
+            took_seconds: None,
+            source: "s".to_owned(),
+            note: String::new(),
+        };
+        Trace {
+            api_version: "v",
+            kind: "Trace",
+            at: Timestamp::from_secs(100),
+            namespace: "default".to_owned(),
+            target: Object::new("Pod", "p"),
+            pods: Pods::default(),
+            steps: events.iter().map(step).collect(),
+            waiting: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_said_is_not_said_again() {
+        let mut printed = Printed::default();
+        assert!(printed.is_new());
+        let first = printed.news(&trace(&[(Event::Created, 1)]));
+        assert!(first.contains("AT ") && first.contains("Created") && !printed.is_new(), "{first}");
+        assert_eq!(printed.news(&trace(&[(Event::Created, 1)])), "");
+        let second = printed.news(&trace(&[(Event::Created, 1), (Event::Started, 3)]));
+        assert!(second.starts_with("+2s ") && second.lines().count() == 1, "{second}");
+        assert!(!printed.changed(&trace(&[(Event::Started, 3)])));
+        assert!(printed.changed(&trace(&[(Event::Started, 9)])), "a restart");
+    }
+}
