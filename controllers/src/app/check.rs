@@ -45,61 +45,87 @@ const BASE: &[Rule] = &[
 const PROFILE: &[Rule] =
     &[REPLICA_SETS, JOBS, Rule { group: "headroom.dev", resources: &["nodeheadrooms", "memoryprofiles"], verbs: READ }];
 
-/// What a loop needs, as its role of that file grants it.
-fn rules(controller: &str) -> &'static [Rule] {
-    match controller {
-        selection::NODE_HEADROOM => &[
+/// What each loop needs, as its role of that file grants it.
+const LOOPS: &[(&str, &[Rule])] = &[
+    (
+        selection::NODE_HEADROOM,
+        &[
             core(&["nodes", "pods"], READ),
             Rule { group: "headroom.dev", resources: &["nodeheadrooms"], verbs: OWN },
             Rule { group: "headroom.dev", resources: &["nodeheadrooms/status"], verbs: &["patch", "update"] },
             Rule { group: "metrics.k8s.io", resources: &["nodes", "pods"], verbs: &["list"] },
         ],
-        selection::MEMORY_PROFILE => &[
+    ),
+    (
+        selection::MEMORY_PROFILE,
+        &[
             core(&["pods"], READ),
             REPLICA_SETS,
             JOBS,
             Rule { group: "headroom.dev", resources: &["memoryprofiles"], verbs: OWN },
             Rule { group: "headroom.dev", resources: &["memoryprofiles/status"], verbs: &["update"] },
         ],
-        selection::REPLICATION => &[
+    ),
+    (
+        selection::REPLICATION,
+        &[
             core(&["replicationcontrollers"], READ_ONE),
             core(&["replicationcontrollers/status"], &["patch"]),
             core(&["replicationcontrollers/finalizers"], &["update"]),
             core(&["pods"], &["list", "watch", "create", "patch", "delete"]),
         ],
-        selection::ENDPOINTS => &[
+    ),
+    (
+        selection::ENDPOINTS,
+        &[
             core(&["pods", "services"], READ),
             core(&["endpoints"], MANAGE),
             core(&["endpoints/restricted"], &["create"]),
         ],
-        selection::ENDPOINT_SLICE => &[
+    ),
+    (
+        selection::ENDPOINT_SLICE,
+        &[
             core(&["nodes", "pods", "services"], READ),
             core(&["services/finalizers"], &["update"]),
             SLICES,
             SLICES_RESTRICTED,
         ],
-        selection::ENDPOINT_SLICE_MIRRORING => &[
+    ),
+    (
+        selection::ENDPOINT_SLICE_MIRRORING,
+        &[
             core(&["endpoints", "services"], READ),
             core(&["endpoints/finalizers"], &["update"]),
             SLICES,
             SLICES_RESTRICTED,
         ],
-        selection::NODE_LIFECYCLE => &[
+    ),
+    (
+        selection::NODE_LIFECYCLE,
+        &[
             core(&["nodes"], &["list", "watch", "patch"]),
             core(&["nodes/status"], &["patch"]),
             core(&["pods"], READ),
             core(&["pods/status"], &["patch"]),
         ],
-        selection::TAINT_EVICTION => {
-            &[core(&["nodes"], READ), core(&["pods"], &["list", "watch", "delete"]), core(&["pods/status"], &["patch"])]
-        }
-        selection::POD_GC => &[
+    ),
+    (
+        selection::TAINT_EVICTION,
+        &[core(&["nodes"], READ), core(&["pods"], &["list", "watch", "delete"]), core(&["pods/status"], &["patch"])],
+    ),
+    (
+        selection::POD_GC,
+        &[
             core(&["nodes"], READ_ONE),
             core(&["pods"], &["list", "watch", "delete"]),
             core(&["pods/status"], &["patch"]),
         ],
-        _ => &[],
-    }
+    ),
+];
+
+fn rules(controller: &str) -> &'static [Rule] {
+    LOOPS.iter().find(|(name, _)| *name == controller).map(|(_, rules)| *rules).unwrap_or_default()
 }
 
 /// The flags of `headroom-controllers check`: those of the process from which its rights follow, and what to check.
@@ -232,7 +258,7 @@ mod tests {
 
     use super::*;
 
-    const LOOPS: &str = include_str!("../../../charts/headroom/files/rbac/loops.yaml");
+    const SHIPPED: &str = include_str!("../../../charts/headroom/files/rbac/loops.yaml");
 
     fn steps(args: &[&str]) -> Vec<Step> {
         let options: Options = parse_or_explain(std::iter::once(PROGRAM).chain(args.iter().copied())).unwrap();
@@ -245,7 +271,7 @@ mod tests {
 
     /// `verb resource.group` of every rule, by the role's name without its prefix.
     fn granted() -> Vec<(String, BTreeSet<String>)> {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(LOOPS).unwrap();
+        let documents: Vec<Value> = serde_saphyr::from_multiple(SHIPPED).unwrap();
         let words = |list: &Value| -> Vec<String> {
             list.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
         };
@@ -315,7 +341,7 @@ mod tests {
 
     #[test]
     fn only_loops_of_the_stock_component_have_to_be_handed_back() {
-        let asked = |args: &[&str]| steps(&[&["--handed-back"], args].concat());
+        let asked = |args: &[&str]| steps(&[&["--handed-back"][..], args].concat());
         assert!(matches!(&asked(&[])[..], [Step::Known(true, _)]));
         let taken = "--controllers=endpoints-controller";
         assert!(matches!(&asked(&[taken])[..], [Step::NotHeld(id, _)] if id.name == "headroom-controllers"));
