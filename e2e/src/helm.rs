@@ -74,6 +74,12 @@ impl Helm {
         })
     }
 
+    /// `program` without any cluster, for what it does by itself; its files go into `home`.
+    #[must_use]
+    pub fn offline(program: &Path, home: &Path) -> Self {
+        Self { program: program.to_path_buf(), kubeconfig: home.join("none"), home: home.to_path_buf() }
+    }
+
     /// Runs it to its end.
     ///
     /// # Errors
@@ -99,7 +105,7 @@ impl Helm {
 ///
 /// # Errors
 /// [`HarnessError::Spawn`], or [`HarnessError::Timeout`] when it does not end.
-pub(crate) async fn finish(name: &str, program: &Path, mut command: tokio::process::Command) -> Result<Ran> {
+pub async fn finish(name: &str, program: &Path, mut command: tokio::process::Command) -> Result<Ran> {
     let failed = |source| HarnessError::Spawn { name: name.to_owned(), program: program.to_path_buf(), source };
     let output = tokio::time::timeout(LONGEST, command.output()).await.map_err(|_| crate::wait::Timeout {
         what: format!("{name} to end"),

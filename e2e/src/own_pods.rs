@@ -11,7 +11,7 @@ mod container;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -32,6 +32,7 @@ const LOOK: Duration = Duration::from_millis(200);
 struct Own {
     name: String,
     process: Process,
+    started: Instant,
     /// It serves; else it is one that ends by itself.
     serves: bool,
     told_to_end: bool,
@@ -98,17 +99,18 @@ impl<'a> OwnPods<'a> {
         Ok(found.await??)
     }
 
-    /// Waits until every process whose pod is gone has ended, and every pod with a process is there.
+    /// Waits until every process whose pod is gone has ended.
     ///
     /// # Errors
     /// As [`during`](Self::during), or a timeout.
     pub async fn settled(&self, timeout: Duration) -> Result<()> {
-        let settled = self.during(eventually(timeout, "the processes of pods that are gone to end", || async {
+        let settled = eventually(timeout, "the processes of pods that are gone to end", || async {
+            self.look().await.map_err(|error| error.to_string())?;
             let ending: Vec<String> =
                 lock(&self.pods).values().filter(|own| own.told_to_end).map(|own| own.name.clone()).collect();
             if ending.is_empty() { Ok(()) } else { Err(ending.join(", ")) }
-        }));
-        Ok::<_, HarnessError>(settled.await??)
+        });
+        Ok(settled.await?)
     }
 
     /// The pods that have ended by themselves so far, in their order.
@@ -124,13 +126,12 @@ impl<'a> OwnPods<'a> {
         pods.values().filter(|own| own.name.starts_with(prefix)).map(|own| own.process.log()).collect()
     }
 
-    /// The pod that serves, and its port: the newest when an older one is on its way out.
+    /// The pod that serves, and its port: the newest, while an older one is on its way out.
     fn serving(&self, prefix: &str) -> Option<(String, u16)> {
         let pods = lock(&self.pods);
-        let mut own = pods
-            .values()
-            .filter(|own| own.serves && !own.told_to_end && own.name.starts_with(prefix) && own.process.is_running());
-        own.next_back().and_then(|own| Some((own.name.clone(), own.process.port()?)))
+        let serves = |own: &&Own| own.serves && !own.told_to_end && own.name.starts_with(prefix);
+        let newest = pods.values().filter(serves).max_by_key(|own| own.started)?;
+        Some((newest.name.clone(), newest.process.port()?))
     }
 
     async fn look_after(&self) -> HarnessError {
@@ -156,6 +157,7 @@ impl<'a> OwnPods<'a> {
                 let own = Own {
                     name: pod.name_any(),
                     process,
+                    started: Instant::now(),
                     serves: container.serves(),
                     told_to_end: false,
                     reported: false,
@@ -188,14 +190,13 @@ impl<'a> OwnPods<'a> {
 
     /// Reports those that have ended by themselves.
     async fn report(&self, api: &Api<Pod>) -> Result<()> {
-        let mut ended = Vec::new();
-        for own in lock(&self.pods).values_mut().filter(|own| !own.serves && !own.reported && !own.told_to_end) {
-            if let Some(status) = own.process.exit_status() {
-                own.reported = true;
-                ended.push(Ended { pod: own.name.clone(), code: status.code(), log: own.process.log() });
-            }
-        }
-        for end in ended {
+        let over = |own: &Own| {
+            let status = own.process.exit_status().filter(|_| !own.serves && !own.reported && !own.told_to_end)?;
+            Some(Ended { pod: own.name.clone(), code: status.code(), log: own.process.log() })
+        };
+        let ended: Vec<(String, Ended)> =
+            lock(&self.pods).iter().filter_map(|(uid, own)| Some((uid.clone(), over(own)?))).collect();
+        for (uid, end) in ended {
             let success = end.code == Some(0);
             let gone = json!({"status": "False", "reason": if success { "PodCompleted" } else { "PodFailed" }});
             let condition = |kind: &str| {
@@ -213,6 +214,10 @@ impl<'a> OwnPods<'a> {
                 // Whoever made it did not wait.
                 Err(kube::Error::Api(answer)) if answer.code == 404 => {}
                 Err(error) => return Err(HarnessError::api(format!("cannot report the end of {}", end.pod))(error)),
+            }
+            // Whoever waits for the report may be done now, and this would not be done again.
+            if let Some(own) = lock(&self.pods).get_mut(&uid) {
+                own.reported = true;
             }
             lock(&self.ended).push(end);
         }
