@@ -54,6 +54,7 @@ const BINDING: [Rule; 4] = [
 #[derive(Debug, Parser)]
 #[command(
     name = "headroom-scheduler check",
+    bin_name = "headroom-scheduler check",
     version,
     about = "Asks, as the account of headroom-scheduler, whether it does its work; or whether it may be removed",
     after_help = "Exit status: 0 yes, 1 it could not be found out, 2 no.

@@ -132,6 +132,7 @@ fn rules(controller: &str) -> &'static [Rule] {
 #[derive(Debug, Parser)]
 #[command(
     name = "headroom-controllers check",
+    bin_name = "headroom-controllers check",
     version,
     about = "Asks, as the account of headroom-controllers, whether its loops do their work; or whether it may be removed",
     after_help = "Exit status: 0 yes, 1 it could not be found out, 2 no.

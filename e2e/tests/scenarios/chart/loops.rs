@@ -28,6 +28,7 @@ const WORK: &[&str] = &[
     "patch replicationcontrollers/status",
     "create endpoints",
     "patch endpoints",
+    "delete endpoints",
     "create endpointslices.discovery.k8s.io",
     "patch endpointslices.discovery.k8s.io",
     "delete endpointslices.discovery.k8s.io",
@@ -108,11 +109,23 @@ async fn objects_come_and_go(cluster: &ControlPlane) {
     api_has(&slices, "a mirrored slice", mirrored("192.0.2.7")).await;
     endpoints.patch("manual", &merge, &Patch::Merge(written("192.0.2.8"))).await.unwrap();
     api_has(&slices, "a changed slice", mirrored("192.0.2.8")).await;
-    endpoints.delete("manual", &DeleteParams::default()).await.unwrap();
+    // Not any more: nobody but the loop takes the slice away.
+    let label = json!({"metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}}});
+    endpoints.patch("manual", &merge, &Patch::Merge(label)).await.unwrap();
     let gone = eventually(LONG, "the mirrored slice to go", || async {
         let all = slices.list(&ListParams::default()).await.map_err(|error| error.to_string())?.items;
-        let left = all.iter().filter(|slice| mirrored("192.0.2.8")(slice)).count();
-        if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
+        if all.iter().any(mirrored("192.0.2.8")) { Err("it is there".to_owned()) } else { Ok(()) }
+    });
+    gone.await.unwrap();
+
+    // Endpoints without their Service.
+    services.delete("web", &DeleteParams::default()).await.unwrap();
+    let gone = eventually(LONG, "the Endpoints to go", || async {
+        match endpoints.get_opt("web").await {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err("they are there".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
     });
     gone.await.unwrap();
 }

@@ -80,9 +80,9 @@ impl Granted {
         let mut all = Vec::new();
         for group in rule.api_groups.iter().flatten() {
             for named in rule.resources.iter().flatten() {
-                let (named, subresource) = named.split_once('/').unwrap_or((named, ""));
+                let (named, subresource) = named.split_once('/').unwrap_or((named.as_str(), ""));
                 for verb in &rule.verbs {
-                    assert!(![verb.as_str(), group, named].contains(&"*"), "{role} has a wildcard");
+                    assert!(![verb.as_str(), group.as_str(), named].contains(&"*"), "{role} has a wildcard");
                     all.push(Self {
                         verb: verb.clone(),
                         resource: resource(group, named, subresource),
@@ -154,7 +154,7 @@ pub(super) async fn fit(cluster: &ControlPlane, [scheduler, controllers]: [usize
         [("headroom-scheduler", SCHEDULER_USER, scheduler), ("headroom-controllers", CONTROLLERS_USER, controllers)];
     for (account, user, from) in accounts {
         let granted = granted(cluster, account).await;
-        let of_user = |from: usize| events[from..].iter().filter(|event| event.user.username == user);
+        let of_user = |from: usize| events[from..].iter().filter(move |event| event.user.username == user);
         let refused: Vec<String> = of_user(quiet)
             .filter(|event| event.code() == 403)
             .map(|event| format!("{} {}", event.verb, event.request_uri))
