@@ -14,7 +14,7 @@ const BINARIES: [&str; 5] = ["etcd", "kube-apiserver", "kubectl", "kube-schedule
 const WORKING: &str = r#"#!/bin/sh
 if [ "$1" = env ]; then echo go1.26.8; exit 0; fi
 while [ "$1" != -o ]; do shift; done
-printf '#!/bin/sh\necho v1.36.4 3.6.14\n' > "$2"
+printf '#!/bin/sh\necho v1.36.4 3.6.14 4.2.4\n' > "$2"
 chmod +x "$2"
 echo "$3" >> "$STUB_DIR/built"
 "#;
@@ -145,6 +145,15 @@ fn the_specs_are_built_on_request_only_and_beside_the_control_plane() {
     let build = |stage: &Stage| stage.command().arg("build-e2e-test").output().unwrap();
     assert!(build(&stage).status.success() && build(&stage).status.success());
     assert_eq!(fs::read_to_string(stage.path("built")).unwrap(), "k8s.io/kubernetes/test/e2e\n");
+    assert!(!stage.result().exists(), "in the control plane's directory");
+}
+
+#[test]
+fn helm_is_built_on_request_only_and_beside_the_control_plane() {
+    let stage = Stage::new(Some(WORKING));
+    let build = |stage: &Stage| stage.command().arg("build-helm").output().unwrap();
+    assert!(build(&stage).status.success() && build(&stage).status.success());
+    assert_eq!(fs::read_to_string(stage.path("built")).unwrap(), "helm.sh/helm/v4/cmd/helm\n");
     assert!(!stage.result().exists(), "in the control plane's directory");
 }
 

@@ -5,6 +5,7 @@
 //! with a registry that has them.
 
 mod alarms;
+mod check;
 mod config_file;
 mod decider;
 mod extenders;
@@ -79,8 +80,13 @@ const AWAITED: [Kind; 17] = [
 ];
 
 /// Runs the process with the plugins of `registry`. Returns its exit status: 0 after SIGTERM or `--help`, 1 when
-/// something is wrong, which one line on stderr explains.
+/// something is wrong, which one line on stderr explains. `check` as the first argument asks instead whether such a process
+/// does its work: 0 yes, 1 it could not be found out, 2 no.
 pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(args) = headroom_runtime::check::arguments(&args) {
+        return check::run(args);
+    }
     let options: Options = match parse_or_explain(args) {
         Ok(options) => options,
         Err(Ok(text)) => {

@@ -18,9 +18,9 @@ use crate::stock_flags::StockFlags;
 /// Port of the stock kube-scheduler.
 const SECURE_PORT: u16 = 10259;
 /// The Lease of the stock kube-scheduler: held in primary mode only, so that the two can never both decide.
-const STOCK_LEASE: &str = "kube-scheduler";
+pub(crate) const STOCK_LEASE: &str = "kube-scheduler";
 /// The Lease of the other modes, and the scheduler name of secondary mode.
-const OUR_NAME: &str = "headroom-scheduler";
+pub(crate) const OUR_NAME: &str = "headroom-scheduler";
 /// The profile of pods that name no scheduler.
 const STOCK_PROFILE: &str = "default-scheduler";
 /// A configuration file larger than this is refused.
@@ -59,7 +59,9 @@ impl From<ModeFlag> for Mode {
   headroom-scheduler --mode shadow --kubeconfig ~/.kube/config -v 2
       watch what it would decide, without touching a pod
   headroom-scheduler --mode secondary
-      serve the pods that ask for schedulerName: headroom-scheduler"
+      serve the pods that ask for schedulerName: headroom-scheduler
+  headroom-scheduler check --help
+      ask from beside it whether such a process does its work"
 )]
 pub struct Options {
     /// KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1)

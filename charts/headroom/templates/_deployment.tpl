@@ -135,6 +135,12 @@ spec:
         {{- range $values.extraArgs }}
         - {{ . | quote }}
         {{- end }}
+        env:
+        # Stands in the lease: on the node's network the host's name is the node's.
+        - name: POD_NAME
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.name
         {{- /* On the node's network none is declared: the kubelet would refuse the pod that takes the port over. */}}
         {{- if not $process.hostNetwork }}
         ports:

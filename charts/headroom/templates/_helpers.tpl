@@ -191,17 +191,40 @@ scheduler.config that has some, as headroom-controllers itself would look for th
 {{- ternary "default-scheduler" (default $default $first.schedulerName) (eq .Values.mode "primary") -}}
 {{- end -}}
 
-{{/* What every step of a test has. `list $ ARGS`. */}}
-{{- define "headroom.testStep" -}}
-image: {{ (index . 0).Values.tests.image }}
-imagePullPolicy: IfNotPresent
+{{/*
+The arguments with which a process of this release is asked after by `check`, as a list in YAML: `list $ "scheduler"`. Rights
+and lease follow from the same values as those of the process.
+*/}}
+{{- define "headroom.checkArgs" -}}
+{{- $root := index . 0 -}}
+{{- $component := index . 1 -}}
+{{- $values := index $root.Values $component -}}
+{{- $process := fromYaml (include "headroom.process" .) -}}
+- check
+{{- if eq $component "scheduler" }}
+- --mode={{ $root.Values.mode }}
+{{- else }}
+- --controllers={{ join "," $values.loops }}
+- --node-lifecycle-profile={{ $values.nodeLifecycleProfile }}
+- --kubelet-token-service-account={{ $root.Release.Namespace }}/{{ include "headroom.kubeletReader" $root }}
+{{- end }}
+- --leader-elect={{ $values.leaderElection.enabled }}
+- --holder={{ $process.name }}-
+{{- end -}}
+
+{{/* The container of a pod that runs `check`, or another short command of a process' image. `list $ "scheduler" NAME ARGS`. */}}
+{{- define "headroom.shortContainer" -}}
+{{- $root := index . 0 -}}
+name: {{ index . 2 }}
+image: {{ include "headroom.image" (list $root (index . 1)) }}
+imagePullPolicy: {{ $root.Values.image.pullPolicy }}
 args:
-{{- range (index . 1) }}
+{{- range (index . 3) }}
 - {{ . | quote }}
 {{- end }}
 resources:
-  requests: {cpu: 10m, memory: 32Mi}
-  limits: {memory: 128Mi}
+  requests: {cpu: 1m, memory: 8Mi}
+  limits: {memory: 32Mi}
 securityContext:
-  {{- include "headroom.securityContext" (index . 0) | nindent 2 }}
+  {{- include "headroom.securityContext" $root | nindent 2 }}
 {{- end -}}

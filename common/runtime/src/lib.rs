@@ -12,10 +12,12 @@
 //! | [`metrics`] | metrics under upstream's names |
 //! | [`moderation`] | fewer wake-ups under load |
 //! | [`process`] | flags, logs, signals, exit codes |
+//! | [`check`] | whether a process does its work, asked from beside it |
 //! | [`clock`] | the only place where clocks are read |
 //!
 //! The cores (`headroom-core`, `headroom-engine`) know none of this: they take rows and times and return intents.
 
+pub mod check;
 pub mod client;
 pub mod clock;
 pub mod dispatcher;

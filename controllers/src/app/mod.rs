@@ -1,5 +1,6 @@
 //! The process: flags, informers, lease, dispatcher, serving, and one task that runs the loops.
 
+mod check;
 mod inputs;
 mod loops;
 mod memory_config;
@@ -49,8 +50,13 @@ const BUDGET: usize = 64;
 /// The longest sleep: metrics are refreshed and stray deadlines noticed.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Runs the process and returns its exit status: 0 after SIGTERM or `--help`, 1 when something is wrong.
+/// Runs the process and returns its exit status: 0 after SIGTERM or `--help`, 1 when something is wrong. `check` as the
+/// first argument asks instead whether such a process does its work: 0 yes, 1 it could not be found out, 2 no.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(args) = headroom_runtime::check::arguments(&args) {
+        return check::run(args);
+    }
     let options: Options = match parse_or_explain(args) {
         Ok(options) => options,
         Err(Ok(text)) => {

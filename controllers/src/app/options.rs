@@ -27,7 +27,9 @@ const SECURE_PORT: u16 = 10257;
       measure nodes, learn what workloads need, publish NodeHeadroom and MemoryProfile objects, nothing else
   headroom-controllers --controllers=replicationcontroller-controller,endpoints-controller,endpointslice-controller
       take these loops over; run the stock manager with
-      --controllers=*,-replicationcontroller-controller,-endpoints-controller,-endpointslice-controller"
+      --controllers=*,-replicationcontroller-controller,-endpoints-controller,-endpointslice-controller
+  headroom-controllers check --help
+      ask from beside it whether such a process does its work"
 )]
 pub struct Options {
     /// Loops to run, in upstream's syntax: names, -names, and * for all of this binary

@@ -26,6 +26,8 @@ enum Verb {
     Build,
     /// Build e2e.test, Kubernetes' own end-to-end specs, if it is missing.
     BuildE2eTest,
+    /// Build Helm, which the chart's scenarios install with, if it is missing.
+    BuildHelm,
     /// Print the directory that holds the binaries; exit status 1 when some are missing.
     Path,
 }
@@ -58,6 +60,10 @@ fn run(verb: Verb) -> Result<ExitCode, build::BuildError> {
         }
         Verb::BuildE2eTest => {
             build::build_e2e_test(&assets)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::BuildHelm => {
+            build::build_helm(&assets)?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Path => {

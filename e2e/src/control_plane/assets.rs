@@ -27,6 +27,8 @@ pub enum Component {
     ControllerManager,
     /// Kubernetes' own end-to-end specs; no part of a control plane, so built only when asked for.
     E2eTest,
+    /// Helm, which installs the chart; built only when asked for, too.
+    Helm,
 }
 
 impl Component {
@@ -43,6 +45,7 @@ impl Component {
             Self::Scheduler => "kube-scheduler",
             Self::ControllerManager => "kube-controller-manager",
             Self::E2eTest => "e2e.test",
+            Self::Helm => "helm",
         }
     }
 
@@ -57,7 +60,7 @@ impl Component {
             Self::Etcd => Some("TEST_ASSET_ETCD"),
             Self::ApiServer => Some("TEST_ASSET_KUBE_APISERVER"),
             Self::Kubectl => Some("TEST_ASSET_KUBECTL"),
-            Self::Scheduler | Self::ControllerManager | Self::E2eTest => None,
+            Self::Scheduler | Self::ControllerManager | Self::E2eTest | Self::Helm => None,
         }
     }
 }
@@ -70,6 +73,8 @@ pub struct Assets {
     /// The directory of the cache for [`Component::E2eTest`], which has a key of its own: what it is built from does not
     /// make the control plane another one.
     e2e_cache: PathBuf,
+    /// The same for [`Component::Helm`].
+    helm_cache: PathBuf,
     single: Vec<(Component, PathBuf)>,
 }
 
@@ -88,6 +93,7 @@ impl Assets {
             given: variable("KUBEBUILDER_ASSETS"),
             cache: cache.join(plan::key()),
             e2e_cache: cache.join(plan::e2e_key()),
+            helm_cache: cache.join(plan::helm_key()),
             single,
         })
     }
@@ -103,6 +109,7 @@ impl Assets {
     pub fn cache(&self, component: Component) -> &Path {
         match component {
             Component::E2eTest => &self.e2e_cache,
+            Component::Helm => &self.helm_cache,
             _ => &self.cache,
         }
     }
@@ -188,12 +195,14 @@ mod tests {
             given: Some(given.path().to_path_buf()),
             cache: PathBuf::from("/cache"),
             e2e_cache: PathBuf::from("/e2e-cache"),
+            helm_cache: PathBuf::from("/helm-cache"),
             single: Vec::new(),
         };
         assert_eq!(assets.path(Component::ApiServer), given.path().join("kube-apiserver"));
         assert_eq!(assets.path(Component::Scheduler), given.path().join("kube-scheduler"));
         assert_eq!(assets.path(Component::ControllerManager), PathBuf::from("/cache/kube-controller-manager"));
         assert_eq!(assets.path(Component::E2eTest), PathBuf::from("/e2e-cache/e2e.test"));
+        assert_eq!(assets.path(Component::Helm), PathBuf::from("/helm-cache/helm"));
         let missing = assets.missing(&Component::ALL);
         assert!(!missing.contains(&Component::Scheduler) && missing.contains(&Component::Etcd));
         assert!(assets.require(Component::Etcd).unwrap_err().to_string().contains("make control-plane"));

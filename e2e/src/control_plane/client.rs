@@ -64,6 +64,28 @@ pub(crate) async fn for_port(path: &Path, port: u16) -> Result<kube::Client> {
     client(path, |config| to_port(config, port)).await
 }
 
+/// A client without credentials for another server on 127.0.0.1, whose certificate is not checked: it made it itself.
+pub(crate) async fn unchecked(path: &Path, port: u16) -> Result<kube::Client> {
+    client(path, |config| {
+        config.auth_info = AuthInfo::default();
+        config.root_cert = None;
+        config.accept_invalid_certs = true;
+        to_port(config, port)
+    })
+    .await
+}
+
+/// The same with a bearer token.
+pub(crate) async fn unchecked_with_token(path: &Path, port: u16, token: String) -> Result<kube::Client> {
+    client(path, |config| {
+        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
+        config.root_cert = None;
+        config.accept_invalid_certs = true;
+        to_port(config, port)
+    })
+    .await
+}
+
 fn to_port(config: &mut kube::Config, port: u16) -> Result<()> {
     let url = http::Uri::builder().scheme("https").authority(format!("127.0.0.1:{port}")).path_and_query("/");
     config.cluster_url = url.build().map_err(|error| HarnessError::Manifest {

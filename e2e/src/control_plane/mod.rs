@@ -313,6 +313,19 @@ impl ControlPlane {
         client::for_port(&self.kubeconfig(&Identity::Admin)?, port).await
     }
 
+    /// A client for a process that serves HTTPS on `port` of 127.0.0.1 with a certificate that it made itself, with a bearer
+    /// token or with nothing.
+    ///
+    /// # Errors
+    /// [`HarnessError`] when the client cannot be made.
+    pub async fn unchecked_client_with(&self, port: u16, token: Option<String>) -> Result<kube::Client> {
+        let kubeconfig = self.kubeconfig(&Identity::Admin)?;
+        match token {
+            Some(token) => client::unchecked_with_token(&kubeconfig, port, token).await,
+            None => client::unchecked(&kubeconfig, port).await,
+        }
+    }
+
     /// Waits until a process answers with success on `path` (`/healthz`, `/readyz`) of its port.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod common;
 
 mod attempts;
 mod bench;
+mod chart;
 mod controllers;
 mod degradations;
 mod demo;

@@ -34,7 +34,7 @@ pub struct LeaderConfig {
     pub namespace: String,
     /// Name of the Lease.
     pub name: String,
-    /// Who we are: `<hostname>_<uuid>`.
+    /// Who we are: `<pod or hostname>_<uuid>`.
     pub identity: String,
     /// Timing.
     pub durations: Durations,
@@ -114,12 +114,25 @@ impl LeaderGate {
     }
 }
 
-/// `<hostname>_<uuid>`, as client-go's components call themselves.
+/// The name of the pod that we run in, from the downward API: on the node's network the host's name is the node's, and a
+/// lease would not say whose it is.
+const POD_NAME: &str = "POD_NAME";
+
+/// `<hostname>_<uuid>`, as client-go's components call themselves; with the pod's name where `$POD_NAME` has it.
 #[must_use]
 pub fn identity() -> String {
     let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid")
         .map_or_else(|_| format!("{:016x}{:016x}", random(), random()), |text| text.trim().to_owned());
-    format!("{}_{uuid}", hostname())
+    format!("{}_{uuid}", pod_or(std::env::var(POD_NAME).ok(), hostname))
+}
+
+/// The pod's name when it is one.
+fn pod_or(pod: Option<String>, hostname: impl FnOnce() -> String) -> String {
+    let valid = |name: &String| {
+        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+        (1..=253).contains(&name.len()) && name.bytes().all(fits)
+    };
+    pod.filter(valid).unwrap_or_else(hostname)
 }
 
 /// The host's name.
@@ -152,5 +165,20 @@ pub fn leader_event(config: &LeaderConfig, leading: bool, at: Timestamp) -> Even
         note: format!("{} {what}", config.identity),
         reporter: None,
         at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_goes_under_its_own_name() {
+        let name = |pod: Option<&str>| pod_or(pod.map(str::to_owned), || "server-1".to_owned());
+        assert_eq!(name(Some("headroom-scheduler-7d9c-x2")), "headroom-scheduler-7d9c-x2");
+        for none in [None, Some(""), Some("a_b"), Some("A"), Some("a b")] {
+            assert_eq!(name(none), "server-1", "{none:?}");
+        }
+        assert!(identity().contains('_'));
     }
 }

@@ -64,6 +64,19 @@ pub fn build_e2e_test(assets: &Assets) -> Result<PathBuf, BuildError> {
     Ok(path)
 }
 
+/// Builds Helm if it is not there, and returns its path: for the scenarios of the chart, the first of which waits for it.
+/// How long that takes was not measured.
+///
+/// # Errors
+/// [`BuildError`]: one line for the user.
+pub fn build_helm(assets: &Assets) -> Result<PathBuf, BuildError> {
+    let mut progress = Progress::new();
+    let component = Component::Helm;
+    let about = format!("Helm {} (some minutes when Go's caches are empty)", plan::HELM_VERSION);
+    build_missing(assets, &[component], assets.cache(component), &about, &mut progress)?;
+    Ok(assets.require(component)?)
+}
+
 /// Builds those of `wanted` that are not there into `dir`.
 fn build_missing(
     assets: &Assets,

@@ -8,7 +8,10 @@ pub const KUBERNETES_VERSION: &str = "1.36.4";
 /// Version of etcd that is built; upstream pairs Kubernetes 1.36 with etcd 3.6.
 pub const ETCD_VERSION: &str = "3.6.14";
 
-/// Lowest Go that builds both modules (their `go` lines).
+/// Version of Helm that is built, for the scenarios of the chart.
+pub const HELM_VERSION: &str = "4.2.4";
+
+/// Lowest Go that builds all modules (their `go` lines).
 pub const GO_VERSION: (u32, u32, u32) = (1, 26, 0);
 
 /// Go build tags of upstream's release builds.
@@ -23,6 +26,8 @@ const KUBERNETES_MOD: &str = include_str!("../../../control-plane/kubernetes/go.
 const KUBERNETES_SUM: &str = include_str!("../../../control-plane/kubernetes/go.sum");
 const E2E_TEST_MOD: &str = include_str!("../../../control-plane/e2e-test/go.mod");
 const E2E_TEST_SUM: &str = include_str!("../../../control-plane/e2e-test/go.sum");
+const HELM_MOD: &str = include_str!("../../../control-plane/helm/go.mod");
+const HELM_SUM: &str = include_str!("../../../control-plane/helm/go.sum");
 
 /// A Go module that pins what is built. Upstream's main modules have replacements, which hold only in a main module:
 /// so `go install module@version` refuses them, and a module of our own repeats the replacements.
@@ -36,6 +41,7 @@ pub(crate) struct Wrapper {
 const ETCD: Wrapper = Wrapper { name: "etcd", go_mod: ETCD_MOD, go_sum: ETCD_SUM };
 const KUBERNETES: Wrapper = Wrapper { name: "kubernetes", go_mod: KUBERNETES_MOD, go_sum: KUBERNETES_SUM };
 const E2E_TEST: Wrapper = Wrapper { name: "e2e-test", go_mod: E2E_TEST_MOD, go_sum: E2E_TEST_SUM };
+const HELM: Wrapper = Wrapper { name: "helm", go_mod: HELM_MOD, go_sum: HELM_SUM };
 
 impl Component {
     /// The module that pins it.
@@ -44,6 +50,7 @@ impl Component {
             Self::Etcd => ETCD,
             Self::ApiServer | Self::Kubectl | Self::Scheduler | Self::ControllerManager => KUBERNETES,
             Self::E2eTest => E2E_TEST,
+            Self::Helm => HELM,
         }
     }
 
@@ -52,6 +59,7 @@ impl Component {
         match self {
             Self::Etcd => "go.etcd.io/etcd/server/v3".to_owned(),
             Self::E2eTest => "k8s.io/kubernetes/test/e2e".to_owned(),
+            Self::Helm => "helm.sh/helm/v4/cmd/helm".to_owned(),
             other => format!("k8s.io/kubernetes/cmd/{}", other.binary()),
         }
     }
@@ -61,7 +69,7 @@ impl Component {
         let verb: &[&str] = if self == Self::E2eTest { &["test", "-c"] } else { &["build"] };
         let mut arguments: Vec<String> =
             verb.iter().chain(&["-trimpath", "-buildvcs=false"]).map(|&argument| argument.to_owned()).collect();
-        if self != Self::Etcd {
+        if !matches!(self, Self::Etcd | Self::Helm) {
             arguments.extend(["-tags".to_owned(), TAGS.to_owned()]);
         }
         arguments.extend(["-ldflags".to_owned(), self.link_flags(), "-o".to_owned(), out.to_owned(), self.package()]);
@@ -70,8 +78,11 @@ impl Component {
 
     /// Without these values the server calls itself v0.0.0-master, and kubectl warns about the skew.
     fn link_flags(self) -> String {
-        if self == Self::Etcd {
-            return "-s -w".to_owned();
+        match self {
+            Self::Etcd => return "-s -w".to_owned(),
+            // Else it calls itself v4.2.
+            Self::Helm => return format!("-s -w -X helm.sh/helm/v4/internal/version.version=v{HELM_VERSION}"),
+            _ => {}
         }
         let mut numbers = KUBERNETES_VERSION.split('.');
         let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
@@ -88,6 +99,7 @@ impl Component {
         match self {
             Self::Etcd => (&["--version"], ETCD_VERSION),
             Self::Kubectl => (&["version", "--client"], KUBERNETES_VERSION),
+            Self::Helm => (&["version", "--short"], HELM_VERSION),
             Self::ApiServer | Self::Scheduler | Self::ControllerManager | Self::E2eTest => {
                 (&["--version"], KUBERNETES_VERSION)
             }
@@ -104,6 +116,11 @@ pub(crate) fn key() -> String {
 /// The same for [`Component::E2eTest`].
 pub(crate) fn e2e_key() -> String {
     format!("{KUBERNETES_VERSION}-e2e-{:016x}", hash(&[Component::E2eTest]))
+}
+
+/// The same for [`Component::Helm`].
+pub(crate) fn helm_key() -> String {
+    format!("helm{HELM_VERSION}-{:016x}", hash(&[Component::Helm]))
 }
 
 fn hash(components: &[Component]) -> u64 {
@@ -147,15 +164,16 @@ mod tests {
         assert!(KUBERNETES_MOD.contains(&format!("k8s.io/kubernetes v{KUBERNETES_VERSION}")));
         assert!(ETCD_MOD.contains(&format!("go.etcd.io/etcd/server/v3 v{ETCD_VERSION}")));
         assert!(E2E_TEST_MOD.contains(&format!("k8s.io/kubernetes v{KUBERNETES_VERSION}")));
+        assert!(HELM_MOD.contains(&format!("helm.sh/helm/v4 v{HELM_VERSION}")));
         let (major, minor, patch) = GO_VERSION;
-        for wrapper in [ETCD, KUBERNETES, E2E_TEST] {
+        for wrapper in [ETCD, KUBERNETES, E2E_TEST, HELM] {
             assert!(wrapper.go_mod.contains(&format!("\ngo {major}.{minor}.{patch}\n")), "{}", wrapper.name);
         }
     }
 
     #[test]
     fn every_package_is_a_tool_of_its_module() {
-        for component in Component::ALL.into_iter().chain([Component::E2eTest]) {
+        for component in Component::ALL.into_iter().chain([Component::E2eTest, Component::Helm]) {
             assert!(component.wrapper().go_mod.contains(&component.package()), "{}", component.binary());
         }
     }
@@ -165,5 +183,6 @@ mod tests {
         assert_eq!(key(), key());
         assert!(key().starts_with("1.36.4-etcd3.6.14-"));
         assert!(e2e_key().starts_with("1.36.4-e2e-"));
+        assert!(helm_key().starts_with("helm4.2.4-"));
     }
 }
