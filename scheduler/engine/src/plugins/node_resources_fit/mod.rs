@@ -4,6 +4,8 @@
 mod args;
 mod score;
 
+use std::borrow::Cow;
+
 use headroom_core::{object::Node, resource::Resources};
 use serde_json::Value;
 
@@ -88,19 +90,25 @@ impl NodeResourcesFit {
         (reasons, unresolvable)
     }
 
-    /// Whether the place that `gone` left cannot help: the pod lacks something there still, and could have preempted
-    /// `gone` before, so that preemption finds nothing new either. A pod that is nominated to that node is always tried:
-    /// the room that was made for it may have been taken.
+    /// Whether the place that `gone` left cannot help: the pod lacks something there still, next to those for which room
+    /// is kept, and could have preempted `gone` before, so that preemption finds nothing new either. A pod that is nominated
+    /// to that node is always tried: the room that was made for it may have been taken.
     ///
     /// Stricter than upstream, whose hint does not look at the node: its preemptors are tried again at every victim of
     /// the others.
     fn in_vain(&self, gone: &PodInfo, pod: &PodInfo, view: &View<'_>) -> bool {
         let Some(name) = gone.pod.node_name.as_ref() else { return false };
         let Some(node) = view.cache.slot(name).and_then(|slot| view.row(slot)) else { return false };
-        let nominated_there = || view.nominated.and_then(|n| n.node_of(pod.uid())) == Some(name);
-        gone.priority() < pod.priority()
-            && !nominated_there()
-            && !self.lacking(&pod.spec.requests, node.pods.len(), &node.requested, &node.node).0.is_empty()
+        if gone.priority() >= pod.priority() || view.nominated.is_some_and(|n| n.node_of(pod.uid()) == Some(name)) {
+            return false;
+        }
+        let mut used = Cow::Borrowed(&node.requested);
+        let mut pods = node.pods.len();
+        for before in view.nominated.into_iter().flat_map(|n| n.before(pod, name)) {
+            used.to_mut().add(&before.spec.requests);
+            pods += 1;
+        }
+        !self.lacking(&pod.spec.requests, pods, &used, &node.node).0.is_empty()
     }
 
     fn fits_empty(&self, pod: &PodInfo, node: &Node) -> bool {

@@ -150,4 +150,9 @@ fn a_place_that_is_still_too_small_and_could_have_been_preempted_wakes_nobody() 
     assert_eq!(ask(&cache, &nominated, one("gone", 0)), Hint::Queue, "its place may have been taken");
     cache.remove_pod("uid-left");
     assert_eq!(ask(&cache, &Nominated::default(), one("gone", 0)), Hint::Queue, "there is room");
+    let mut kept = Nominated::default();
+    kept.set(&PodInfo::new(pod("first").requests("1", "0").priority(5).arc()), Some(&"n".into()));
+    assert_eq!(ask(&cache, &kept, one("gone", 0)), Hint::Skip, "the room is kept for another pod");
+    kept.set(&PodInfo::new(pod("first").requests("1", "0").priority(4).arc()), Some(&"n".into()));
+    assert_eq!(ask(&cache, &kept, one("gone", 0)), Hint::Queue, "for one that does not come before");
 }
