@@ -1,5 +1,5 @@
-//! `kubectl headroom`: what nodes really have, why a pod goes where it goes, and what is wrong with a cluster. More
-//! verbs (`plan` …) are to come.
+//! `kubectl headroom`: what nodes really have, why a pod goes where it goes, what fits and what it costs, and what is
+//! wrong with a cluster.
 //!
 //! A library, so that tests ask exactly what the command asks ([`snapshot`]), and so that a scheduler with plugins of
 //! one's own can bring its own `explain`: call [`run`] with its registry.
@@ -10,6 +10,7 @@ mod doctor;
 mod explain;
 mod file;
 mod fixes;
+mod plan;
 mod redact;
 mod save;
 pub mod snapshot;
@@ -37,6 +38,7 @@ pub(crate) const NO_SUCH_OBJECT: u8 = 3;
   kubectl headroom top
   kubectl headroom top pods -A --sort-by swap
   kubectl headroom explain pod web-1 -n shop -o wide
+  kubectl headroom plan --cheapest --catalog digitalocean
   kubectl headroom doctor
   kubectl headroom snapshot > cluster.json
   kubectl headroom explain pod web-1 --snapshot cluster.json --config scheduler.yaml -o json
@@ -54,6 +56,8 @@ enum Verb {
     Top(top::Options),
     /// Where a pod would go, and what every plugin says of every node
     Explain(explain::Options),
+    /// What fits, what can go, and the cheapest machines for it
+    Plan(plan::Options),
     /// What is wrong with the cluster, why that matters, and what to do about it
     Doctor(doctor::Options),
     /// Save what the other verbs read, without secrets, as a file for --snapshot
@@ -77,6 +81,7 @@ pub fn run(registry: fn() -> Registry, args: impl IntoIterator<Item = OsString>)
     let result = match options.verb {
         Verb::Top(options) => runtime.block_on(top::run(&options)),
         Verb::Explain(options) => runtime.block_on(explain::run(&options, registry())),
+        Verb::Plan(options) => runtime.block_on(plan::run(&options, registry)),
         Verb::Doctor(options) => runtime.block_on(doctor::run(&options)),
         Verb::Snapshot(options) => runtime.block_on(save::run(&options)),
     };
