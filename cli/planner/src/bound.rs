@@ -49,17 +49,46 @@ pub fn need(world: &World, pod: &std::sync::Arc<Pod>) -> Amounts {
     [memory, requests.memory, requests.milli_cpu, 1]
 }
 
-/// What a machine of the world has left at most, as it stands there now. `None` when its system and the pods that come
-/// with it do not fit themselves.
+/// The part of a pod's need by the model that may be swapped out, bytes.
 #[must_use]
-pub fn room(world: &World, name: &Str) -> Option<Amounts> {
+pub fn swappable(world: &World, pod: &std::sync::Arc<Pod>) -> i64 {
+    let index = world.engine().cache().memory();
+    let candidate = index.map(|index| index.candidate(&PodInfo::new(pod.clone()), world.now().wall));
+    candidate.map_or(0, |candidate| candidate.demand.swappable.max(0))
+}
+
+/// By how much pods on a node can need more than its RAM at most: the last of them has found RAM for its hot part (rule
+/// `hot-set`), and RAM and the part of the swap that it may lean on for all of it (rule `ram+swap`). `swap` is what can
+/// be used of the node's swap, `swappable` the most that any pod has of it.
+fn leaning(state: &headroom_core::memory::NodeState, swap: i64, swappable: i64) -> i64 {
+    let lean = state.lean_fraction * swap.max(0) as f64;
+    let cold = (1.0 - state.hot_fraction) * swappable.max(0) as f64;
+    lean.min(cold).max(0.0).ceil() as i64
+}
+
+/// Whether more is on a node than it can hold, with the swap that its pods may lean on.
+#[must_use]
+pub fn overfull(world: &World, name: &Str, swappable: i64) -> bool {
+    let row = world.engine().cache().node(name);
+    let short = row.and_then(|row| row.memory.as_ref()).is_some_and(|memory| {
+        let state = &memory.state;
+        state.headroom.saturating_add(leaning(state, state.accessible_now(), swappable)) < 0
+    });
+    short || room(world, name, swappable).is_none()
+}
+
+/// What a machine of the world has left at most, as it stands there now, for pods of which none has more than
+/// `swappable` bytes that may be swapped out. `None` when its system and the pods that come with it do not fit
+/// themselves.
+#[must_use]
+pub fn room(world: &World, name: &Str, swappable: i64) -> Option<Amounts> {
     let row = world.engine().cache().node(name)?;
     let memory = match (&row.memory, params(world)) {
         (Some(memory), Some(params)) if params.enforcement == Enforcement::Filter => {
             let state = &memory.state;
             let leans = state.swap.behavior.gives_swap() && !state.protected;
-            let swap = if leans { state.lean_fraction * memory.node.usable_swap(params) as f64 } else { 0.0 };
-            state.headroom.saturating_add(swap.ceil() as i64)
+            let swap = if leans { memory.node.usable_swap(params) } else { 0 };
+            state.headroom.saturating_add(leaning(state, swap, swappable))
         }
         _ => PLENTY,
     };
@@ -100,6 +129,8 @@ pub struct Needs {
     total: Amounts,
     /// Per part, descending.
     sizes: [Vec<i64>; PARTS],
+    /// So many pods must be on as many machines.
+    apart: usize,
 }
 
 impl Needs {
@@ -113,7 +144,13 @@ impl Needs {
             sizes
         });
         let total = sum(&all);
-        Self { all, total, sizes }
+        Self { all, total, sizes, apart: 0 }
+    }
+
+    /// The same, when so many pods refuse each other's machine.
+    #[must_use]
+    pub fn apart(self, apart: usize) -> Self {
+        Self { apart, ..self }
     }
 
     /// Everything together.
@@ -128,6 +165,9 @@ impl Needs {
         let together = sum(rooms);
         if let Some(part) = (0..PARTS).find(|part| together[*part] < self.total[*part]) {
             return Some(part);
+        }
+        if rooms.len() < self.apart {
+            return Some(PARTS - 1);
         }
         for (part, sizes) in self.sizes.iter().enumerate() {
             // A machine holds at most so many pods of at least this size.
@@ -179,6 +219,8 @@ mod tests {
         assert_eq!(needs.excluded(&[room(2000, 29)]), Some(2));
         assert_eq!(needs.excluded(&[[2000, 0, 100, 2]]), Some(3));
         assert_eq!(Needs::new(vec![[5, 0, 1, 1], [1, 0, 5, 1]]).excluded(&[[5, 0, 1, 9], [5, 0, 4, 9]]), Some(2));
+        let two = Needs::new(vec![[1, 0, 1, 1], [1, 0, 1, 1]]).apart(2);
+        assert_eq!((two.excluded(&[room(9, 9)]), two.excluded(&[room(9, 9), room(9, 9)])), (Some(3), None));
         let split = Needs::new(vec![[5, 0, 5, 1]]);
         assert_eq!(split.excluded(&[[5, 0, 1, 9], [1, 0, 5, 9]]), Some(0), "no machine has both");
     }

@@ -4,14 +4,17 @@
 //! anew; then, while there is budget, every way to share the pods out is gone through. That last search is complete: if
 //! it ends, the set does not hold the pods (where the order of the pods makes no difference, see [`Load::order_free`]).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use headroom_core::{Str, object::Pod};
 
 use crate::{
     PlanError,
     bound::{self, Amounts, Needs},
-    cluster::{Bond, Cluster, bond, copy, daemon_on, daemon_wants, is_control_plane},
+    cluster::{Bond, Cluster, HOSTNAME, WorkloadName, bond, copy, daemon_on, daemon_wants, is_control_plane, workload},
     machine::Machine,
     today::lose,
     world::{Scheduler, World},
@@ -33,6 +36,8 @@ pub struct Load<'a> {
     pub pods: Vec<Arc<Pod>>,
     /// What they need, in the same order.
     pub needs: Needs,
+    /// The most that any of them has that may be swapped out, bytes.
+    swappable: i64,
     /// One pod of each DaemonSet.
     daemons: Vec<Arc<Pod>>,
     /// The static pods of one node of the control plane.
@@ -82,13 +87,16 @@ impl<'a> Load<'a> {
             parts.fold(0.0, f64::max)
         };
         sized.sort_by(|a, b| share(&b.0).total_cmp(&share(&a.0)).then_with(|| a.1.meta.key.cmp(&b.1.meta.key)));
+        let swappable = sized.iter().map(|(_, pod)| bound::swappable(&world, pod)).max().unwrap_or(0);
         let needs = Needs::new(sized.iter().map(|(need, _)| *need).collect());
         let server = cluster.nodes.values().find(|node| is_control_plane(node));
         let statics = server.map_or_else(Vec::new, |server| {
             cluster.pods_on(server.name()).filter(|pod| bond(pod) == Bond::Static).cloned().collect()
         });
         let daemons = cluster.daemons().into_iter().cloned().collect();
-        Ok(Self { cluster, scheduler, pods: sized.into_iter().map(|(_, pod)| pod).collect(), needs, daemons, statics })
+        let pods: Vec<Arc<Pod>> = sized.into_iter().map(|(_, pod)| pod).collect();
+        let needs = needs.apart(apart(&pods));
+        Ok(Self { cluster, scheduler, pods, needs, swappable, daemons, statics })
     }
 
     /// Whether what fits does not depend on the order in which pods come: not where they lean on swap (the last one has
@@ -136,7 +144,7 @@ impl<'a> Load<'a> {
     pub fn room(&self, machine: &Machine) -> Result<Option<Amounts>, PlanError> {
         let world = self.world(std::slice::from_ref(machine))?;
         let stands = machine.exists || !machine.control_plane || bound::keeps_reserve(&world, machine.name());
-        Ok(bound::room(&world, machine.name()).filter(|_| stands))
+        Ok(bound::room(&world, machine.name(), self.swappable).filter(|_| stands))
     }
 
     /// Whether these machines hold everything, also without any one worker when `survive` says so. Decisions are
@@ -204,7 +212,7 @@ impl<'a> Load<'a> {
                     *node = Some(name.clone());
                 }
             }
-            if there.keys().any(|name| overfull(world, name)) {
+            if there.keys().any(|name| bound::overfull(world, name, self.swappable)) {
                 return None;
             }
         }
@@ -262,13 +270,25 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Whether more is on a node than it can hold, with the swap that its pods may lean on.
-fn overfull(world: &World, name: &Str) -> bool {
-    let row = world.engine().cache().node(name);
-    let short = row.and_then(|row| row.memory.as_ref()).is_some_and(|memory| {
-        let state = &memory.state;
-        let swap = (state.lean_fraction * state.accessible_now() as f64) as i64;
-        state.headroom.saturating_add(swap) < 0
-    });
-    short || bound::room(world, name).is_none()
+/// The most pods of one workload that refuse to be on one node together.
+fn apart(pods: &[Arc<Pod>]) -> usize {
+    let mut groups: BTreeMap<WorkloadName, Vec<&Arc<Pod>>> = BTreeMap::new();
+    for pod in pods {
+        if let Some(name) = workload(pod) {
+            groups.entry(name).or_default().push(pod);
+        }
+    }
+    let refuses = |group: &Vec<&Arc<Pod>>| {
+        let terms = |pod: &Pod| pod.spec.affinity.as_ref().map(|a| a.pod_anti_required.clone()).unwrap_or_default();
+        group.iter().all(|pod| {
+            terms(pod).iter().any(|term| {
+                // Terms about other namespaces are left out: fewer groups are found, none too many.
+                term.topology_key == *HOSTNAME
+                    && term.namespaces.is_empty()
+                    && term.namespace_selector.is_none()
+                    && term.selector.as_ref().is_some_and(|s| group.iter().all(|other| s.matches(&other.meta.labels)))
+            })
+        })
+    };
+    groups.values().filter(|group| refuses(group)).map(Vec::len).max().unwrap_or(0)
 }

@@ -15,6 +15,7 @@ use headroom_core::{
     Str,
     memory::{SwapBehavior, node::swap_capacity, overrides},
     object::{Node, ObjectKey},
+    taint::{Effect, first_untolerated},
 };
 
 use crate::{
@@ -141,6 +142,8 @@ struct Search<'a> {
     workers: Vec<Kind<'a>>,
     servers: Vec<Kind<'a>>,
     server_count: usize,
+    /// Whether some pod may go to new machines of the control plane.
+    servers_open: bool,
 }
 
 /// The cheapest set of machines for a load.
@@ -177,6 +180,10 @@ impl<'a> Search<'a> {
         if separate {
             server.taints.push(control_plane_taint());
         }
+        let closing = [control_plane_taint()];
+        let tolerates = |pod: &Arc<Pod>| {
+            first_untolerated(&closing, &pod.spec.tolerations, &[Effect::NoSchedule, Effect::NoExecute]).is_none()
+        };
         let offers = &question.catalogue.offers;
         let kept_nodes = keep.iter().filter_map(|name| cluster.nodes.get(name));
         let kept: Vec<Machine> = kept_nodes
@@ -191,6 +198,7 @@ impl<'a> Search<'a> {
             workers: Vec::new(),
             servers: Vec::new(),
             server_count: 0,
+            servers_open: !separate || load.pods.iter().any(tolerates),
             worker,
             server,
             kept,
@@ -242,7 +250,7 @@ impl<'a> Search<'a> {
     /// What the machines of a set have for pods.
     fn rooms(&self, set: &Set) -> Vec<Amounts> {
         let mut rooms = self.kept_rooms.clone();
-        if let Some(server) = self.servers.get(set.server).filter(|_| !self.separate) {
+        if let Some(server) = self.servers.get(set.server).filter(|_| self.servers_open) {
             rooms.extend(std::iter::repeat_n(server.room, self.server_count));
         }
         for (kind, count) in self.workers.iter().zip(&set.counts) {
