@@ -112,6 +112,8 @@ fn is_separate(cluster: &Cluster) -> bool {
 struct Set {
     /// What it costs at least when it is complete.
     least: i64,
+    /// How many of them have to be ordered: at one price, what is there already is better.
+    orders: usize,
     /// How many machines.
     nodes: usize,
     /// Which type the control plane has.
@@ -128,6 +130,8 @@ struct Set {
 struct Kind<'a> {
     offer: &'a Offer,
     room: Amounts,
+    /// Nodes of today that are of it, in this role.
+    there: usize,
 }
 
 struct Search<'a> {
@@ -229,9 +233,11 @@ impl<'a> Search<'a> {
             let machine = Machine::new(offer, "new", role, self.swap, self.load.cluster.now);
             // A node of this type that is there already may have more for pods than a new one is sure to have.
             let mut rooms = vec![self.load.room(&machine)?];
+            let mut there = 0;
             for node in self.load.cluster.nodes.values() {
                 let of = offer_of(node, &self.question.catalogue.offers);
                 if is_control_plane(node) == role.control_plane && of.is_some_and(|(of, _)| of.name == offer.name) {
+                    there += usize::from(!self.kept.iter().any(|kept| kept.name() == node.name()));
                     rooms.push(self.load.room(&Machine::kept(self.load.cluster, node, Some(offer), self.swap))?);
                 }
             }
@@ -241,7 +247,7 @@ impl<'a> Search<'a> {
             // says nothing of its swap alone, so only types that agree on that are compared.
             let beaten = kinds.iter().any(|k| k.offer.swap == offer.swap && (0..PARTS).all(|part| k.room[part] >= room[part]));
             if !beaten {
-                kinds.push(Kind { offer, room });
+                kinds.push(Kind { offer, room, there });
             }
         }
         Ok(kinds)
@@ -266,6 +272,10 @@ impl<'a> Search<'a> {
             self.workers.iter().skip(set.from).map(|kind| (kind.offer.price.0, kind.room)).collect();
         let missing = self.load.needs.missing_costs(&together, &offers);
         set.least = set.least.max(set.price.saturating_add(missing));
+        let ordered = |kind: &Kind<'_>, count: usize| count.saturating_sub(kind.there);
+        let workers = self.workers.iter().zip(&set.counts).map(|(kind, count)| ordered(kind, usize::from(*count)));
+        let servers = self.servers.get(set.server).map_or(0, |kind| ordered(kind, self.server_count));
+        set.orders = workers.sum::<usize>() + servers;
         missing < i64::MAX
     }
 
@@ -274,6 +284,7 @@ impl<'a> Search<'a> {
         let kept: Price = self.kept.iter().filter_map(|machine| machine.price).sum();
         let root = |server: usize, price: i64| Set {
             least: 0,
+            orders: 0,
             nodes: self.kept.len() + self.server_count,
             server,
             counts: vec![0; self.workers.len()],
