@@ -1,4 +1,5 @@
 //! What a plan costs: `cargo bench -p headroom-planner`.
+#![allow(clippy::unwrap_used, reason = "a bench")]
 
 use std::sync::Arc;
 

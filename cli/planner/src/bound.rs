@@ -1,5 +1,5 @@
-//! What a set of machines cannot hold, whatever goes where: conditions that every placement meets, so that a price below
-//! which all sets break one of them is a lower bound.
+//! What a set of machines cannot hold, whatever goes where: conditions that every placement meets, so that a price
+//! below which all sets break one of them is a lower bound.
 //!
 //! A pod's need and a machine's room have four parts: memory by the model (learned peaks, and as much swap as the model
 //! ever lets pods lean on), requested memory, requested CPU, and its place among the kubelet's pods. Pods that the
@@ -17,7 +17,8 @@ use crate::world::World;
 /// Parts of a need.
 pub const PARTS: usize = 4;
 /// Names of the parts, for people.
-pub const PART_NAMES: [&str; PARTS] = ["memory by learned peaks", "requested memory", "requested CPU", "number of pods"];
+pub const PART_NAMES: [&str; PARTS] =
+    ["memory by learned peaks", "requested memory", "requested CPU", "number of pods"];
 /// Memory by the model, requested memory, thousandths of a core, pods.
 pub type Amounts = [i64; PARTS];
 

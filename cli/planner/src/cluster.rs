@@ -270,7 +270,8 @@ pub fn daemon_wants(pod: &Pod, node: &Node) -> bool {
     let required = pod.spec.affinity.as_ref().and_then(|a| a.node.as_ref()).and_then(|n| n.required.as_ref());
     let in_general = |term: &NodeSelectorTerm| {
         // The DaemonSet controller pins each pod to its node; what is left is what the template says.
-        let general = NodeSelectorTerm { match_expressions: term.match_expressions.clone(), ..NodeSelectorTerm::default() };
+        let general =
+            NodeSelectorTerm { match_expressions: term.match_expressions.clone(), ..NodeSelectorTerm::default() };
         general.match_expressions.is_empty() || general.matches(node.name(), labels)
     };
     pod.spec.node_selector.selects(labels)

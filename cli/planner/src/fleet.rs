@@ -83,7 +83,8 @@ impl<'a> Load<'a> {
         let mut sized: Vec<(Amounts, Arc<Pod>)> = all.map(|pod| (bound::need(&world, &pod), pod)).collect();
         let total = bound::sum(sized.iter().map(|(need, _)| need));
         let share = |need: &Amounts| {
-            let parts = need.iter().zip(&total).map(|(part, all)| if *all > 0 { *part as f64 / *all as f64 } else { 0.0 });
+            let parts =
+                need.iter().zip(&total).map(|(part, all)| if *all > 0 { *part as f64 / *all as f64 } else { 0.0 });
             parts.fold(0.0, f64::max)
         };
         sized.sort_by(|a, b| share(&b.0).total_cmp(&share(&a.0)).then_with(|| a.1.meta.key.cmp(&b.1.meta.key)));
@@ -152,13 +153,7 @@ impl<'a> Load<'a> {
     ///
     /// # Errors
     /// [`PlanError::Config`].
-    pub fn check(
-        &self,
-        machines: &[Machine],
-        survive: bool,
-        spent: &mut usize,
-        most: usize,
-    ) -> Result<Fit, PlanError> {
+    pub fn check(&self, machines: &[Machine], survive: bool, spent: &mut usize, most: usize) -> Result<Fit, PlanError> {
         let staying = machines.iter().any(|machine| machine.exists);
         let mut lost_one = false;
         for stay in [true, false] {
@@ -226,13 +221,7 @@ impl<'a> Load<'a> {
 
     /// Goes through every way to share the pods out, the tightest first. `Some(true)`: found; `Some(false)`: there is
     /// none; `None`: the limit came first.
-    fn every_way(
-        &self,
-        world: &mut World,
-        machines: &[Machine],
-        nodes: &mut Vec<Str>,
-        limit: usize,
-    ) -> Option<bool> {
+    fn every_way(&self, world: &mut World, machines: &[Machine], nodes: &mut Vec<Str>, limit: usize) -> Option<bool> {
         let Some(pod) = self.pods.get(nodes.len()) else { return Some(true) };
         if world.decisions() >= limit {
             return None;
@@ -243,7 +232,10 @@ impl<'a> Load<'a> {
             let empty = !nodes.contains(&name);
             // One empty machine of a type is as good as the other.
             let same = |other: &&Machine| !other.exists && other.kind == machine.kind && !nodes.contains(other.name());
-            if empty && !machine.exists && tried.iter().any(|other| same(other) && other.control_plane == machine.control_plane) {
+            if empty
+                && !machine.exists
+                && tried.iter().any(|other| same(other) && other.control_plane == machine.control_plane)
+            {
                 continue;
             }
             tried.push(machine);

@@ -1,12 +1,14 @@
-//! Machines as nodes: those of a catalogue, which do not exist yet, and those that are there, each with a fresh and calm
-//! sample: the working set is what the system takes, what pods take is added by the model as they are placed, no swap is
-//! in use (memory-and-swap.md 5.1, 5.4).
+//! Machines as nodes: those of a catalogue, which do not exist yet, and those that are there, each with a fresh and
+//! calm sample: the working set is what the system takes, what pods take is added by the model as they are placed, no
+//! swap is in use (memory-and-swap.md 5.1, 5.4).
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use headroom_core::{
     Now, Str,
-    memory::{NodeMemory, PressureState, Sample, SwapBehavior, headroom::system_reserve, node::swap_capacity, overrides},
+    memory::{
+        NodeMemory, PressureState, Sample, SwapBehavior, headroom::system_reserve, node::swap_capacity, overrides,
+    },
     object::{Meta, Node, NodeCondition, NodeHeadroom, ObjectKey, Status},
     resource::Resources,
     selector::Labels,
@@ -359,7 +361,8 @@ mod tests {
     fn types_of_nodes() {
         let cluster = cluster();
         let offers = [offer("small", 700), offer("medium", 1020), offer("like-medium", 1030)];
-        let of = |name: &str| offer_of(&cluster.nodes[name], &offers).map(|(o, concluded)| (o.name.to_string(), concluded));
+        let of =
+            |name: &str| offer_of(&cluster.nodes[name], &offers).map(|(o, concluded)| (o.name.to_string(), concluded));
         assert_eq!(of("a"), Some(("small".to_owned(), false)));
         assert_eq!(of("b"), Some(("medium".to_owned(), true)));
         assert_eq!(of("s"), None);

@@ -1,5 +1,5 @@
-//! How to get from the nodes of today to a set of machines: what is ordered, drained and given back, in an order in which
-//! every pod has its place before it needs it.
+//! How to get from the nodes of today to a set of machines: what is ordered, drained and given back, in an order in
+//! which every pod has its place before it needs it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -170,8 +170,7 @@ pub fn moves(
     let cluster = load.cluster;
     let placements = placements(load, nodes);
     let replicas = cluster.replicas();
-    let mut steps =
-        Steps { cluster, money, replicas, price: today, moves: Vec::new(), added: BTreeSet::new() };
+    let mut steps = Steps { cluster, money, replicas, price: today, moves: Vec::new(), added: BTreeSet::new() };
     for machine in machines.iter().filter(|machine| machine.more_swap) {
         let size = human_bytes(machine.sample.swap_capacity.unwrap_or(0));
         let text = format!("set up {size} of swap and LimitedSwap in its kubelet, which restarts");

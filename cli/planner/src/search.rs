@@ -245,7 +245,8 @@ impl<'a> Search<'a> {
             let Some(room) = rooms.into_iter().flatten().reduce(largest) else { continue };
             // Offers come by price: one that is beaten is beaten by one before it. What a machine gives by the model
             // says nothing of its swap alone, so only types that agree on that are compared.
-            let beaten = kinds.iter().any(|k| k.offer.swap == offer.swap && (0..PARTS).all(|part| k.room[part] >= room[part]));
+            let beaten =
+                kinds.iter().any(|k| k.offer.swap == offer.swap && (0..PARTS).all(|part| k.room[part] >= room[part]));
             if !beaten {
                 kinds.push(Kind { offer, room, there });
             }

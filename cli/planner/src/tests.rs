@@ -83,8 +83,8 @@ fn answer(pods: &[AnyPod], machines: &[AnyMachine], swap: i64, survive: bool) ->
     cheapest(&load, &question).ok()
 }
 
-/// RAM that a machine has for pods, MiB times 100: less the ladder (255 MiB below 1 GiB, else a quarter) and the floor (8 %, at
-/// least the eviction threshold of 100 MiB and 32).
+/// RAM that a machine has for pods, MiB times 100: less the ladder (255 MiB below 1 GiB, else a quarter) and the floor
+/// (8 %, at least the eviction threshold of 100 MiB and 32).
 fn room(mib: i64) -> i64 {
     let system = if mib < 1024 { 25_500 } else { mib * 25 };
     mib * 100 - system - (mib * 8).max(13_200)
@@ -93,11 +93,10 @@ fn room(mib: i64) -> i64 {
 /// Whether the pods from `next` on find a place, whatever it takes.
 fn shares(pods: &[AnyPod], next: usize, machines: &[AnyMachine], used: &mut Vec<AnyPod>) -> bool {
     let Some((cpu, memory, apart)) = pods.get(next) else { return true };
-    for at in 0..machines.len() {
-        let (cores, mib, _) = machines[at];
+    for (at, (cores, mib, _)) in machines.iter().enumerate() {
         let before = used[at];
         let after = (before.0 + cpu, before.1 + memory, before.2 || *apart);
-        if after.0 <= cores * 1000 && after.1 * 100 <= room(mib) && !(before.2 && *apart) {
+        if after.0 <= cores * 1000 && after.1 * 100 <= room(*mib) && !(before.2 && *apart) {
             used[at] = after;
             if shares(pods, next + 1, machines, used) {
                 return true;
@@ -112,8 +111,8 @@ fn shares(pods: &[AnyPod], next: usize, machines: &[AnyMachine], used: &mut Vec<
 fn sets(machines: &[AnyMachine], from: usize, chosen: &mut Vec<AnyMachine>, visit: &mut dyn FnMut(&[AnyMachine])) {
     visit(chosen);
     if chosen.len() < MAX_NODES {
-        for at in from..machines.len() {
-            chosen.push(machines[at]);
+        for (at, machine) in machines.iter().enumerate().skip(from) {
+            chosen.push(*machine);
             sets(machines, at, chosen, visit);
             chosen.pop();
         }
@@ -123,7 +122,7 @@ fn sets(machines: &[AnyMachine], from: usize, chosen: &mut Vec<AnyMachine>, visi
 fn exhaustive(pods: &[AnyPod], machines: &[AnyMachine]) -> Option<i64> {
     let mut best: Option<i64> = None;
     sets(machines, 0, &mut Vec::new(), &mut |set| {
-        let price = set.iter().map(|machine| machine.2 * 100).sum();
+        let price: i64 = set.iter().map(|machine| machine.2 * 100).sum();
         let worse = best.is_some_and(|best| best <= price);
         if !worse && shares(pods, 0, set, &mut vec![(0, 0, false); set.len()]) {
             best = Some(price);

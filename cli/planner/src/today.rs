@@ -41,7 +41,9 @@ fn node_room(cluster: &Cluster, world: &World, node: &Arc<Node>, offers: &[Offer
     NodeRoom {
         name: node.name().to_string(),
         role: if is_control_plane(node) { "control-plane" } else { "worker" },
-        machine: offer.map(|(offer, _)| offer.name.to_string()).or_else(|| labelled_type(node).map(ToString::to_string)),
+        machine: offer
+            .map(|(offer, _)| offer.name.to_string())
+            .or_else(|| labelled_type(node).map(ToString::to_string)),
         machine_concluded: offer.is_some_and(|(_, concluded)| concluded),
         price_per_month: price,
         ram_bytes: capacity,
@@ -231,14 +233,8 @@ mod tests {
     fn overheads_have_a_price() {
         let cluster = cluster();
         let world = cluster.world(&Scheduler::standard()).unwrap();
-        let like_a = Offer {
-            name: "small".into(),
-            milli_cpu: 1000,
-            memory: 1 << 30,
-            pods: 110,
-            price: Price(1000),
-            swap: true,
-        };
+        let like_a =
+            Offer { name: "small".into(), milli_cpu: 1000, memory: 1 << 30, pods: 110, price: Price(1000), swap: true };
         let nodes = nodes(&cluster, &world, &[like_a]);
         assert_eq!(nodes[0].overhead_bytes, 256 << 20);
         assert_eq!((nodes[0].overhead_per_month, nodes[0].overhead_measured), (Some(Price(250)), false));

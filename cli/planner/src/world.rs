@@ -133,7 +133,9 @@ impl World {
         self.engine.take_reports();
         let why = match decision.map(|decision| decision.result) {
             Some(DecisionResult::Assumed { node, .. }) => return Ok(node),
-            Some(DecisionResult::Unschedulable { message, .. } | DecisionResult::Error { message }) => cleaned(&message),
+            Some(DecisionResult::Unschedulable { message, .. } | DecisionResult::Error { message }) => {
+                cleaned(&message)
+            }
             Some(DecisionResult::Skipped | DecisionResult::Shadow { .. }) => "the scheduler skips it".to_owned(),
             None => "it waits at a scheduling gate".to_owned(),
         };

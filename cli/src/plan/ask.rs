@@ -142,9 +142,9 @@ impl Ask<'_> {
         let replaced: BTreeSet<_> = asked.pods.iter().chain(&asked.daemons).filter_map(|pod| workload(pod)).collect();
         let bare: BTreeSet<_> = asked.pods.iter().map(|pod| pod.meta.key.clone()).collect();
         let mut after = self.cluster.clone();
-        after.pods.retain(|pod| {
-            !bare.contains(&pod.meta.key) && workload(pod).is_none_or(|name| !replaced.contains(&name))
-        });
+        after
+            .pods
+            .retain(|pod| !bare.contains(&pod.meta.key) && workload(pod).is_none_or(|name| !replaced.contains(&name)));
         let gone = self.cluster.pods.len() - after.pods.len();
         after.others.extend(asked.others.iter().cloned());
         let mut world = after.world(self.scheduler).map_err(PlanError::from)?;
@@ -280,7 +280,8 @@ impl Ask<'_> {
         }
         let mut plan = self.answer("Change", nodes);
         let before = today::bill(&today::nodes(cluster, &world, self.offers())).0;
-        let price = plan.price_per_month.map(|price| format!("; {} a month, {} now", self.money(price), self.money(before)));
+        let price =
+            plan.price_per_month.map(|price| format!("; {} a month, {} now", self.money(price), self.money(before)));
         let fate = if pending.is_empty() {
             "everything has a place".to_owned()
         } else {

@@ -99,7 +99,9 @@ mod tests {
     #[test]
     fn prices_of_the_founding_story() {
         let then = find("digitalocean-2019").unwrap();
-        for (machine, price) in [("s-1vcpu-1gb", 500), ("s-1vcpu-2gb", 1000), ("s-2vcpu-2gb", 1500), ("s-2vcpu-4gb", 2000)] {
+        for (machine, price) in
+            [("s-1vcpu-1gb", 500), ("s-1vcpu-2gb", 1000), ("s-2vcpu-2gb", 1500), ("s-2vcpu-4gb", 2000)]
+        {
             assert_eq!(then.offer(machine).unwrap().price.0, price, "{machine}");
         }
         let now = parse_rfc3339("2026-11-29T00:00:00Z").unwrap();

@@ -84,9 +84,7 @@ fn template(object: &Value) -> Option<(&Value, u64)> {
 /// Who the pods of a workload say that they belong to, and the labels that tell it.
 fn owner(object: &Value) -> (Value, Option<(&'static str, &'static str)>) {
     let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
-    let owner = |api_version: &str, kind: &str, name: String| {
-        json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": format!("plan-{name}"), "controller": true}])
-    };
+    let owner = |api_version: &str, kind: &str, name: String| json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": format!("plan-{name}"), "controller": true}]);
     match kind {
         // Names lead from the pods of a ReplicaSet to the Deployment, and from those of a Job to the CronJob.
         "Deployment" => (owner("apps/v1", "ReplicaSet", format!("{name}-plan")), Some(("pod-template-hash", "plan"))),

@@ -151,9 +151,9 @@ fn swap(text: &str) -> Result<i64, String> {
     if text == "none" {
         return Ok(0);
     }
-    value(text).map_err(|error| error.to_string()).and_then(|bytes| {
-        if bytes >= 0 { Ok(bytes) } else { Err("swap cannot be less than none".to_owned()) }
-    })
+    value(text)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| if bytes >= 0 { Ok(bytes) } else { Err("swap cannot be less than none".to_owned()) })
 }
 
 pub(crate) async fn run(options: &Options, registry: fn() -> Registry) -> anyhow::Result<ExitCode> {

@@ -243,7 +243,11 @@ fn moves(text: &mut String, plan: &Plan, cheapest: &Cheapest, wide: bool) {
     for (i, step) in cheapest.moves.iter().enumerate() {
         let felt = if step.interrupts { " [interrupts]" } else { "" };
         let after = money(plan, step.price_per_month_after);
-        paragraph(text, &format!("{:3}. ", i + 1), &format!("{}: {}{felt}; then {after} a month", step.node, step.text));
+        paragraph(
+            text,
+            &format!("{:3}. ", i + 1),
+            &format!("{}: {}{felt}; then {after} a month", step.node, step.text),
+        );
         let felt = |pod: &&headroom_planner::moves::PodMove| wide || pod.interrupts.is_some();
         for pod in step.pods.iter().filter(felt) {
             let why = pod.interrupts.map(|why| format!(" ({why})")).unwrap_or_default();

@@ -102,7 +102,7 @@ fn overhead_and_the_loss_of_a_node() {
     let etcd = plan.nodes.iter().find(|node| node.name == "etcd").unwrap();
     assert_eq!((etcd.overhead_bytes, etcd.overhead_measured, etcd.role), (520 << 20, true, "control-plane"));
     assert_eq!(plan.losses.len(), 7);
-    // Each fetcher has a node for itself: one less is one too few, but for the node of the application server.
+    // No other machine has the CPU that the application server asks for.
     let lost = plan.losses.iter().find(|loss| loss.node == "app").unwrap();
     assert!(lost.pending.iter().any(|pod| pod.name.starts_with("backend")), "{lost:?}");
     let fetcher = plan.workloads.iter().find(|workload| workload.name == "fetcher").unwrap();
@@ -165,10 +165,13 @@ fn errors_are_one_line() {
     let unlabelled = format!("--snapshot={}", unlabelled.path().display());
     for (args, expected) in [
         (vec![snapshot.as_str(), "--cheapest", "--catalog", "moon"], "--catalog moon: neither a file nor"),
-        (vec![&snapshot, "--add", "x-large=1"], "there is no machine type \"x-large\" in catalogue digitalocean"),
-        (vec![&snapshot, "-f", "/does/not/exist"], "-f /does/not/exist: No such file"),
-        (vec![&empty], "there are no nodes: nothing to plan"),
-        (vec![&unlabelled, "--cheapest"], "no catalogue: give --catalog NAME or FILE"),
+        (
+            vec![snapshot.as_str(), "--add", "x-large=1"],
+            "there is no machine type \"x-large\" in catalogue digitalocean",
+        ),
+        (vec![snapshot.as_str(), "-f", "/does/not/exist"], "-f /does/not/exist: No such file"),
+        (vec![empty.as_str()], "there are no nodes: nothing to plan"),
+        (vec![unlabelled.as_str(), "--cheapest"], "no catalogue: give --catalog NAME or FILE"),
     ] {
         let line = format!("{:#}", run_with(&args).unwrap_err());
         assert!(line.contains(expected) && !line.contains('\n'), "{line}");
