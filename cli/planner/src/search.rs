@@ -401,7 +401,7 @@ impl<'a> Search<'a> {
             let ordered = count.saturating_sub(reused.len());
             machines.extend(reused);
             for _ in 0..ordered {
-                let name = names.next(prefix, offer, cluster);
+                let name = names.next(prefix, cluster);
                 machines.push(Machine::new(offer, &name, role, self.swap, cluster.now));
             }
         };

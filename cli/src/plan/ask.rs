@@ -209,7 +209,7 @@ impl Ask<'_> {
             let offer = self.offer(kind)?;
             words.push(format!("{count} more {kind}"));
             for _ in 0..*count {
-                let machine = Machine::new(offer, &names.next("", offer, cluster), &role, swap, cluster.now);
+                let machine = Machine::new(offer, &names.next("", cluster), &role, swap, cluster.now);
                 for daemon in cluster.daemons().into_iter().filter(|pod| daemon_wants(pod, &machine.node)) {
                     after.pods.push(bound(&daemon_on(daemon, machine.name()), machine.name()));
                 }

@@ -82,7 +82,7 @@ fn nodes(text: &mut String, plan: &Plan, wide: bool) {
     let cells = |node: &NodeRoom| {
         let guess = |known: bool| if known { "" } else { "~" };
         let mut cells = vec![
-            format!("{}{}", node.name, if node.exists { "" } else { " (new)" }),
+            node.name.clone(),
             node.machine.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
             price(plan, node.price_per_month),
             human_bytes(node.ram_bytes),

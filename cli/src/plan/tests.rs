@@ -44,6 +44,7 @@ fn file(text: &str) -> tempfile::NamedTempFile {
 fn golden(name: &str, text: &str) {
     let path = format!("{}/src/plan/golden/{name}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("HEADROOM_BLESS").is_some() {
+        std::fs::create_dir_all(format!("{}/src/plan/golden", env!("CARGO_MANIFEST_DIR"))).unwrap();
         std::fs::write(&path, text).unwrap();
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
