@@ -88,6 +88,9 @@ impl Ask<'_> {
             let how = "where no NodeHeadroom tells what the system takes, the size of the machine decides";
             assumptions.push(how.to_owned());
         }
+        if let Some(catalogue) = self.catalogue.filter(|catalogue| priced && !catalogue.note.is_empty()) {
+            assumptions.push(format!("catalogue {}: {}", catalogue.name, catalogue.note));
+        }
         Plan {
             api_version: "headroom.dev/v1alpha1",
             kind: "Plan",
@@ -319,7 +322,7 @@ impl Ask<'_> {
         let servers = cluster.nodes.values().filter(|node| is_control_plane(node)).count();
         if servers > answer.control_planes {
             plan.assumptions.push(format!(
-                "{} of {servers} servers of the control plane stay: fewer than three survive the loss of one no better than one does",
+                "of {servers} servers of the control plane {} is enough: two survive no loss that one does not",
                 answer.control_planes
             ));
         }

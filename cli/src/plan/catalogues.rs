@@ -20,7 +20,8 @@ macro_rules! built_in {
 }
 
 /// By name; where several have a cluster's types, the first counts: those in force come before those of old.
-const BUILT_IN: &[(&str, &str)] = built_in!("digitalocean", "digitalocean-managed", "home", "digitalocean-2019");
+const BUILT_IN: &[(&str, &str)] =
+    built_in!("digitalocean", "digitalocean-managed", "linode", "home", "digitalocean-2019");
 
 /// The names of those that are built in.
 fn names() -> String {

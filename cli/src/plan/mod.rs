@@ -102,7 +102,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", requires = "cheapest")]
     max_nodes: Option<usize>,
     /// The loss of so many workers must leave no pod without a place
-    #[arg(long, value_name = "0|1", requires = "cheapest", default_value = "0", value_parser = clap::value_parser!(u8).range(0..=1))]
+    #[arg(long, value_name = "0|1", requires = "cheapest", default_value = "0", value_parser = survive)]
     survive: u8,
     /// This node stays as it is
     #[arg(long, value_name = "NODE", requires = "cheapest")]
@@ -144,6 +144,14 @@ fn resized(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((node, machine)) if !node.is_empty() && !machine.is_empty() => Ok((node.to_owned(), machine.to_owned())),
         _ => Err(format!("{text:?} is not like worker-1=s-1vcpu-1gb")),
+    }
+}
+
+fn survive(text: &str) -> Result<u8, String> {
+    match text {
+        "0" => Ok(0),
+        "1" => Ok(1),
+        _ => Err("the loss of 0 or 1 worker can be planned for".to_owned()),
     }
 }
 
