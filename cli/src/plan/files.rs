@@ -84,7 +84,10 @@ fn template(object: &Value) -> Option<(&Value, u64)> {
 /// Who the pods of a workload say that they belong to, and the labels that tell it.
 fn owner(object: &Value) -> (Value, Option<(&'static str, &'static str)>) {
     let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
-    let owner = |api_version: &str, kind: &str, name: String| json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": format!("plan-{name}"), "controller": true}]);
+    let owner = |api_version: &str, kind: &str, name: String| {
+        let uid = format!("plan-{name}");
+        json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": uid, "controller": true}])
+    };
     match kind {
         // Names lead from the pods of a ReplicaSet to the Deployment, and from those of a Job to the CronJob.
         "Deployment" => (owner("apps/v1", "ReplicaSet", format!("{name}-plan")), Some(("pod-template-hash", "plan"))),
@@ -243,7 +246,7 @@ spec: {template: {spec: {containers: [{name: c}]}}}
 
     #[test]
     fn json_and_lists_are_read_as_well() {
-        let pod = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}]}}"#;
+        let pod = r#"{"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}]}}"#;
         assert_eq!(asked(pod, "ns", Some(2)).unwrap().pods.len(), 2);
         let list = format!(r#"{{"apiVersion": "v1", "kind": "List", "items": [{pod}]}}"#);
         assert_eq!(asked(&list, "ns", None).unwrap().pods[0].meta.key.to_string(), "ns/p");
