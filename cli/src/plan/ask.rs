@@ -226,10 +226,8 @@ impl Ask<'_> {
         ));
         let servers = cluster.nodes.values().filter(|node| is_control_plane(node)).count();
         if servers > answer.control_planes {
-            plan.assumptions.push(format!(
-                "servers of the control plane: {} of {servers}, as two survive no loss that one does not; --keep NODE keeps more",
-                answer.control_planes
-            ));
+            let some = format!("{} of {servers} servers of the control plane are planned", answer.control_planes);
+            plan.assumptions.push(format!("{some}: two survive no loss that one does not (--keep NODE keeps more)"));
         }
         if question.survive && answer.control_planes == 1 {
             let how = "without the one server of the control plane pods run on, and nothing new is placed";
