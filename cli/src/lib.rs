@@ -1,5 +1,5 @@
-//! `kubectl headroom`: what nodes really have, why a pod goes where it goes, and what is wrong with a cluster. More
-//! verbs (`plan` …) are to come.
+//! `kubectl headroom`: what nodes really have, why a pod goes where it goes, what fits and what it costs, and what is
+//! wrong with a cluster.
 //!
 //! A library, so that tests ask exactly what the command asks ([`snapshot`]), and so that a scheduler with plugins of
 //! one's own can bring its own `explain`: call [`run`] with its registry.
@@ -11,6 +11,7 @@ mod doctor;
 mod explain;
 mod file;
 mod fixes;
+mod plan;
 mod redact;
 mod rightsize;
 mod save;
@@ -40,6 +41,7 @@ pub const NO_SUCH_OBJECT: u8 = 3;
   kubectl headroom top
   kubectl headroom top pods -A --sort-by swap
   kubectl headroom explain pod web-1 -n shop -o wide
+  kubectl headroom plan --cheapest --catalog digitalocean
   kubectl headroom doctor
   kubectl headroom trace rc/web
   kubectl headroom rightsize -n shop
@@ -59,6 +61,8 @@ enum Verb {
     Top(top::Options),
     /// Where a pod would go, and what every plugin says of every node
     Explain(explain::Options),
+    /// What fits, what can go, and the cheapest machines for it
+    Plan(plan::Options),
     /// What is wrong with the cluster, why that matters, and what to do about it
     Doctor(doctor::Options),
     /// How an owner became pods, where they went, when they served, and what still waits
@@ -108,6 +112,7 @@ pub fn run(registry: fn() -> Registry, args: impl IntoIterator<Item = OsString>)
     let result = match options.verb {
         Verb::Top(options) => runtime.block_on(top::run(&options)),
         Verb::Explain(options) => runtime.block_on(explain::run(&options, registry())),
+        Verb::Plan(options) => runtime.block_on(plan::run(&options, registry)),
         Verb::Doctor(options) => runtime.block_on(doctor::run(&options)),
         Verb::Trace(options) => runtime.block_on(trace::run(&options, registry)),
         Verb::Rightsize(options) => runtime.block_on(rightsize::run(&options)),

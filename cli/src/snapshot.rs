@@ -148,6 +148,12 @@ impl Snapshot {
         Ok(self.pod(namespace, name).map(|pod| engine.explain(pod, now(at))))
     }
 
+    /// Everything as the scheduler's informers would have sent it, in the order of the file; selectors last.
+    pub(crate) fn inputs(&self) -> Vec<Input> {
+        let selectors = self.selectors.iter().map(|selector| Input::SelectorApplied(selector.clone()));
+        self.rows.iter().filter_map(input).chain(selectors).collect()
+    }
+
     /// All pods, and all nodes.
     pub(crate) fn pods_and_nodes(&self) -> (Vec<Arc<Pod>>, Vec<Arc<Node>>) {
         let (mut pods, mut nodes) = (Vec::new(), Vec::new());

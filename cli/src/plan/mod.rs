@@ -1,0 +1,248 @@
+//! `kubectl headroom plan`: what fits, what can go, and the cheapest machines for it (docs/plan.md).
+//!
+//! The answers are the planner's, which asks the engine that places pods; here are the flags, the files and the tables.
+
+mod ask;
+mod catalogues;
+mod csv;
+mod files;
+mod table;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use headroom_core::{Timestamp, quantity::value};
+use headroom_engine::{Configuration, Registry};
+use headroom_planner::{Cluster, Scheduler, report::Plan};
+use headroom_runtime::clock;
+
+use crate::{
+    NO, NO_SUCH_OBJECT,
+    cluster::{self, Connection},
+    explain::time,
+    file,
+    snapshot::{self, Snapshot},
+};
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    /// The table with more columns, and every pod
+    Wide,
+    Json,
+    Yaml,
+    /// The nodes, for spreadsheets
+    Csv,
+}
+
+/// Where the control plane goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ControlPlane {
+    /// On machines that take no other pods
+    Separate,
+    /// On machines that take pods as well
+    Shared,
+}
+
+/// What counts as no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    /// A pod without a place
+    Unschedulable,
+    /// A node whose loss leaves a pod without a place, too
+    Loss,
+    /// Nothing
+    Never,
+}
+
+/// Flags of `plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kubectl headroom plan                                what is left, and what the loss of a node means
+  kubectl headroom plan -f app.yaml --replicas 3       does it fit, and where
+  helm template app | kubectl headroom plan -f -
+  kubectl headroom plan --remove worker-3              can it go
+  kubectl headroom plan --add s-1vcpu-1gb=2 --catalog digitalocean
+  kubectl headroom plan --resize worker-1=s-1vcpu-1gb --catalog digitalocean
+  kubectl headroom plan --cheapest --catalog digitalocean --swap 2Gi
+  kubectl headroom plan --cheapest --catalog prices.yaml --survive 1 -o json
+
+Exit status: 0 it fits, 2 it does not, 3 there is no such node, 1 the tool failed")]
+pub(crate) struct Options {
+    /// Would these fit: objects with pods or pod templates in YAML or JSON, - for standard input
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// So many pods of each workload of the file
+    #[arg(long, value_name = "N", requires = "file")]
+    replicas: Option<u64>,
+    /// Namespace of objects of the file that name none
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// With so many more machines of a type
+    #[arg(long, value_name = "TYPE=N", value_parser = added, conflicts_with = "file")]
+    add: Vec<(String, usize)>,
+    /// Without this node
+    #[arg(long, value_name = "NODE", conflicts_with = "file")]
+    remove: Vec<String>,
+    /// With this node on a machine of another type
+    #[arg(long, value_name = "NODE=TYPE", value_parser = resized, conflicts_with = "file")]
+    resize: Vec<(String, String)>,
+    /// The cheapest machines on which everything fits, and how to get there
+    #[arg(long, conflicts_with_all = ["file", "add", "remove", "resize"])]
+    cheapest: bool,
+    /// What can be had for how much: a name (--list-catalogs) or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    catalog: Option<String>,
+    /// Swap of new machines that can have some, or none; as much as workers have today
+    #[arg(long, value_name = "SIZE|none", value_parser = swap)]
+    swap: Option<i64>,
+    /// Most machines
+    #[arg(long, value_name = "N", requires = "cheapest")]
+    max_nodes: Option<usize>,
+    /// The loss of so many workers must leave no pod without a place
+    #[arg(long, value_name = "0|1", requires = "cheapest", default_value = "0", value_parser = survive)]
+    survive: u8,
+    /// This node stays as it is
+    #[arg(long, value_name = "NODE", requires = "cheapest")]
+    keep: Vec<String>,
+    /// Whether other pods may go to the machines of the control plane; as today
+    #[arg(long, value_enum, requires = "cheapest")]
+    control_plane: Option<ControlPlane>,
+    /// What makes the exit status 2
+    #[arg(long, value_enum, default_value = "unschedulable")]
+    fail_on: FailOn,
+    /// Say which catalogues there are, and look at nothing
+    #[arg(long)]
+    list_catalogs: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+    /// A saved cluster instead of the live one: a v1 List in YAML or JSON, - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["context", "kubeconfig"])]
+    snapshot: Option<PathBuf>,
+    /// The scheduler's KubeSchedulerConfiguration; the defaults if not given
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The time of the plan, RFC 3339; now, or that of the snapshot's newest sample
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    at: Option<Timestamp>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+fn added(text: &str) -> Result<(String, usize), String> {
+    let (name, count) = text.split_once('=').unwrap_or((text, "1"));
+    match count.parse() {
+        Ok(count @ 1..=1000) if !name.is_empty() => Ok((name.to_owned(), count)),
+        _ => Err(format!("{text:?} is not like s-1vcpu-1gb=2, with at most 1000")),
+    }
+}
+
+fn resized(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((node, machine)) if !node.is_empty() && !machine.is_empty() => Ok((node.to_owned(), machine.to_owned())),
+        _ => Err(format!("{text:?} is not like worker-1=s-1vcpu-1gb")),
+    }
+}
+
+fn survive(text: &str) -> Result<u8, String> {
+    match text {
+        "0" => Ok(0),
+        "1" => Ok(1),
+        _ => Err("the loss of 0 or 1 worker can be planned for".to_owned()),
+    }
+}
+
+fn swap(text: &str) -> Result<i64, String> {
+    if text == "none" {
+        return Ok(0);
+    }
+    value(text)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| if bytes >= 0 { Ok(bytes) } else { Err("swap cannot be less than none".to_owned()) })
+}
+
+pub(crate) async fn run(options: &Options, registry: fn() -> Registry) -> anyhow::Result<ExitCode> {
+    if options.list_catalogs {
+        print!("{}", catalogues::list()?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let twice = options.file.as_deref().is_some_and(|file| file.as_os_str() == "-")
+        && options.snapshot.as_deref().is_some_and(|snapshot| snapshot.as_os_str() == "-");
+    anyhow::ensure!(!twice, "-f - and --snapshot -: standard input can be read once");
+    let config = match &options.config {
+        None => Configuration::default(),
+        Some(path) => {
+            let named = || format!("--config {}", path.display());
+            Configuration::from_yaml(&file::read(path).with_context(named)?).with_context(named)?
+        }
+    };
+    let scheduler = Scheduler { config, registry };
+    let (snapshot, namespace, default_time) = match &options.snapshot {
+        Some(path) => {
+            let named = || format!("--snapshot {}", path.display());
+            let snapshot = Snapshot::parse(&file::read(path).with_context(named)?).with_context(named)?;
+            let at = snapshot.time().unwrap_or_else(clock::wall);
+            (snapshot, "default".to_owned(), at)
+        }
+        None => {
+            let (client, namespace) = options.connection.client().await?;
+            let mut notes = Vec::new();
+            let objects = cluster::read(&client, &mut notes).await?;
+            let mut snapshot = Snapshot::from_objects(objects);
+            // Kinds that are read for the file alone need no remark.
+            snapshot.notes.retain(|note| note.starts_with("skipped: "));
+            snapshot.notes.extend(notes);
+            (snapshot, namespace, clock::wall())
+        }
+    };
+    for note in &snapshot.notes {
+        eprintln!("{note}");
+    }
+    let now = snapshot::now(options.at.unwrap_or(default_time));
+    let cluster = Cluster::new(snapshot.inputs(), &scheduler, now);
+    let named = |name: &String| cluster.nodes.contains_key(name.as_str());
+    let mut nodes = options.remove.iter().chain(&options.keep).chain(options.resize.iter().map(|(node, _)| node));
+    if let Some(unknown) = nodes.find(|name| !named(name)) {
+        let place = options.snapshot.as_ref().map(|p| format!(" in {}", p.display())).unwrap_or_default();
+        eprintln!("kubectl headroom: there is no node {unknown:?}{place}");
+        return Ok(ExitCode::from(NO_SUCH_OBJECT));
+    }
+    let namespace = options.namespace.as_ref().unwrap_or(&namespace);
+    let catalogue = match &options.catalog {
+        Some(name) => Some(catalogues::find(name)?),
+        None => catalogues::of(&cluster),
+    };
+    if let Some(warning) = catalogue.as_ref().and_then(|catalogue| catalogues::age(catalogue, now.wall)) {
+        eprintln!("{warning}");
+    }
+    let asked = ask::Ask { cluster: &cluster, scheduler: &scheduler, catalogue: catalogue.as_ref() };
+    let plan = asked.plan(options, namespace)?;
+    print!("{}", printed(&plan, options.output)?);
+    Ok(if is_yes(&plan, options.fail_on) { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}
+
+/// Whether the exit status is 0.
+fn is_yes(plan: &Plan, fail_on: FailOn) -> bool {
+    match fail_on {
+        FailOn::Never => true,
+        FailOn::Unschedulable => plan.fits,
+        FailOn::Loss => plan.fits && plan.losses.iter().all(|loss| loss.pending.is_empty()),
+    }
+}
+
+/// The plan as it is printed.
+fn printed(plan: &Plan, output: Output) -> anyhow::Result<String> {
+    Ok(match output {
+        Output::Json => serde_json::to_string_pretty(plan)? + "\n",
+        Output::Yaml => serde_saphyr::to_string(plan)?,
+        Output::Csv => csv::csv(plan),
+        Output::Table => table::table(plan, false),
+        Output::Wide => table::table(plan, true),
+    })
+}
+
+#[cfg(test)]
+mod tests;
