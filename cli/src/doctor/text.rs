@@ -16,12 +16,12 @@ fn moves(c: char) -> bool {
 }
 
 /// The text in one line, without what a terminal would obey.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if moves(c) { ' ' } else { c }).collect()
 }
 
 /// The same, not longer than anybody reads.
-pub(super) fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     let mut shown: String = clean(text).split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((end, _)) = shown.char_indices().nth(LONGEST) {
         shown.truncate(end);
@@ -32,7 +32,7 @@ pub(super) fn cut(text: &str) -> String {
 
 /// A name or address as an argument of a command. Nothing that an object can have as its name needs quotes; what else
 /// stands there is not repeated in something that people paste.
-pub(super) fn arg(name: &str) -> &str {
+pub(crate) fn arg(name: &str) -> &str {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
     let fits = name.len() <= LONGEST_NAME && name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if fits && name.chars().all(plain) { name } else { "NAME" }
