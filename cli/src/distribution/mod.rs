@@ -3,7 +3,9 @@
 
 pub(crate) mod facts;
 pub(crate) mod host;
+pub(crate) mod ours;
 pub(crate) mod read;
+pub(crate) mod record;
 pub(crate) mod requests;
 pub(crate) mod stock;
 

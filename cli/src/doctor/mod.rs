@@ -17,15 +17,15 @@ use clap::Args;
 use headroom_core::Timestamp;
 use headroom_runtime::clock;
 
-pub(crate) use self::{
-    checks::{control_loops, schedulers},
-    look::{Look, flag, is_k3s},
-    state::{NodeFacts, Program, State, command_line},
-    text::{arg, clean, cut},
-};
 use self::{
     checks::{Rule, diagnose},
     finding::{Diagnosis, Severity},
+};
+pub(crate) use self::{
+    checks::{control_loops, schedulers},
+    look::{Look, flag, is_k3s},
+    state::{NodeFacts, Program, State},
+    text::{arg, cut},
 };
 use crate::{
     NO,

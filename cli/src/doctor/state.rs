@@ -57,7 +57,7 @@ pub(crate) enum Program {
 
 impl Program {
     /// From the name of its file or image.
-    fn named(path: &str) -> Option<Self> {
+    pub(crate) fn named(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or_default();
         Some(match name.split([':', '@']).next().unwrap_or_default() {
             "kube-scheduler" => Self::StockScheduler,
@@ -277,7 +277,7 @@ fn texts(list: Option<&Value>) -> Vec<String> {
 }
 
 /// Which program the pod runs, and its arguments as far as they are known.
-pub(crate) fn command_line(pod: &Value) -> (Option<Program>, Vec<String>) {
+fn command_line(pod: &Value) -> (Option<Program>, Vec<String>) {
     let containers = pod.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
     for container in containers.take(MAX_CONTAINERS) {
         let mut command = texts(container.get("command"));
