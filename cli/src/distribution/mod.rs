@@ -1,6 +1,7 @@
 //! Which distribution a cluster is of, who does what in it, and what has to be changed where: facts as values, read once,
 //! and the changes of files as values. What follows from them is planned elsewhere (`takeover`, `handback`, `status`).
 
+pub(crate) mod change;
 pub(crate) mod facts;
 pub(crate) mod host;
 pub(crate) mod ours;
