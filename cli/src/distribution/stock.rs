@@ -103,17 +103,15 @@ pub(crate) fn loops(facts: &Facts, before: &LeftOut, after: &LeftOut) -> (Vec<Ch
     let list = |current: &str| {
         let given_back: Vec<&String> = before.loops.iter().filter(|name| !after.loops.contains(name)).collect();
         let kept = facts.record.loops.as_ref().and_then(|loops| loops.stock.clone());
-        match kept.filter(|_| after.loops.is_empty()) {
-            Some(first) => first,
-            None => subtract(&restore(current, &given_back), &after.loops),
-        }
+        let first = kept.filter(|_| after.loops.is_empty());
+        first.unwrap_or_else(|| subtract(&restore(current, &given_back), &after.loops))
     };
     match facts.distribution {
         Distribution::K3s => (vec![k3s(facts, before, after)], None),
         Distribution::Kubeadm => kubeadm(facts, before, after, list),
         Distribution::K0s => match &facts.k0s_controllers {
             Some(current) => {
-                let known = if current.is_empty() { DEFAULT_LIST } else { current };
+                let known: &str = if current.is_empty() { DEFAULT_LIST } else { current };
                 let value = list(known);
                 let patch =
                     |value: &Value| json!({"spec": {"controllerManager": {"extraArgs": {"controllers": value}}}});
@@ -122,7 +120,7 @@ pub(crate) fn loops(facts: &Facts, before: &LeftOut, after: &LeftOut) -> (Vec<Ch
                 let new = if value == DEFAULT_LIST { Value::Null } else { Value::from(value.as_str()) };
                 let says = |value: &str| {
                     vec![
-                        format!("ClusterConfig kube-system/k0s, controllerManager.extraArgs:"),
+                        "ClusterConfig kube-system/k0s, controllerManager.extraArgs:".to_owned(),
                         format!("  controllers: \"{value}\""),
                     ]
                 };
@@ -201,11 +199,8 @@ fn kubeadm(
     let mut changes = Vec::new();
     if let Some(config) = &facts.cluster_configuration {
         let kept = facts.record.loops.as_ref().and_then(|loops| loops.cluster_configuration.clone());
-        let changed = match kept.filter(|_| after.loops.is_empty()) {
-            Some(first) => Some(first),
-            None => with_controllers(config, &new),
-        };
-        if let Some(changed) = changed {
+        let first = kept.filter(|_| after.loops.is_empty());
+        if let Some(changed) = first.or_else(|| with_controllers(config, &new)) {
             let patch = |config: &str| json!({"data": {"ClusterConfiguration": config}});
             let says = |value: &str| {
                 vec![
