@@ -46,7 +46,7 @@ pub(crate) struct Wish {
 /// What has to be put right first.
 pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     let mut refused = refusals(facts, wish);
-    let (running, _) = runs_of_ours(facts);
+    let running = runs_of_ours(facts);
     let loops: Vec<String> = wish.loops.iter().filter(|name| !running.contains(*name)).cloned().collect();
     let scheduler = wish.scheduler && facts.holds(SCHEDULER_LEASE) != Some(Who::Ours);
     if refused.is_empty() && !scheduler && loops.is_empty() {
@@ -117,15 +117,15 @@ pub(crate) fn what(scheduler: bool, loops: &[String]) -> String {
     }
 }
 
-/// The loops that ours run, and whether that is known.
-pub(crate) fn runs_of_ours(facts: &Facts) -> (BTreeSet<String>, bool) {
+/// The loops that ours run, as far as it is known.
+pub(crate) fn runs_of_ours(facts: &Facts) -> BTreeSet<String> {
     match facts.controllers.as_ref().filter(|ours| ours.replicas > 0) {
         Some(ours) => {
             let list: Vec<&str> = ours.flag("controllers").unwrap_or(OWN).split(',').map(str::trim).collect();
             let runs = control_loops::LOOPS.into_iter().filter(|(name, alias)| control_loops::runs(&list, name, alias));
-            (runs.map(|(name, _)| name.to_owned()).collect(), true)
+            runs.map(|(name, _)| name.to_owned()).collect()
         }
-        None => (facts.record.loops().iter().cloned().collect(), facts.holds(CONTROLLERS_LEASE).is_none()),
+        None => facts.record.loops().iter().cloned().collect(),
     }
 }
 
@@ -328,14 +328,20 @@ fn loop_steps(facts: &Facts, changes: Vec<Change>, loops: &[String], running: &B
 
 fn notes(facts: &Facts, wish: &Wish, scheduler: bool, loops: &[String]) -> Vec<String> {
     let mut notes = Vec::new();
-    let deployed =
-        facts.scheduler.iter().filter(|_| scheduler).chain(facts.controllers.iter().filter(|_| !loops.is_empty()));
-    if let Some(release) = deployed.filter_map(|ours| ours.release.as_deref()).next() {
-        let mode = if scheduler { " mode=primary" } else { "" };
-        let list = if loops.is_empty() { "" } else { " controllers.loops (and controllers.mode=primary)" };
+    let schedulers = facts.scheduler.iter().filter(|_| scheduler);
+    let mut deployed = schedulers.chain(facts.controllers.iter().filter(|_| !loops.is_empty()));
+    if let Some(release) = deployed.find_map(|ours| ours.release.as_deref()) {
+        let mut values = Vec::new();
+        if scheduler {
+            values.push("mode=primary");
+        }
+        if !loops.is_empty() {
+            values.extend(["controllers.mode=primary", "controllers.loops"]);
+        }
         notes.push(format!(
-            "helm does not know of this: give the release {release} the same values{mode}{list} before its next upgrade, \
-             or that takes them back."
+            "Helm does not know of this. The next upgrade of the release {release} takes it back, unless it has the same \
+             values: {}.",
+            values.join(", ")
         ));
     }
     if scheduler && facts.distribution == Distribution::Kubeadm && !wish.keep_standby {
