@@ -59,6 +59,15 @@ fn k3s(facts: &Facts, before: &LeftOut, after: &LeftOut) -> Change {
     })
 }
 
+/// Where all that stock leaves out stands in one file of ours, taking that away gives everything back.
+pub(crate) fn one_line_back(facts: &Facts, before: &LeftOut) -> Option<Vec<String>> {
+    let whole = facts.distribution == Distribution::K3s && *before == LeftOut::default();
+    let on = || if facts.servers.is_empty() { "every server".to_owned() } else { facts.servers.join(", ") };
+    whole.then(|| {
+        vec![format!("# on {}, as root:", on()), format!("rm {K3S_FILE} &&"), "  systemctl restart k3s".to_owned()]
+    })
+}
+
 fn operator(stop: &[&str], start: &[&str], stops: bool) -> Change {
     let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
     let (does, undoes) = if stops { (stop, start) } else { (start, stop) };

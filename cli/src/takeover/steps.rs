@@ -59,7 +59,7 @@ pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     let mut now = before.clone();
     let mut record = facts.record.clone();
     let mut steps = Vec::new();
-    let mut dead_man = Vec::new();
+    let mut undone = Vec::new();
     if scheduler {
         let elects = facts.stock_elects() == Some(true);
         let mode = facts.our_mode().filter(|mode| *mode != "primary").unwrap_or("secondary").to_owned();
@@ -71,7 +71,7 @@ pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
             after_silence(facts, &now, &without)
         });
         if !wish.keep_standby {
-            dead_man.extend(stock::scheduler(facts, &without, &now).lines());
+            undone.push(stock::scheduler(facts, &now, &without));
             now = without;
         }
     }
@@ -86,12 +86,10 @@ pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
             ..LoopsRecord::default()
         });
         kept.names.extend(loops.iter().cloned());
+        undone.extend(changes.iter().cloned());
         steps.extend(loop_steps(facts, changes, &loops, &running));
-        if let Some(ours) = &facts.controllers {
-            dead_man.push(format!("kubectl -n {} scale deployment {} --replicas=0", ours.namespace, ours.name));
-        }
-        dead_man.extend(stock::loops(facts, &after, &now).0.iter().flat_map(Change::lines));
     }
+    let dead_man = dead_man(facts, &before, &undone, !loops.is_empty());
     let mut first = Step::new("Write down what is changed, for the way back").api(record_change(facts, &record));
     for grant in &wish.grants {
         first = first.api(grant.clone());
@@ -104,6 +102,19 @@ pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
         facts.because
     );
     Ok(Plan { title, steps, notes: notes(facts, wish, scheduler, &loops), dead_man })
+}
+
+/// What to type when nothing of ours answers: the changes of stock undone, the last one first.
+fn dead_man(facts: &Facts, before: &LeftOut, changes: &[Change], loops: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(ours) = facts.controllers.as_ref().filter(|_| loops) {
+        lines.push(format!("kubectl -n {} scale deployment {} --replicas=0", ours.namespace, ours.name));
+    }
+    match stock::one_line_back(facts, before).filter(|_| !changes.is_empty()) {
+        Some(line) => lines.extend(line),
+        None => lines.extend(changes.iter().rev().flat_map(|change| change.reversed().lines())),
+    }
+    lines
 }
 
 /// `the scheduler and endpoints-controller`.
