@@ -175,10 +175,16 @@ impl Executor<'_> {
             Check::Stays(who) => {
                 let end = Instant::now() + self.settings.quiet.unwrap_or(Duration::from_secs(STAYS));
                 while Instant::now() < end {
-                    self.leader(*who).await.map_err(anyhow::Error::msg)?;
-                    sleep(POLL).await;
+                    match self.lease(SCHEDULER_LEASE).await {
+                        Ok(Some(lease)) if !lease.holder.is_empty() && whose(&lease.renewer) != Some(*who) => {
+                            bail!("the lease kube-scheduler went to {} ({})", lease.renewer, lease.holder);
+                        }
+                        // An API server that is being restarted says nothing.
+                        _ => sleep(POLL).await,
+                    }
                 }
-                println!("  seen: the lease kube-scheduler stays where it is");
+                let holder = self.until("the lease kube-scheduler", async || self.leader(*who).await).await?;
+                println!("  seen: {holder} keeps the lease kube-scheduler");
             }
             Check::Quiet { canaries, loops } => self.quiet(canaries, loops).await?,
             Check::Answered { canaries, by } => self.answered(canaries, *by).await?,
@@ -299,7 +305,7 @@ impl Executor<'_> {
                 let answered = canary.answered(found.as_ref(), true);
                 match (canary.kind, answered) {
                     (Kind::Control, true) => since = since.or(Some(Instant::now())),
-                    (Kind::Control, false) | (_, false) => {}
+                    (_, false) => {}
                     (_, true) => return Err(format!("somebody answers {}", canary.full_name())),
                 }
             }
@@ -418,7 +424,7 @@ impl Executor<'_> {
     }
 
     async fn unmake(&self, back: &Api) {
-        let sent = insist(async || send(&self.requests, back).await.map(drop).map_err(|error| why(&error))).await;
+        let sent = insist(async || send(&self.requests, back).await.map(|_| ()).map_err(|error| why(&error))).await;
         let lines = back.lines().join(" ");
         match sent {
             Ok(()) => println!("  undone: {lines}"),
@@ -427,10 +433,9 @@ impl Executor<'_> {
         // Whoever follows must not meet what is still on its way out.
         if let Api::Patch { path, .. } = back
             && path.contains("/deployments/")
+            && let Err(not_yet) = insist(async || rolled_out(&self.requests, path).await).await
         {
-            if let Err(why) = insist(async || rolled_out(&self.requests, path).await).await {
-                eprintln!("  not rolled out yet: {why}");
-            }
+            eprintln!("  not rolled out yet: {not_yet}");
         }
     }
 }
