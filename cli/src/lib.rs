@@ -6,13 +6,17 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
 mod cluster;
+mod distribution;
 mod doctor;
 mod explain;
 mod file;
 mod fixes;
+mod handback;
 mod redact;
 mod save;
 pub mod snapshot;
+mod status;
+mod takeover;
 mod top;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -56,6 +60,12 @@ enum Verb {
     Explain(explain::Options),
     /// What is wrong with the cluster, why that matters, and what to do about it
     Doctor(doctor::Options),
+    /// Who schedules, and who runs each loop: Headroom or stock, with what shows it
+    Status(status::Options),
+    /// Give work of stock components to Headroom, each step proven before the next
+    Takeover(takeover::Options),
+    /// Give it back
+    Handback(handback::Options),
     /// Save what the other verbs read, without secrets, as a file for --snapshot
     Snapshot(save::Options),
 }
@@ -78,6 +88,9 @@ pub fn run(registry: fn() -> Registry, args: impl IntoIterator<Item = OsString>)
         Verb::Top(options) => runtime.block_on(top::run(&options)),
         Verb::Explain(options) => runtime.block_on(explain::run(&options, registry())),
         Verb::Doctor(options) => runtime.block_on(doctor::run(&options)),
+        Verb::Status(options) => runtime.block_on(status::run(&options)),
+        Verb::Takeover(options) => runtime.block_on(takeover::run(&options, registry())),
+        Verb::Handback(options) => runtime.block_on(handback::run(&options)),
         Verb::Snapshot(options) => runtime.block_on(save::run(&options)),
     };
     result.unwrap_or_else(|error| fail(&headroom_runtime::process::one_line(error.as_ref())))
