@@ -25,7 +25,7 @@ pub(crate) use self::{
     checks::{control_loops, schedulers},
     look::{Look, flag, is_k3s},
     state::{NodeFacts, Program, State},
-    text::{arg, cut},
+    text::cut,
 };
 use crate::{
     NO,

@@ -32,7 +32,7 @@ pub(crate) fn cut(text: &str) -> String {
 
 /// A name or address as an argument of a command. Nothing that an object can have as its name needs quotes; what else
 /// stands there is not repeated in something that people paste.
-pub(crate) fn arg(name: &str) -> &str {
+pub(super) fn arg(name: &str) -> &str {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
     let fits = name.len() <= LONGEST_NAME && name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if fits && name.chars().all(plain) { name } else { "NAME" }

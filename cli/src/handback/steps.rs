@@ -77,12 +77,8 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     if !last.changes.is_empty() {
         steps.push(last);
     }
-    let title = format!(
-        "Give {} back to stock (distribution: {}, by {})",
-        what(scheduler, &loops),
-        facts.distribution.as_str(),
-        facts.because
-    );
+    let title =
+        format!("Give {} back to stock ({}: {})", what(scheduler, &loops), facts.distribution.as_str(), facts.because);
     Ok(Plan { title, steps, notes: notes(facts, scheduler, &loops), dead_man: Vec::new() })
 }
 

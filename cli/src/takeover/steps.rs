@@ -95,12 +95,7 @@ pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
         first = first.api(grant.clone());
     }
     steps.insert(0, first);
-    let title = format!(
-        "Take over {} (distribution: {}, by {})",
-        what(scheduler, &loops),
-        facts.distribution.as_str(),
-        facts.because
-    );
+    let title = format!("Take over {} ({}: {})", what(scheduler, &loops), facts.distribution.as_str(), facts.because);
     Ok(Plan { title, steps, notes: notes(facts, wish, scheduler, &loops), dead_man })
 }
 
