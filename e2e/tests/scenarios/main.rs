@@ -23,6 +23,7 @@ mod memory;
 mod metrics;
 mod node_lifecycle;
 mod ops;
+mod owners;
 mod preemption;
 mod scheduler;
 mod takeover;
