@@ -1,6 +1,7 @@
 //! `kubectl headroom takeover`: from stock to Headroom, step by step, each proven before the next one (DESIGN.md 12).
 
 pub(crate) mod canary;
+mod checks;
 pub(crate) mod execute;
 pub(crate) mod plan;
 mod replay;
