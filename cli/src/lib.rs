@@ -7,15 +7,19 @@
 
 mod cluster;
 mod completion;
+mod distribution;
 mod doctor;
 mod explain;
 mod file;
 mod fixes;
+mod handback;
 mod plan;
 mod redact;
 mod rightsize;
 mod save;
 pub mod snapshot;
+mod status;
+mod takeover;
 mod top;
 mod trace;
 
@@ -69,16 +73,16 @@ enum Verb {
     Trace(trace::Options),
     /// Memory requests and limits by what was seen, and the patches that set them
     Rightsize(rightsize::Options),
+    /// Who schedules, and who runs each loop: Headroom or stock, with what shows it
+    Status(status::Options),
+    /// Give work of stock components to Headroom, each step proven before the next
+    Takeover(takeover::Options),
+    /// Give it back
+    Handback(handback::Options),
     /// Save what the other verbs read, without secrets, as a file for --snapshot
     Snapshot(save::Options),
     /// Completion for bash, zsh and fish, and for kubectl itself
     Completion(completion::Options),
-}
-
-/// The command line, for the reference and whatever else is made from it.
-#[must_use]
-pub fn command() -> clap::Command {
-    Options::command()
 }
 
 /// The command line, for the reference and whatever else is made from it.
@@ -116,6 +120,9 @@ pub fn run(registry: fn() -> Registry, args: impl IntoIterator<Item = OsString>)
         Verb::Doctor(options) => runtime.block_on(doctor::run(&options)),
         Verb::Trace(options) => runtime.block_on(trace::run(&options, registry)),
         Verb::Rightsize(options) => runtime.block_on(rightsize::run(&options)),
+        Verb::Status(options) => runtime.block_on(status::run(&options)),
+        Verb::Takeover(options) => runtime.block_on(takeover::run(&options, registry())),
+        Verb::Handback(options) => runtime.block_on(handback::run(&options)),
         Verb::Snapshot(options) => runtime.block_on(save::run(&options)),
         Verb::Completion(options) => completion::run(&options, command()),
     };

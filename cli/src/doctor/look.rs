@@ -30,14 +30,14 @@ const PROTECTED_ROLES: [&str; 3] =
 
 /// What the checks look at.
 #[derive(Debug)]
-pub(super) struct Look<'a> {
+pub(crate) struct Look<'a> {
     pub(super) state: &'a State,
     pub(super) at: Timestamp,
     on: BTreeMap<&'a str, Vec<&'a PodFacts>>,
 }
 
 impl<'a> Look<'a> {
-    pub(super) fn new(state: &'a State, at: Timestamp) -> Self {
+    pub(crate) fn new(state: &'a State, at: Timestamp) -> Self {
         let mut on: BTreeMap<&str, Vec<&PodFacts>> = BTreeMap::new();
         for pod in state.pods.values() {
             if let Some(node) = pod.row.node_name.as_deref() {
@@ -48,7 +48,7 @@ impl<'a> Look<'a> {
     }
 
     /// All nodes, by name.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = &'a NodeFacts> {
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &'a NodeFacts> {
         self.state.nodes.values()
     }
 
@@ -67,7 +67,7 @@ impl<'a> Look<'a> {
     }
 
     /// The pods that run a program.
-    pub(super) fn running(&self, program: Program) -> impl Iterator<Item = &'a PodFacts> {
+    pub(crate) fn running(&self, program: Program) -> impl Iterator<Item = &'a PodFacts> {
         self.pods().filter(move |pod| pod.program == Some(program) && pod.runs())
     }
 
@@ -170,7 +170,7 @@ pub(super) fn unit(node: &NodeFacts) -> &'static str {
 }
 
 /// Whether it is one of k3s.
-pub(super) fn is_k3s(node: &NodeFacts) -> bool {
+pub(crate) fn is_k3s(node: &NodeFacts) -> bool {
     node.row.kubelet_version.contains("+k3s")
 }
 
@@ -206,7 +206,7 @@ pub(super) fn is_ordinary(pod: &Pod) -> bool {
 }
 
 /// Values of a flag in the order in which they stand: `--name=value` or `--name value`; `true` where none follows.
-pub(super) fn flag<'a>(args: &'a [String], name: &str) -> Vec<&'a str> {
+pub(crate) fn flag<'a>(args: &'a [String], name: &str) -> Vec<&'a str> {
     let mut values = Vec::new();
     for (i, word) in args.iter().enumerate() {
         let Some(rest) = word.strip_prefix("--").and_then(|word| word.strip_prefix(name)) else { continue };

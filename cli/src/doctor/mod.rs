@@ -20,7 +20,12 @@ use headroom_runtime::clock;
 use self::{
     checks::{Rule, diagnose},
     finding::{Diagnosis, Severity},
-    state::State,
+};
+pub(crate) use self::{
+    checks::{control_loops, schedulers},
+    look::{Look, flag, is_k3s},
+    state::{NodeFacts, Program, State},
+    text::cut,
 };
 use crate::{
     NO,

@@ -32,23 +32,23 @@ pub(super) const NODE_LEASES: &str = "kube-node-lease";
 
 /// A node.
 #[derive(Debug)]
-pub(super) struct NodeFacts {
-    pub(super) row: Arc<Node>,
+pub(crate) struct NodeFacts {
+    pub(crate) row: Arc<Node>,
     /// What k3s was started with there; empty elsewhere.
-    pub(super) args: Vec<String>,
+    pub(crate) args: Vec<String>,
     /// Names of the environment variables that k3s was started with.
     pub(super) variables: Vec<String>,
 }
 
 impl NodeFacts {
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.row.name()
     }
 }
 
 /// A process whose command line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Program {
+pub(crate) enum Program {
     StockScheduler,
     StockManager,
     Scheduler,
@@ -57,7 +57,7 @@ pub(super) enum Program {
 
 impl Program {
     /// From the name of its file or image.
-    fn named(path: &str) -> Option<Self> {
+    pub(crate) fn named(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or_default();
         Some(match name.split([':', '@']).next().unwrap_or_default() {
             "kube-scheduler" => Self::StockScheduler,
@@ -71,23 +71,23 @@ impl Program {
 
 /// A pod.
 #[derive(Debug)]
-pub(super) struct PodFacts {
-    pub(super) row: Arc<Pod>,
-    pub(super) program: Option<Program>,
+pub(crate) struct PodFacts {
+    pub(crate) row: Arc<Pod>,
+    pub(crate) program: Option<Program>,
     /// Its arguments. Empty where they are not known: snapshots leave them out.
-    pub(super) args: Vec<String>,
+    pub(crate) args: Vec<String>,
     /// Why a container does not run, in the kubelet's word; empty when all do.
     pub(super) waits: String,
 }
 
 impl PodFacts {
     /// Whether its containers run, as far as is known.
-    pub(super) fn runs(&self) -> bool {
+    pub(crate) fn runs(&self) -> bool {
         self.row.is_active() && self.row.status.phase == Phase::Running
     }
 
     /// `namespace/name`.
-    pub(super) fn full_name(&self) -> String {
+    pub(crate) fn full_name(&self) -> String {
         cut(&self.row.meta.key.to_string())
     }
 
@@ -115,12 +115,12 @@ pub(super) struct Budget {
 
 /// An event of one of the [`EVENTS`].
 #[derive(Debug)]
-pub(super) struct Told {
-    pub(super) reason: String,
+pub(crate) struct Told {
+    pub(crate) reason: String,
     pub(super) kind: String,
     pub(super) key: ObjectKey,
-    pub(super) message: String,
-    pub(super) at: Option<Timestamp>,
+    pub(crate) message: String,
+    pub(crate) at: Option<Timestamp>,
 }
 
 /// A request for a certificate that nobody has decided about.
@@ -134,9 +134,9 @@ pub(super) struct Pending {
 
 /// The cluster.
 #[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) nodes: BTreeMap<String, NodeFacts>,
-    pub(super) pods: BTreeMap<ObjectKey, PodFacts>,
+pub(crate) struct State {
+    pub(crate) nodes: BTreeMap<String, NodeFacts>,
+    pub(crate) pods: BTreeMap<ObjectKey, PodFacts>,
     pub(super) namespaces: BTreeMap<ObjectKey, Arc<Namespace>>,
     pub(super) volumes: BTreeMap<String, Arc<PersistentVolume>>,
     pub(super) claims: BTreeMap<ObjectKey, Arc<PersistentVolumeClaim>>,
@@ -146,7 +146,7 @@ pub(super) struct State {
     pub(super) samples: BTreeMap<String, NodeHeadroom>,
     /// When each kubelet last renewed its Lease, by the node's name.
     pub(super) leases: BTreeMap<String, Timestamp>,
-    pub(super) told: Vec<Told>,
+    pub(crate) told: Vec<Told>,
     pub(super) pending: BTreeMap<String, Pending>,
     newest_sample: Option<Timestamp>,
     newest: Option<Timestamp>,
@@ -156,7 +156,7 @@ pub(super) struct State {
 
 impl State {
     /// From objects of any kind, each with its `kind`.
-    pub(super) fn from_objects(objects: impl IntoIterator<Item = Value>) -> Self {
+    pub(crate) fn from_objects(objects: impl IntoIterator<Item = Value>) -> Self {
         let mut this = Self::default();
         let mut interners = Interners::default();
         for object in objects {

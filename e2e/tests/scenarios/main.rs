@@ -26,6 +26,7 @@ mod metrics;
 mod node_lifecycle;
 mod ops;
 mod owner_answers;
+mod owners;
 mod preemption;
 mod scheduler;
 mod takeover;

@@ -44,7 +44,7 @@ pub(super) static RULES: [Rule; 3] = [
 
 /// Upstream's loops that headroom-controllers can run, and the older names under which kube-controller-manager knows
 /// them, too.
-const LOOPS: [(&str, &str); 7] = [
+pub(crate) const LOOPS: [(&str, &str); 7] = [
     ("replicationcontroller-controller", "replicationcontroller"),
     ("endpoints-controller", "endpoint"),
     ("endpointslice-controller", "endpointslice"),
@@ -55,7 +55,7 @@ const LOOPS: [(&str, &str); 7] = [
 ];
 
 /// Whether a list of `--controllers` turns a loop on: the first mention decides, else the star.
-fn runs(list: &[&str], name: &str, alias: &str) -> bool {
+pub(crate) fn runs(list: &[&str], name: &str, alias: &str) -> bool {
     let mentioned = list.iter().find_map(|word| match word.strip_prefix('-') {
         Some(word) => (word == name || word == alias).then_some(false),
         None => (*word == name || *word == alias).then_some(true),
@@ -69,9 +69,9 @@ fn words<'a>(values: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
 }
 
 /// A manager that runs, and its list.
-struct Manager<'a> {
-    name: String,
-    list: Vec<&'a str>,
+pub(crate) struct Manager<'a> {
+    pub(crate) name: String,
+    pub(crate) list: Vec<&'a str>,
 }
 
 /// What k3s' own manager runs on a server: `controllers=` replaces its list, `controllers+=` adds to it.
@@ -99,7 +99,7 @@ fn k3s(node: &NodeFacts) -> Option<Vec<&str>> {
 }
 
 /// The stock managers whose lists are known. Without arguments nothing is: a saved cluster leaves those of pods out.
-fn stock<'a>(look: &Look<'a>) -> Vec<Manager<'a>> {
+pub(crate) fn stock<'a>(look: &Look<'a>) -> Vec<Manager<'a>> {
     let pods = look.running(Program::StockManager).filter(|pod| !pod.args.is_empty()).map(|pod| {
         let list = words(flag(&pod.args, "controllers"));
         Manager { name: format!("pod {}", pod.full_name()), list: if list.is_empty() { vec!["*"] } else { list } }
@@ -111,7 +111,7 @@ fn stock<'a>(look: &Look<'a>) -> Vec<Manager<'a>> {
 }
 
 /// Ours, and whether the lists of all that run are known.
-fn ours<'a>(look: &Look<'a>) -> (Vec<Manager<'a>>, bool) {
+pub(crate) fn ours<'a>(look: &Look<'a>) -> (Vec<Manager<'a>>, bool) {
     let mut all_known = true;
     let mut managers = Vec::new();
     for pod in look.running(Program::Controllers) {

@@ -1,12 +1,12 @@
 //! The checks, by what they are about. A new one is a function and an entry in the `RULES` of its file, with a test and
 //! a section in docs/doctor.md.
 
-mod control_loops;
+pub(crate) mod control_loops;
 mod machines;
 mod memory;
 mod nodes;
 mod samples;
-mod schedulers;
+pub(crate) mod schedulers;
 mod swap;
 mod workloads;
 

@@ -60,12 +60,12 @@ pub(super) static RULES: [Rule; 4] = [
 const PATIENCE: u64 = 60;
 
 /// Whether it takes part in an election; true where nothing is said.
-fn elects(args: &[String]) -> bool {
+pub(crate) fn elects(args: &[String]) -> bool {
     flag(args, "leader-elect").last().is_none_or(|value| *value != "false")
 }
 
 /// Whether k3s runs the stock scheduler on this node without an election: as its one server, with SQLite.
-fn k3s_schedules_alone(node: &NodeFacts) -> bool {
+pub(crate) fn k3s_schedules_alone(node: &NodeFacts) -> bool {
     let given = |name: &str| flag(&node.args, name).last().is_some_and(|value| *value != "false");
     let set = |name: &str| node.variables.iter().any(|variable| variable == name);
     is_k3s(node)

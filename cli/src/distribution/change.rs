@@ -1,0 +1,70 @@
+//! A change of a cluster as a value: it can be shown, made and undone.
+
+use serde_json::Value;
+
+use super::{host::HostWork, text};
+
+/// A change of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Api {
+    /// It is made; undone it is deleted.
+    Create { collection: String, object: Value },
+    /// It is deleted; undone it is made.
+    Delete { collection: String, object: Value },
+    /// It is changed; `undo` is the patch for the way back.
+    Patch { path: String, kind: &'static str, patch: Value, undo: Value, says: Vec<String>, back: Vec<String> },
+}
+
+impl Api {
+    /// What undoes it.
+    pub(crate) fn reversed(&self) -> Self {
+        match self.clone() {
+            Self::Create { collection, object } => Self::Delete { collection, object },
+            Self::Delete { collection, object } => Self::Create { collection, object },
+            Self::Patch { path, kind, patch, undo, says, back } => {
+                Self::Patch { path, kind, patch: undo, undo: patch, says: back, back: says }
+            }
+        }
+    }
+
+    /// For people.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let name = |object: &Value| format!("{} {}", text(object, "/kind"), text(object, "/metadata/name"));
+        match self {
+            Self::Create { object, .. } => vec![format!("create {}", name(object))],
+            Self::Delete { object, .. } => vec![format!("delete {}", name(object))],
+            Self::Patch { says, .. } => says.clone(),
+        }
+    }
+}
+
+/// A change, by who makes it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Change {
+    /// This program does.
+    Api(Api),
+    /// Whoever is root on some machines, or this program where it runs as root on one.
+    Hosts(HostWork),
+    /// Somebody who knows how: lines for doing it, and for undoing it.
+    Operator { does: Vec<String>, undoes: Vec<String> },
+}
+
+impl Change {
+    /// What undoes it.
+    pub(crate) fn reversed(&self) -> Self {
+        match self {
+            Self::Api(change) => Self::Api(change.reversed()),
+            Self::Hosts(work) => Self::Hosts(work.reversed()),
+            Self::Operator { does, undoes } => Self::Operator { does: undoes.clone(), undoes: does.clone() },
+        }
+    }
+
+    /// For people.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Api(change) => change.lines(),
+            Self::Hosts(work) => work.lines(),
+            Self::Operator { does, .. } => does.clone(),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The Deployments of Headroom's two processes.
+
+use serde_json::{Value, json};
+
+use super::text;
+use crate::doctor::{Program, flag};
+
+/// A Deployment of one of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ours {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    container: String,
+    /// The field in which its flags stand: `args` or `command`.
+    field: &'static str,
+    /// The words in that field.
+    pub(crate) words: Vec<String>,
+    /// Its ServiceAccount.
+    pub(crate) account: String,
+    pub(crate) replicas: i64,
+    node_name: String,
+    /// No two of its pods share a node.
+    apart: bool,
+    pub(crate) host_network: bool,
+    pub(crate) tolerates_all: bool,
+    recreate: bool,
+    /// Its Helm release.
+    pub(crate) release: Option<String>,
+}
+
+impl Ours {
+    /// The first Deployment that runs the program.
+    pub(crate) fn find(deployments: &[Value], program: Program) -> Option<Self> {
+        deployments.iter().find_map(|deployment| Self::from_object(deployment, program))
+    }
+
+    fn from_object(deployment: &Value, program: Program) -> Option<Self> {
+        let spec = deployment.pointer("/spec/template/spec")?;
+        let words = |container: &Value, field: &str| -> Vec<String> {
+            let list = container.get(field).and_then(Value::as_array).into_iter().flatten();
+            list.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        let runs = |container: &&Value| {
+            let first = words(container, "command").into_iter().next();
+            Program::named(first.as_deref().unwrap_or_else(|| text(container, "/image"))) == Some(program)
+        };
+        let container = spec.get("containers")?.as_array()?.iter().find(runs)?;
+        let field = if words(container, "args").is_empty() && !words(container, "command").is_empty() {
+            "command"
+        } else {
+            "args"
+        };
+        let helm = text(deployment, "/metadata/labels/app.kubernetes.io~1managed-by") == "Helm";
+        let release = text(deployment, "/metadata/annotations/meta.helm.sh~1release-name");
+        let tolerations = spec.get("tolerations").and_then(Value::as_array).into_iter().flatten();
+        let all =
+            |t: &Value| text(t, "/operator") == "Exists" && text(t, "/key").is_empty() && text(t, "/effect").is_empty();
+        let required = spec.pointer("/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution");
+        let terms = required.and_then(Value::as_array).into_iter().flatten();
+        let account = text(spec, "/serviceAccountName");
+        Some(Self {
+            namespace: text(deployment, "/metadata/namespace").to_owned(),
+            name: text(deployment, "/metadata/name").to_owned(),
+            container: text(container, "/name").to_owned(),
+            field,
+            words: words(container, field),
+            account: if account.is_empty() { "default" } else { account }.to_owned(),
+            replicas: deployment.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1),
+            node_name: text(spec, "/nodeName").to_owned(),
+            apart: terms.clone().any(|term| text(term, "/topologyKey") == "kubernetes.io/hostname"),
+            host_network: spec.get("hostNetwork").and_then(Value::as_bool).unwrap_or(false),
+            tolerates_all: tolerations.clone().any(all),
+            recreate: text(deployment, "/spec/strategy/type") == "Recreate",
+            release: (helm && !release.is_empty()).then(|| release.to_owned()),
+        })
+    }
+
+    pub(crate) fn path(&self) -> String {
+        format!("/apis/apps/v1/namespaces/{}/deployments/{}", self.namespace, self.name)
+    }
+
+    /// `namespace/name`.
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// What the scheduler does, by its `--mode`.
+    pub(crate) fn mode(&self) -> &str {
+        flag(&self.words, "mode").last().copied().unwrap_or("primary")
+    }
+
+    /// The value of a flag.
+    pub(crate) fn flag(&self, name: &str) -> Option<&str> {
+        flag(&self.words, name).last().copied()
+    }
+
+    /// Why it must not be what a cluster depends on: it would not come back by itself.
+    pub(crate) fn unsafe_because(&self) -> Option<&'static str> {
+        if self.replicas < 1 {
+            return Some("it has no replicas");
+        }
+        if self.recreate {
+            return Some("its strategy is Recreate: an update would end the old one first");
+        }
+        let stays = !self.node_name.is_empty() || (self.replicas >= 2 && self.apart);
+        if stays { None } else { Some("nobody would schedule its pod if that were lost") }
+    }
+
+    /// The patch after which this flag has this value, or is gone, and the one that undoes it.
+    pub(crate) fn with_flag(&self, name: &str, value: Option<&str>) -> (Value, Value) {
+        let patch = |words: &[String]| json!({"spec": {"template": {"spec": {"containers": [{"name": self.container, self.field: words}]}}}});
+        (patch(&with_flag(&self.words, name, value)), patch(&self.words))
+    }
+}
+
+/// The words with one mention of a flag, where the first one stood.
+fn with_flag(words: &[String], name: &str, value: Option<&str>) -> Vec<String> {
+    let mut changed = Vec::with_capacity(words.len() + 1);
+    let mut wanted = value.map(|value| format!("--{name}={value}"));
+    let mut skip = false;
+    for (i, word) in words.iter().enumerate() {
+        if std::mem::take(&mut skip) {
+            continue;
+        }
+        match word.strip_prefix("--").and_then(|word| word.strip_prefix(name)) {
+            Some(rest) if rest.is_empty() || rest.starts_with('=') => {
+                changed.extend(wanted.take());
+                skip = rest.is_empty() && words.get(i + 1).is_some_and(|next| !next.starts_with("--"));
+            }
+            _ => changed.push(word.clone()),
+        }
+    }
+    changed.extend(wanted);
+    changed
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A Deployment as the chart makes it, pinned to a node.
+    pub(crate) fn deployment(component: &str, args: &[&str]) -> Value {
+        let name = format!("headroom-{component}");
+        json!({"kind": "Deployment", "metadata": {"name": name, "namespace": "kube-system",
+                   "labels": {"app.kubernetes.io/managed-by": "Helm"},
+                   "annotations": {"meta.helm.sh/release-name": "headroom"}},
+               "spec": {"replicas": 1, "strategy": {"type": "RollingUpdate"}, "template": {"spec": {
+                   "serviceAccountName": name, "nodeName": "cp", "hostNetwork": true,
+                   "tolerations": [{"operator": "Exists"}],
+                   "containers": [{"name": component, "image": format!("{name}:0.1.0"), "args": args}]}}}})
+    }
+
+    #[test]
+    fn what_the_chart_installs() {
+        let found = Ours::find(&[deployment("scheduler", &["--mode=shadow"])], Program::Scheduler).unwrap();
+        assert_eq!((found.mode(), found.unsafe_because()), ("shadow", None));
+        assert_eq!(found.full_name(), "kube-system/headroom-scheduler");
+        assert_eq!((found.account.as_str(), found.release.as_deref()), ("headroom-scheduler", Some("headroom")));
+        let (patch, undo) = found.with_flag("mode", Some("primary"));
+        let containers = |args: &[&str]| json!({"spec": {"template": {"spec": {"containers": [{"name": "scheduler", "args": args}]}}}});
+        assert_eq!(patch, containers(&["--mode=primary"]));
+        assert_eq!(undo, containers(&["--mode=shadow"]));
+        assert_eq!(Ours::find(&[deployment("scheduler", &[])], Program::Controllers), None);
+    }
+
+    #[test]
+    fn what_would_not_come_back() {
+        let of = |change: fn(&mut Value)| {
+            let mut object = deployment("scheduler", &[]);
+            object["spec"]["template"]["spec"]["nodeName"] = Value::Null;
+            change(&mut object);
+            Ours::find(&[object], Program::Scheduler).unwrap().unsafe_because()
+        };
+        let apart = |o: &mut Value| {
+            let term = json!([{"topologyKey": "kubernetes.io/hostname"}]);
+            o["spec"]["template"]["spec"]["affinity"] =
+                json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}});
+            o["spec"]["replicas"] = 2.into();
+        };
+        assert!(of(|_| ()).unwrap().contains("nobody would schedule"));
+        assert!(of(|o| o["spec"]["replicas"] = 2.into()).unwrap().contains("nobody would schedule"));
+        assert!(of(|o| o["spec"]["replicas"] = 0.into()).unwrap().contains("no replicas"));
+        assert!(of(|o| o["spec"]["strategy"]["type"] = "Recreate".into()).unwrap().contains("Recreate"));
+        assert_eq!(of(apart), None);
+    }
+
+    #[test]
+    fn one_mention_of_a_flag() {
+        let words = |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
+        for (before, value, after) in [
+            ("--a=1 --mode=shadow --b", Some("primary"), "--a=1 --mode=primary --b"),
+            ("--mode shadow --b", Some("primary"), "--mode=primary --b"),
+            ("--b --mode=x --mode y --modest=1", Some("z"), "--b --mode=z --modest=1"),
+            ("--b", Some("z"), "--b --mode=z"),
+            ("--b --mode=x", None, "--b"),
+            ("--mode --b", None, "--b"),
+        ] {
+            assert_eq!(with_flag(&words(before), "mode", value), words(after), "{before}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What a takeover changed, kept in the cluster: the handback, perhaps on another machine and next year, undoes just that.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::text;
+
+/// Where it is kept.
+pub(crate) const PATH: &str = "/api/v1/namespaces/kube-system/configmaps/headroom-takeover";
+/// And the collection.
+pub(crate) const COLLECTION: &str = "/api/v1/namespaces/kube-system/configmaps";
+const KEY: &str = "record.json";
+
+/// What was taken over.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Record {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scheduler: Option<SchedulerRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) loops: Option<LoopsRecord>,
+}
+
+/// The scheduler.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct SchedulerRecord {
+    /// `--mode` of ours before.
+    pub(crate) mode: String,
+    /// Whether stock asks for the lease: then it can be started before ours ends.
+    pub(crate) elects: bool,
+    /// Whether stock was started again, to stand by.
+    pub(crate) keep_standby: bool,
+}
+
+/// Loops of the controller manager.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct LoopsRecord {
+    pub(crate) names: Vec<String>,
+    /// `--controllers` of ours before; absent: the flag was not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) controllers: Option<String>,
+    /// `--controllers` of stock before, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stock: Option<String>,
+    /// kubeadm's ClusterConfiguration before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cluster_configuration: Option<String>,
+}
+
+impl Record {
+    /// From its ConfigMap; nothing where that cannot be understood.
+    pub(crate) fn from_object(object: &Value) -> Self {
+        serde_json::from_str(text(object, &format!("/data/{KEY}"))).unwrap_or_default()
+    }
+
+    /// As a ConfigMap.
+    pub(crate) fn object(&self) -> Value {
+        let data = serde_json::to_string(self).unwrap_or_default();
+        json!({"apiVersion": "v1", "kind": "ConfigMap",
+               "metadata": {"name": "headroom-takeover", "namespace": "kube-system",
+                            "labels": {"app.kubernetes.io/part-of": "headroom"}},
+               "data": {KEY: data}})
+    }
+
+    /// The loops that were taken over.
+    pub(crate) fn loops(&self) -> &[String] {
+        self.loops.as_ref().map_or(&[], |loops| &loops.names)
+    }
+
+    /// Whether nothing was taken over.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.scheduler.is_none() && self.loops().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_comes_back_as_it_was() {
+        let record = Record {
+            scheduler: Some(SchedulerRecord { mode: "secondary".into(), elects: true, keep_standby: false }),
+            loops: Some(LoopsRecord { names: vec!["endpoints-controller".into()], ..LoopsRecord::default() }),
+        };
+        assert_eq!(Record::from_object(&record.object()), record);
+        assert_eq!(Record::from_object(&json!({"data": {"record.json": "{"}})), Record::default());
+        assert!(Record::from_object(&json!({})).is_empty() && !record.is_empty());
+    }
+}

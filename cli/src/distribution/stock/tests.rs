@@ -1,0 +1,126 @@
+//! Each distribution's changes, as they are shown.
+
+use super::*;
+use crate::distribution::facts::{
+    Raw,
+    tests::{at, component, server},
+};
+
+const BOTH: [&str; 2] = ["replicationcontroller-controller", "endpoints-controller"];
+
+fn left_out(scheduler: bool, loops: &[&str]) -> LeftOut {
+    LeftOut { scheduler, loops: loops.iter().map(|name| (*name).to_owned()).collect() }
+}
+
+fn shown(changes: &[Change]) -> String {
+    changes.iter().flat_map(Change::lines).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn lists() {
+    let of = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+    for (list, without, expected) in [
+        ("*", &BOTH[..], "*,-replicationcontroller-controller,-endpoints-controller"),
+        ("*,bootstrapsigner,tokencleaner", &BOTH[1..], "*,bootstrapsigner,tokencleaner,-endpoints-controller"),
+        ("*, endpoint ,-endpoints-controller", &BOTH[1..], "*,-endpoints-controller"),
+        ("", &BOTH[1..], "-endpoints-controller"),
+    ] {
+        assert_eq!(subtract(list, &of(without)), expected);
+    }
+    let back = "endpoints-controller".to_owned();
+    for (list, expected) in [
+        ("*,-endpoints-controller,-podgc", "*,-podgc"),
+        ("*,-endpoint", "*"),
+        ("podgc,-endpoints-controller", "podgc,endpoints-controller"),
+    ] {
+        assert_eq!(restore(list, &[&back]), expected);
+    }
+}
+
+#[test]
+fn k3s_reads_one_file() {
+    let facts = Facts::new(Raw { cluster: vec![server("v1.36.4+k3s1", &["server"])], ..Raw::default() }, at());
+    let none = LeftOut::default();
+    let both = left_out(true, &BOTH);
+    let expected = "# on cp, as root:
+--- /dev/null
++++ /etc/rancher/k3s/config.yaml.d/headroom.yaml
++# For Headroom, which does what is left out here: docs/how-to/k3s.md
++disable-scheduler: true
++kube-controller-manager-arg+:
++- \"controllers+=-replicationcontroller-controller,-endpoints-controller\"
+systemctl restart k3s";
+    let (changes, known) = loops(&facts, &none, &both);
+    assert_eq!((shown(&changes).as_str(), known), (expected, None));
+    let back = scheduler(&facts, &both, &left_out(false, &BOTH));
+    let text = shown(&[back]);
+    assert!(text.contains("-disable-scheduler: true") && text.contains("+- \"controllers+="), "{text}");
+    let gone = shown(&[scheduler(&facts, &left_out(true, &[]), &none)]);
+    assert!(gone.contains("+++ /dev/null"), "{gone}");
+}
+
+const CONFIG: &str = "apiVersion: kubeadm.k8s.io/v1beta4\ncontrollerManager: {}\nkind: ClusterConfiguration\n";
+
+fn kubeadm_cluster(list: &[&str]) -> Facts {
+    let kubeadm = Some(json!({"data": {"ClusterConfiguration": CONFIG}}));
+    let cluster = vec![server("v1.36.4", &[]), component("kube-controller-manager", list)];
+    Facts::new(Raw { cluster, kubeadm, ..Raw::default() }, at())
+}
+
+#[test]
+fn kubeadm_has_a_manifest_and_a_config_map() {
+    let facts = kubeadm_cluster(&["--controllers=*,bootstrapsigner,tokencleaner"]);
+    let (changes, known) = loops(&facts, &LeftOut::default(), &left_out(false, &BOTH[1..]));
+    let expected = "ConfigMap kube-system/kubeadm-config, controllerManager.extraArgs:
+  controllers: \"*,bootstrapsigner,tokencleaner,-endpoints-controller\"
+# on cp, as root:
+--- /etc/kubernetes/manifests/kube-controller-manager.yaml
++++ /etc/kubernetes/manifests/kube-controller-manager.yaml
+-    - --controllers=*,bootstrapsigner,tokencleaner
++    - --controllers=*,bootstrapsigner,tokencleaner,-endpoints-controller";
+    assert_eq!((shown(&changes).as_str(), known.as_deref()), (expected, Some(DEFAULT_LIST)));
+    let Change::Api(Api::Patch { patch, undo, .. }) = &changes[0] else { panic!("{changes:?}") };
+    let config: Value = serde_saphyr::from_str(patch["data"]["ClusterConfiguration"].as_str().unwrap()).unwrap();
+    let argument = json!([{"name": "controllers", "value": "*,bootstrapsigner,tokencleaner,-endpoints-controller"}]);
+    assert_eq!(config["controllerManager"]["extraArgs"], argument);
+    assert_eq!(undo["data"]["ClusterConfiguration"], CONFIG);
+    let stop = shown(&[scheduler(&facts, &LeftOut::default(), &left_out(true, &[]))]);
+    assert!(stop.contains("mv /etc/kubernetes/manifests/kube-scheduler.yaml /etc/kubernetes/headroom/"), "{stop}");
+    let start = shown(&[scheduler(&facts, &left_out(true, &[]), &LeftOut::default())]);
+    assert!(start.contains("mv /etc/kubernetes/headroom/kube-scheduler.yaml /etc/kubernetes/manifests/"), "{start}");
+}
+
+#[test]
+fn kubeadm_without_the_argument_and_without_pods() {
+    let facts = kubeadm_cluster(&["--leader-elect=true"]);
+    let (changes, _) = loops(&facts, &LeftOut::default(), &left_out(false, &BOTH[1..]));
+    let text = shown(&changes);
+    assert!(text.contains("     - kube-controller-manager\n+    - --controllers=*,-endpoints-controller"), "{text}");
+    let raw = Raw { kubeadm: Some(json!({"data": {"ClusterConfiguration": CONFIG}})), ..Raw::default() };
+    let (changes, _) = loops(&Facts::new(raw, at()), &LeftOut::default(), &left_out(false, &BOTH[1..]));
+    assert!(shown(&changes).contains("# add      ,-endpoints-controller"), "{changes:?}");
+}
+
+#[test]
+fn older_kubeadm_has_a_map() {
+    let old = "apiVersion: kubeadm.k8s.io/v1beta3\ncontrollerManager:\n  extraArgs:\n    v: \"2\"\n";
+    let changed: Value = serde_saphyr::from_str(&with_controllers(old, "*,-x").unwrap()).unwrap();
+    assert_eq!(changed["controllerManager"]["extraArgs"], json!({"v": "2", "controllers": "*,-x"}));
+    assert_eq!(with_controllers("[", "*"), None);
+    assert_eq!(with_controllers("a: 1", "*"), None);
+}
+
+#[test]
+fn k0s_has_an_object_or_a_file() {
+    let raw = |k0s| Raw { cluster: vec![server("v1.36.4+k0s", &[])], k0s, ..Raw::default() };
+    let dynamic = Facts::new(raw(Some(json!({"spec": {}}))), at());
+    let (changes, _) = loops(&dynamic, &LeftOut::default(), &left_out(false, &BOTH[1..]));
+    let Change::Api(Api::Patch { patch, undo, .. }) = &changes[0] else { panic!("{changes:?}") };
+    let value = |patch: &Value| patch["spec"]["controllerManager"]["extraArgs"]["controllers"].clone();
+    assert_eq!(value(patch), "*,bootstrapsigner,tokencleaner,-endpoints-controller");
+    assert_eq!(value(undo), Value::Null);
+    let (changes, _) = loops(&Facts::new(raw(None), at()), &LeftOut::default(), &left_out(false, &BOTH[1..]));
+    assert!(shown(&changes).contains("/etc/k0s/k0s.yaml"), "{changes:?}");
+    let stop = shown(&[scheduler(&dynamic, &LeftOut::default(), &left_out(true, &[]))]);
+    assert!(stop.contains("--disable-components=kube-scheduler"), "{stop}");
+}

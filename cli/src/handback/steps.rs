@@ -1,0 +1,137 @@
+//! From the facts to the plan of a handback: a takeover's steps the other way round. Pure.
+
+use crate::{
+    distribution::{
+        change::{Api, Change},
+        facts::{Facts, SCHEDULER_LEASE, Who},
+        record::SchedulerRecord,
+        stock::{self, LeftOut},
+    },
+    takeover::{
+        canary::Kind,
+        plan::{Check, Plan, Step},
+        steps::{canaries, our_flag, record_change, runs_of_ours, what, with_control},
+    },
+};
+
+/// What is asked for. Nothing named is everything.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wish {
+    pub(crate) scheduler: bool,
+    pub(crate) loops: Vec<String>,
+    /// Rights that a takeover gave, to be taken away.
+    pub(crate) granted: Vec<Api>,
+}
+
+/// The plan, or why there is none: sentences for people.
+///
+/// # Errors
+/// There is nothing to give back.
+pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
+    let everything = !wish.scheduler && wish.loops.is_empty();
+    let running = runs_of_ours(facts);
+    let has_scheduler = facts.record.scheduler.is_some()
+        || facts.holds(SCHEDULER_LEASE) == Some(Who::Ours)
+        || facts.our_mode() == Some("primary");
+    let scheduler = has_scheduler && (wish.scheduler || everything);
+    let loops: Vec<String> = running.iter().filter(|name| everything || wish.loops.contains(name)).cloned().collect();
+    if !scheduler && loops.is_empty() {
+        return Err(vec!["Headroom does nothing of that for stock: kubectl headroom status".to_owned()]);
+    }
+    let mut now = LeftOut::of(facts);
+    let mut record = facts.record.clone();
+    let mut steps = Vec::new();
+    if scheduler {
+        let kept = record.scheduler.take();
+        // Where it is not written down: `secondary` serves whoever asks for ours by name.
+        let kept =
+            kept.unwrap_or_else(|| SchedulerRecord { mode: "secondary".to_owned(), ..SchedulerRecord::default() });
+        let without = LeftOut { scheduler: true, ..now.clone() };
+        let with = LeftOut { scheduler: false, ..now.clone() };
+        let start = (!kept.keep_standby).then(|| stock::scheduler(facts, &without, &with));
+        steps.extend(scheduler_steps(facts, &kept, start));
+        now = with;
+    }
+    if !loops.is_empty() {
+        // Loops that were taken over by hand are given back as well.
+        for name in &loops {
+            if !now.loops.contains(name) {
+                now.loops.push(name.clone());
+            }
+        }
+        let mut after = now.clone();
+        after.loops.retain(|name| !loops.contains(name));
+        steps.extend(loop_steps(facts, &now, &after, &loops));
+        if let Some(kept) = &mut record.loops {
+            kept.names.retain(|name| !loops.contains(name));
+        }
+        record.loops = record.loops.filter(|kept| !kept.names.is_empty());
+    }
+    let mut last = Step::new("Nothing is left behind");
+    if !facts.record.is_empty() {
+        last = last.api(record_change(facts, &record));
+    }
+    if record.is_empty() {
+        last = wish.granted.iter().cloned().fold(last, Step::api);
+    }
+    if !last.changes.is_empty() {
+        steps.push(last);
+    }
+    let title =
+        format!("Give {} back to stock ({}: {})", what(scheduler, &loops), facts.distribution.as_str(), facts.because);
+    Ok(Plan { title, steps, notes: notes(facts, scheduler, &loops), dead_man: Vec::new() })
+}
+
+fn scheduler_steps(facts: &Facts, kept: &SchedulerRecord, start: Option<Change>) -> Vec<Step> {
+    let ours = facts.scheduler.as_ref();
+    let leave = |title: &str| our_flag(Step::new(title), ours, "headroom-scheduler", "mode", Some(&kept.mode));
+    let answered = || Check::Answered { canaries: vec![Kind::Pod], by: Some(Who::Stock) };
+    if kept.elects || kept.keep_standby {
+        let mut steps = Vec::new();
+        steps.extend(start.map(|start| Step::new("The stock scheduler stands by").change(start)));
+        steps.push(leave("Ours gives the lease up, and the stock scheduler goes on").check(Check::Leads(Who::Stock)));
+        steps.push(Step::new("See it work").check(answered()));
+        return steps;
+    }
+    let quiet = Check::Quiet { canaries: vec![Kind::Pod], loops: Vec::new() };
+    let step = Step::new("The stock scheduler goes on");
+    let step = start.into_iter().fold(step, Step::change);
+    vec![
+        leave("Ours leaves default-scheduler alone. Pods wait until the next step").check(quiet),
+        step.check(answered()),
+    ]
+}
+
+fn loop_steps(facts: &Facts, now: &LeftOut, after: &LeftOut, loops: &[String]) -> Vec<Step> {
+    let ours = facts.controllers.as_ref();
+    let kept = facts.record.loops.as_ref().filter(|_| after.loops.is_empty());
+    let list = match kept {
+        Some(kept) => kept.controllers.clone(),
+        None => ours.and_then(|ours| ours.flag("controllers")).map(|list| {
+            let stays = |word: &&str| !loops.iter().any(|name| name == word);
+            list.split(',').map(str::trim).filter(stays).collect::<Vec<_>>().join(",")
+        }),
+    };
+    let list = list.filter(|list| !list.is_empty());
+    let asked = canaries(loops);
+    let stop = Step::new("Ours leaves them alone. Their work waits until the next step");
+    let stop = our_flag(stop, ours, "headroom-controllers", "controllers", list.as_deref());
+    let quiet = Check::Quiet { canaries: with_control(asked.clone()), loops: Vec::new() };
+    let stop = if asked.is_empty() { stop } else { stop.check(quiet) };
+    let mut start = Step::new("The stock manager goes on");
+    start.changes = stock::loops(facts, now, after).0;
+    let answered = (!asked.is_empty()).then_some(Check::Answered { canaries: asked, by: None });
+    vec![stop, answered.into_iter().fold(start, Step::check)]
+}
+
+fn notes(facts: &Facts, scheduler: bool, loops: &[String]) -> Vec<String> {
+    let schedulers = facts.scheduler.iter().filter(|_| scheduler);
+    let mut deployed = schedulers.chain(facts.controllers.iter().filter(|_| !loops.is_empty()));
+    let release = deployed.find_map(|ours| ours.release.as_deref());
+    let note = |release: &str| {
+        format!(
+            "Before the next upgrade of the Helm release {release}, take mode=primary and controllers.loops out of its values, where they are there."
+        )
+    };
+    release.map(note).into_iter().collect()
+}

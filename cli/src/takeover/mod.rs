@@ -1,0 +1,218 @@
+//! `kubectl headroom takeover`: from stock to Headroom, step by step, each proven before the next one (DESIGN.md 12).
+
+pub(crate) mod canary;
+mod checks;
+pub(crate) mod execute;
+pub(crate) mod plan;
+mod replay;
+pub(crate) mod rights;
+pub(crate) mod steps;
+
+use std::{
+    io::{IsTerminal as _, stdin},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::Args;
+use headroom_engine::{Configuration, Registry};
+use headroom_runtime::{clock, process::GoDuration};
+use kube::Client;
+
+use self::{
+    execute::Settings,
+    plan::Plan,
+    replay::Replay,
+    steps::{Wish, take},
+};
+use crate::{
+    NO,
+    cluster::{self, Connection},
+    distribution::{Distribution, facts::Facts, host::Here, read},
+    doctor::control_loops::LOOPS,
+    file,
+    snapshot::Snapshot,
+};
+
+/// All loops.
+const ALL: &str = "*";
+
+/// How a plan is carried out, for both ways.
+#[derive(Debug, Args)]
+pub(crate) struct Manner {
+    /// The loops, by upstream's names; * for all seven
+    #[arg(long, value_name = "LOOP,..", value_delimiter = ',', value_parser = loop_name)]
+    pub(crate) loops: Vec<String>,
+    /// The scheduler; so if no loops are named
+    #[arg(long)]
+    pub(crate) scheduler: bool,
+    /// Print the plan, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Change files of this host, as root on a control-plane node; otherwise all changes of files are printed
+    #[arg(long)]
+    pub(crate) host_files: bool,
+    /// How long to wait for what others have to do, and for its effect
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    timeout: GoDuration,
+    /// How long a silence has to last [default: 15s for the scheduler, 20s to 45s for loops]
+    #[arg(long, value_name = "DURATION")]
+    quiet_for: Option<GoDuration>,
+    /// Namespace of the canaries
+    #[arg(short, long, default_value = "kube-system")]
+    namespace: String,
+    /// What the cluster is, if it is not what it looks like
+    #[arg(long, value_enum)]
+    distribution: Option<Distribution>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// Flags of `takeover`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kubectl headroom takeover --dry-run                 the plan, and which pods would wait
+  kubectl headroom takeover                           the scheduler
+  kubectl headroom takeover --keep-standby            and stock stands by, for the day when ours is down
+  kubectl headroom takeover --loops replicationcontroller-controller,endpoints-controller
+  sudo kubectl headroom takeover --host-files --yes   on the one control-plane host, without a question
+
+Exit status: 0 done, 1 a step failed and what was done is undone, 2 the answer is no")]
+pub(crate) struct Options {
+    #[command(flatten)]
+    manner: Manner,
+    /// Leave the stock scheduler as a standby, where it asks for the lease
+    #[arg(long)]
+    keep_standby: bool,
+    /// Take over loops of nodes even where nothing shows that stock leaves them out
+    #[arg(long)]
+    unproven: bool,
+    /// For --dry-run: the scheduler's KubeSchedulerConfiguration; the defaults if not given
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    config: Option<PathBuf>,
+}
+
+/// Upstream's name of a loop, from any of its names.
+fn loop_name(text: &str) -> Result<String, String> {
+    if text == ALL {
+        return Ok(text.to_owned());
+    }
+    match LOOPS.into_iter().find(|(name, alias)| text == *name || text == *alias) {
+        Some((name, _)) => Ok(name.to_owned()),
+        None => {
+            let names: Vec<&str> = LOOPS.into_iter().map(|(name, _)| name).collect();
+            Err(format!("{text:?} is no loop that Headroom has: {}, or *", names.join(", ")))
+        }
+    }
+}
+
+impl Manner {
+    /// The loops that are named, each once.
+    pub(crate) fn loops(&self) -> Vec<String> {
+        let named = |name: &str| self.loops.iter().any(|given| given == name || given == ALL);
+        LOOPS.into_iter().map(|(name, _)| name).filter(|name| named(name)).map(str::to_owned).collect()
+    }
+
+    /// A client, and the facts.
+    pub(crate) async fn look(&self) -> anyhow::Result<(Client, Facts)> {
+        let (client, _) = self.connection.client().await?;
+        let (mut facts, notes) = read::facts(&client).await?;
+        for note in notes {
+            eprintln!("{note}");
+        }
+        if let Some(distribution) = self.distribution {
+            facts.distribution = distribution;
+            facts.because = "--distribution".to_owned();
+        }
+        Ok((client, facts))
+    }
+
+    /// Asks whether to go on, and carries the plan out. Returns whether it was.
+    ///
+    /// # Errors
+    /// A step failed, or nobody can be asked.
+    pub(crate) async fn carry_out(&self, client: &Client, facts: &Facts, plan: &Plan) -> anyhow::Result<bool> {
+        let here = if self.host_files { Some(Here::find(&facts.servers)?) } else { None };
+        if !self.yes {
+            anyhow::ensure!(stdin().is_terminal(), "this changes the cluster: give --yes where nobody can be asked");
+            eprint!("\nGo on? [y/N] ");
+            let mut answer = String::new();
+            stdin().read_line(&mut answer)?;
+            if !matches!(answer.trim(), "y" | "Y" | "yes") {
+                return Ok(false);
+            }
+        }
+        let settings = Settings {
+            namespace: self.namespace.clone(),
+            run: format!("{:06x}", clock::wall().0 & 0x00ff_ffff),
+            timeout: self.timeout.0,
+            quiet: self.quiet_for.map(|quiet| quiet.0),
+            here,
+        };
+        execute::run(client, plan, &settings).await?;
+        println!("\nDone: kubectl headroom status shows who does what");
+        Ok(true)
+    }
+}
+
+/// Says why not.
+pub(crate) fn refuse(verb: &str, refused: &[String]) -> ExitCode {
+    for line in refused {
+        eprintln!("kubectl headroom {verb}: {line}");
+    }
+    ExitCode::from(NO)
+}
+
+pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result<ExitCode> {
+    let manner = &options.manner;
+    let (client, facts) = manner.look().await?;
+    let loops = manner.loops();
+    let scheduler = manner.scheduler || loops.is_empty();
+    let grants = rights::lacking(&client, &facts, scheduler, &loops).await?;
+    let wish = Wish { scheduler, loops, keep_standby: options.keep_standby, unproven: options.unproven, grants };
+    let plan = match take(&facts, &wish) {
+        Ok(plan) => plan,
+        Err(refused) => return Ok(refuse("takeover", &refused)),
+    };
+    print!("{}", plan.text());
+    if manner.dry_run {
+        if !scheduler {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let replay = replayed(&client, options, registry).await?;
+        print!("{}", replay.text());
+        return Ok(if replay.is_well() { ExitCode::SUCCESS } else { ExitCode::from(NO) });
+    }
+    if !manner.carry_out(&client, &facts, &plan).await? {
+        return Ok(ExitCode::from(NO));
+    }
+    print!("{}", plan.dead_man_text());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What would become of all that runs.
+async fn replayed(client: &Client, options: &Options, registry: Registry) -> anyhow::Result<Replay> {
+    let config = match &options.config {
+        None => Configuration::default(),
+        Some(path) => {
+            let named = || format!("--config {}", path.display());
+            Configuration::from_yaml(&file::read(path).with_context(named)?).with_context(named)?
+        }
+    };
+    let mut notes = Vec::new();
+    let snapshot = Snapshot::from_objects(cluster::read(client, &mut notes).await?);
+    // Kinds that nothing here reads need no remark.
+    for note in snapshot.notes.iter().filter(|note| note.starts_with("skipped: ")).chain(&notes) {
+        eprintln!("{note}");
+    }
+    let at = clock::wall();
+    let engine = snapshot.engine(config, registry, at)?;
+    Ok(Replay::new(&snapshot, &engine, at))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! Clusters and the plans that follow from them, to the letter.
+
+use serde_json::{Value, json};
+
+use super::{
+    plan::Check,
+    steps::{Wish, take},
+    *,
+};
+use crate::distribution::{
+    change::{Api, Change},
+    facts::{
+        CONTROLLERS_LEASE, OUR_LEASE, Raw, SCHEDULER_LEASE,
+        tests::{at, component, lease, server},
+    },
+    ours::tests::deployment,
+    record::{Record, SchedulerRecord},
+};
+
+fn facts(raw: Raw) -> Facts {
+    Facts::new(raw, at())
+}
+
+fn wish(scheduler: bool, loops: &[&str]) -> Wish {
+    Wish { scheduler, loops: loops.iter().map(|name| (*name).to_owned()).collect(), ..Wish::default() }
+}
+
+fn kubeadm_config() -> Value {
+    json!({"data": {"ClusterConfiguration": "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n"}})
+}
+
+/// k3s with SQLite, and ours as `secondary`.
+fn k3s() -> Raw {
+    Raw {
+        cluster: vec![server("v1.36.4+k3s1", &["server"])],
+        deployments: vec![deployment("scheduler", &["--mode=secondary"])],
+        ..Raw::default()
+    }
+}
+
+fn kubeadm() -> Raw {
+    Raw {
+        cluster: vec![
+            server("v1.36.4", &[]),
+            component("kube-scheduler", &["--leader-elect=true"]),
+            component("kube-controller-manager", &["--controllers=*,bootstrapsigner,tokencleaner"]),
+        ],
+        leases: vec![lease(SCHEDULER_LEASE, "kube-scheduler")],
+        deployments: vec![deployment("scheduler", &["--mode=shadow"]), deployment("controllers", &[])],
+        kubeadm: Some(kubeadm_config()),
+        ..Raw::default()
+    }
+}
+
+/// No Deployments: processes, known by their leases.
+fn processes() -> Raw {
+    let leases = vec![
+        lease(SCHEDULER_LEASE, "kube-scheduler"),
+        lease(OUR_LEASE, "headroom-scheduler"),
+        lease(CONTROLLERS_LEASE, "headroom-controllers"),
+    ];
+    Raw { leases, ..Raw::default() }
+}
+
+#[test]
+fn plans_to_the_letter() {
+    let k0s = Raw {
+        cluster: vec![server("v1.36.4+k0s", &[])],
+        k0s: Some(json!({"spec": {"controllerManager": {}}})),
+        ..processes()
+    };
+    let of_k0s =
+        ["replicationcontroller-controller", "endpointslice-mirroring-controller", "pod-garbage-collector-controller"];
+    for (raw, wish, expected) in [
+        (k3s(), wish(true, &[]), include_str!("golden/k3s.txt")),
+        (
+            kubeadm(),
+            wish(true, &["endpoints-controller", "node-lifecycle-controller"]),
+            include_str!("golden/kubeadm.txt"),
+        ),
+        (processes(), Wish { keep_standby: true, ..wish(true, &[]) }, include_str!("golden/any-standby.txt")),
+        (k0s, wish(false, &of_k0s), include_str!("golden/k0s.txt")),
+    ] {
+        let text = take(&facts(raw), &wish).unwrap().text();
+        assert_eq!(text, expected, "\n{text}");
+    }
+}
+
+#[test]
+fn what_was_before_is_written_down() {
+    let plan = take(&facts(kubeadm()), &wish(true, &["endpoints-controller"])).unwrap();
+    let Change::Api(Api::Create { object, .. }) = &plan.steps[0].changes[0] else { panic!("{plan:?}") };
+    let record = Record::from_object(object);
+    let scheduler = SchedulerRecord { mode: "shadow".to_owned(), elects: true, keep_standby: false };
+    assert_eq!(record.scheduler, Some(scheduler));
+    let loops = record.loops.unwrap();
+    assert_eq!((loops.names, loops.controllers), (vec!["endpoints-controller".to_owned()], None));
+    assert_eq!(loops.stock.as_deref(), Some("*,bootstrapsigner,tokencleaner"));
+    let config = kubeadm_config()["data"]["ClusterConfiguration"].as_str().map(str::to_owned);
+    assert_eq!(loops.cluster_configuration, config);
+}
+
+#[test]
+fn never_both_at_once() {
+    // Where stock does not ask for the lease, ours that is primary already leaves it alone first.
+    let mut raw = k3s();
+    raw.deployments = vec![deployment("scheduler", &["--mode=primary"])];
+    let plan = take(&facts(raw), &wish(true, &[])).unwrap();
+    let modes: Vec<String> = plan
+        .steps
+        .iter()
+        .flat_map(|step| &step.changes)
+        .flat_map(Change::lines)
+        .filter(|line| line.contains("--mode="))
+        .collect();
+    let line = |mode: &str| format!("Deployment kube-system/headroom-scheduler: --mode={mode}");
+    assert_eq!(modes, [line("secondary"), line("primary")]);
+    // Whatever is taken over, the silence is proven, or the lease is ours, before ours begins.
+    for (raw, wish) in [(k3s(), wish(true, &[])), (kubeadm(), wish(true, &["endpoints-controller"]))] {
+        let plan = take(&facts(raw), &wish).unwrap();
+        let checks: Vec<&Check> = plan.steps.iter().flat_map(|step| &step.checks).collect();
+        let first = |of: fn(&Check) -> bool| checks.iter().position(|check| of(check));
+        let proven = first(|check| matches!(check, Check::Quiet { .. } | Check::Leads(_))).unwrap();
+        let answered = first(|check| matches!(check, Check::Answered { .. })).unwrap();
+        assert!(proven < answered, "{checks:?}");
+    }
+}
+
+#[test]
+fn what_is_refused() {
+    let with = |mut raw: Raw, change: fn(&mut Raw)| {
+        change(&mut raw);
+        facts(raw)
+    };
+    let loose = |raw: &mut Raw| {
+        for deployment in &mut raw.deployments {
+            deployment["spec"]["template"]["spec"]["nodeName"] = Value::Null;
+        }
+    };
+    let on_the_pod_network = |raw: &mut Raw| {
+        for deployment in &mut raw.deployments {
+            deployment["spec"]["template"]["spec"]["hostNetwork"] = Value::Bool(false);
+        }
+    };
+    let managed = |raw: &mut Raw| {
+        raw.cluster[0]["metadata"]["labels"]["doks.digitalocean.com/node-id"] = "1".into();
+    };
+    let standby = Wish { keep_standby: true, ..wish(true, &[]) };
+    let taint = || wish(false, &["taint-eviction-controller"]);
+    for (facts, wish, expected) in [
+        (facts(Raw::default()), wish(true, &[]), "headroom-scheduler does not run"),
+        (facts(Raw::default()), wish(false, &["endpoints-controller"]), "headroom-controllers does not run"),
+        (with(k3s(), managed), wish(true, &[]), "DigitalOcean Kubernetes runs the control plane"),
+        (with(k3s(), loose), wish(true, &[]), "--set scheduler.nodeName=NODE"),
+        (facts(k3s()), standby, "--keep-standby needs"),
+        (with(kubeadm(), on_the_pod_network), taint(), "--set controllers.hostNetwork=true"),
+        (facts(processes()), taint(), "give --unproven"),
+        (
+            facts(Raw { leases: vec![lease(SCHEDULER_LEASE, "headroom-scheduler")], ..Raw::default() }),
+            wish(true, &[]),
+            "Headroom does that already",
+        ),
+    ] {
+        let refused = take(&facts, &wish).unwrap_err();
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert!(refused[0].contains(expected) && !refused[0].contains('\n'), "{refused:?}");
+    }
+    let unproven = Wish { unproven: true, ..taint() };
+    assert!(take(&facts(processes()), &unproven).is_ok());
+}
+
+#[test]
+fn flags() {
+    #[derive(Debug, clap::Parser)]
+    struct Top {
+        #[command(flatten)]
+        options: Options,
+    }
+    let parse = |args: &[&str]| {
+        let args = std::iter::once("takeover").chain(args.iter().copied());
+        <Top as clap::Parser>::try_parse_from(args).map(|top| top.options.manner)
+    };
+    let all = parse(&["--loops", "*"]).unwrap();
+    assert_eq!(all.loops().len(), LOOPS.len());
+    let two = parse(&["--loops", "podgc,endpoints-controller,podgc", "--timeout", "1m30s"]).unwrap();
+    assert_eq!(two.loops(), ["endpoints-controller", "pod-garbage-collector-controller"]);
+    assert_eq!(two.timeout.0.as_secs(), 90);
+    assert!(parse(&[]).unwrap().loops().is_empty());
+    let line = parse(&["--loops", "deployment-controller"]).unwrap_err().to_string();
+    assert!(line.contains("is no loop that Headroom has"), "{line}");
+    assert!(parse(&["--config", "x"]).is_err(), "without --dry-run");
+}
