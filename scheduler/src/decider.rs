@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use headroom_core::{intent::Intent, object::Kind};
+use headroom_core::{
+    Mono,
+    intent::{Intent, Op},
+    object::Kind,
+};
 use headroom_engine::engine::{Decision, DecisionResult, Engine, EngineStats, Input, Mode, Report};
 use headroom_runtime::{clock, dispatcher::DispatchHandle, informer::Change, moderation::MANY};
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
@@ -86,11 +90,12 @@ struct State {
     leading: bool,
     probe: CycleProbe,
     events: EventTimes,
-    /// Intents that found no room yet; while there are any, nothing is decided.
-    outgoing: VecDeque<Intent>,
+    /// Intents that found no room yet, bindings with the time when their pod was seen; while there are any, nothing is
+    /// decided.
+    outgoing: VecDeque<(Intent, Option<Mono>)>,
     scratch: Vec<Intent>,
     /// When the gauges were last refreshed; they are there from the start, as upstream's.
-    refreshed: Option<headroom_core::Mono>,
+    refreshed: Option<Mono>,
     totals: Summary,
     stopped: bool,
 }
@@ -187,9 +192,15 @@ impl State {
     }
 
     fn take(&mut self, message: Message) {
+        let mut seen = None;
         let input = match message {
-            Message::Pod(Change::Applied(pod)) => Input::PodApplied(pod),
-            Message::Pod(Change::Deleted { key, uid }) => Input::PodDeleted { key, uid },
+            Message::Pod(Change::Applied(pod), at) => {
+                if pod.node_name.is_none() {
+                    seen = Some((pod.clone(), at));
+                }
+                Input::PodApplied(pod)
+            }
+            Message::Pod(Change::Deleted { key, uid }, _) => Input::PodDeleted { key, uid },
             Message::Node(Change::Applied(node)) => Input::NodeApplied(node),
             Message::Node(Change::Deleted { key, .. }) => Input::NodeDeleted { name: key.name },
             Message::Namespace(Change::Applied(namespace)) => Input::NamespaceApplied(namespace),
@@ -206,7 +217,7 @@ impl State {
             Message::StorageSynced(kind) => return self.synced(kind),
             Message::Outcome(outcome) => Input::Outcome(outcome),
             Message::Extended { id, answer } => Input::Extended { id, answer },
-            Message::Pod(Change::Synced) => return self.synced(Kind::POD),
+            Message::Pod(Change::Synced, _) => return self.synced(Kind::POD),
             Message::Node(Change::Synced) => return self.synced(Kind::NODE),
             Message::Namespace(Change::Synced) => return self.synced(Kind::NAMESPACE),
             Message::Budget(Change::Synced) => return self.synced(Kind::POD_DISRUPTION_BUDGET),
@@ -236,6 +247,9 @@ impl State {
         let is_change = !matches!(input, Input::Outcome(_) | Input::Extended { .. });
         let began = Instant::now();
         self.decider.engine.handle(input, clock::now(), &mut self.scratch);
+        if let Some((pod, at)) = seen {
+            self.decider.engine.set_seen(&pod.meta.uid, at);
+        }
         if is_change {
             self.events.observe(self.decider.engine.happened(), began.elapsed().as_secs_f64());
         }
@@ -325,10 +339,14 @@ impl State {
                 self.decider.engine.handle(Input::Extended { id, answer }, clock::now(), &mut self.scratch);
             }
         }
-        self.outgoing.extend(self.scratch.drain(..));
-        while let Some(intent) = self.outgoing.pop_front() {
-            if let Err(intent) = self.decider.dispatch.submit(intent) {
-                self.outgoing.push_front(intent);
+        let engine = &mut self.decider.engine;
+        self.outgoing.extend(self.scratch.drain(..).map(|intent| {
+            let seen = if let Op::Bind { uid, .. } = &intent.op { engine.take_seen(uid) } else { None };
+            (intent, seen)
+        }));
+        while let Some((intent, seen)) = self.outgoing.pop_front() {
+            if let Err(intent) = self.decider.dispatch.submit_since(intent, seen) {
+                self.outgoing.push_front((intent, seen));
                 return;
             }
         }

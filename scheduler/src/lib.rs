@@ -176,10 +176,15 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     let leadership =
         lease::start(&settings.leader, clients.lease.clone(), &clients.fence, LeaderMetrics::new(&registry)?);
     let reporter = settings.configuration.profiles.first().map_or("default-scheduler", |p| p.scheduler_name.as_str());
+    let metrics = SchedulerMetrics::new(&registry)?;
     let dispatcher = Dispatcher::start(
         clients.write.clone(),
         LeaderGate::new(clients.fence.clone()),
-        DispatcherConfig { moderator: moderator.clone(), ..DispatcherConfig::new(Flavour::EventsV1, reporter) },
+        DispatcherConfig {
+            moderator: moderator.clone(),
+            since_seen: Some(metrics.seen_to_sent()),
+            ..DispatcherConfig::new(Flavour::EventsV1, reporter)
+        },
         DispatcherMetrics::new(&registry)?,
         tx.clone(),
         Message::Outcome,
@@ -199,7 +204,7 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
         messages,
         dispatch: dispatcher.handle(),
         extenders: calls,
-        metrics: SchedulerMetrics::new(&registry)?,
+        metrics,
         shared: shared.clone(),
         shadow: shadow.clone(),
         awaited: AWAITED.to_vec(),
@@ -289,7 +294,7 @@ fn watch(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>)
         pods,
         health,
         tx.clone(),
-        Message::Pod,
+        |change| Message::Pod(change, clock::mono()),
         interners.clone(),
     ));
     tokio::spawn(informer::run::<wire::NodeWire, _>(

@@ -17,6 +17,7 @@ mod status;
 use std::{sync::Arc, time::Duration};
 
 use headroom_core::intent::Outcome;
+use prometheus::Histogram;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 pub use self::handle::{Credit, DispatchHandle};
@@ -59,6 +60,9 @@ pub struct DispatcherConfig {
     pub deadline: Duration,
     /// Told how many requests are in flight.
     pub moderator: Moderator,
+    /// Told, in seconds, how long what was submitted with [`DispatchHandle::submit_since`] took until its request was handed
+    /// to the HTTP client: in which it may still wait for a stream of its own when a hundred are open.
+    pub since_seen: Option<Histogram>,
     /// Which API events go to.
     pub flavour: Flavour,
     /// Who reports them, unless a record says otherwise.
@@ -77,6 +81,7 @@ impl DispatcherConfig {
             event_queue: EVENT_QUEUE,
             deadline: REQUEST_DEADLINE,
             moderator: Moderator::default(),
+            since_seen: None,
             flavour,
             reporter: Reporter { component: component.into(), host: hostname().into() },
         }

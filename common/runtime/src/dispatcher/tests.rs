@@ -94,6 +94,26 @@ async fn an_intent_becomes_one_request_and_one_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_follows_from_something_seen_is_measured_when_it_goes_out() {
+    let times = prometheus::Histogram::with_opts(prometheus::HistogramOpts::new("times", "times")).unwrap();
+    let told = times.clone();
+    let mut f = start(|c| (c.writes, c.since_seen) = (1, Some(told)), 8);
+    let seen = crate::clock::mono();
+    f.handle.submit(bind(1)).unwrap();
+    f.handle.submit_since(bind(2), Some(seen)).unwrap();
+    let (_, answer) = f.request().await;
+    assert_eq!(times.get_sample_count(), 0, "the first is not measured, the second waits for its turn");
+    answer.send_response(reply(201, &json!({})));
+    let (_, answer) = f.request().await;
+    assert_eq!(times.get_sample_count(), 1, "before the answer");
+    answer.send_response(reply(201, &json!({})));
+    f.fence.close_writes();
+    f.handle.submit_since(bind(3), Some(seen)).unwrap();
+    while f.outcome().await.0 != 3 {}
+    assert_eq!(times.get_sample_count(), 1, "what is refused does not go out");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_intent_that_cannot_be_sent_is_answered_too() {
     let mut f = start(|_| {}, 8);
     let op = Op::Get { kind: Kind::POD, key: ObjectKey::new("d", "a/b") };
