@@ -3,7 +3,10 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -13,7 +16,7 @@ use headroom_core::{
     object::Kind,
 };
 use headroom_engine::engine::{Decision, DecisionResult, Engine, EngineStats, Input, Mode, Report};
-use headroom_runtime::{clock, dispatcher::DispatchHandle, informer::Change, moderation::MANY};
+use headroom_runtime::{clock, dispatcher::DispatchHandle, informer::Change, moderation::MANY, process::panic_text};
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 use tracing::{debug, error, info, warn};
 
@@ -41,11 +44,12 @@ const TOTALS: Duration = Duration::from_secs(5 * 60);
 /// How often the gauges are refreshed.
 const GAUGES: Duration = Duration::from_secs(1);
 
-/// What the thread tells about itself.
+/// What the thread tells about itself, and whether it is to end.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     stats: Mutex<EngineStats>,
     vitals: Mutex<Vitals>,
+    stopping: AtomicBool,
 }
 
 impl Shared {
@@ -59,6 +63,17 @@ impl Shared {
     #[must_use]
     pub(crate) fn vitals(&self) -> Vitals {
         *self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread is to decide nothing more and to end, however many messages wait before the one that wakes it up.
+    pub(crate) fn stop(&self, wake: &mpsc::Sender<Message>) {
+        self.stopping.store(true, Ordering::Release);
+        // Without room there are messages, and it does not sleep.
+        let _ = wake.try_send(Message::Stop);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 }
 
@@ -97,11 +112,10 @@ struct State {
     /// When the gauges were last refreshed; they are there from the start, as upstream's.
     refreshed: Option<Mono>,
     totals: Summary,
-    stopped: bool,
 }
 
 impl Decider {
-    /// Runs until [`Message::Stop`], or until nobody sends any more. `handle` is the runtime of the other thread: this
+    /// Runs until [`Shared::stop`], or until nobody sends any more. `handle` is the runtime of the other thread: this
     /// one only parks on it.
     pub(crate) fn run(self, handle: &Handle) {
         let mut state = State {
@@ -113,7 +127,6 @@ impl Decider {
             scratch: Vec::new(),
             refreshed: None,
             totals: Summary::new(TOTALS, clock::mono()),
-            stopped: false,
         };
         let hints = Box::new(state.decider.metrics.hint_times());
         state.decider.engine.set_hint_probe(hints);
@@ -122,7 +135,7 @@ impl Decider {
         // A standby sees the leader's bindings: they are not foreign.
         state.decider.engine.set_leading(false);
         let mut batch = Vec::with_capacity(BATCH);
-        while !state.stopped {
+        while !state.decider.shared.is_stopping() {
             let wait = state.wait();
             if !wait.is_zero()
                 && let Some(pause) = state.pause()
@@ -186,6 +199,7 @@ impl State {
 
     fn may_decide(&self) -> bool {
         self.leading
+            && !self.decider.shared.is_stopping()
             && self.decider.awaited.is_empty()
             && self.outgoing.is_empty()
             && self.decider.dispatch.credits() >= Engine::MAX_INTENTS_PER_DECISION
@@ -238,10 +252,7 @@ impl State {
                 info!("cache and queue:\n{}", self.decider.engine.dump());
                 return;
             }
-            Message::Stop => {
-                self.stopped = true;
-                return;
-            }
+            Message::Stop => return,
         };
         // What is no change of an object is not handled as an event upstream.
         let is_change = !matches!(input, Input::Outcome(_) | Input::Extended { .. });
@@ -399,12 +410,4 @@ impl State {
             info!(agrees, differs, would_wait, not_compared, "compared with whoever binds");
         }
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }

@@ -50,7 +50,7 @@ pub(crate) enum Message {
     Pods(oneshot::Sender<Vec<(PodInfo, Str)>>),
     /// Write cache and queue to the log.
     Dump,
-    /// End the thread.
+    /// Wakes the thread up that is to end.
     Stop,
 }
 

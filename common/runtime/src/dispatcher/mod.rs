@@ -42,6 +42,8 @@ pub const CREDITS: usize = 2048;
 pub const EVENT_QUEUE: usize = 16_384;
 /// How long a request may take.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(8);
+/// How long after the last deadline in flight its outcome is still waited for at the end.
+const DRAIN_SLACK: Duration = Duration::from_secs(1);
 
 /// Limits, and how events are written.
 #[derive(Debug, Clone)]
@@ -128,11 +130,14 @@ impl Dispatcher {
     }
 
     /// Accepts nothing more, gives up what was not sent yet, and returns when what was sent is answered (or its deadline
-    /// has passed). Outcomes for which the receiver has no room are dropped by then.
+    /// has passed). Outcomes for which the receiver has no room are dropped by then. The task has ended afterwards.
     pub async fn drain(mut self) {
         self.shared.close();
         // Every request in flight has a deadline of its own, so this is only a safety net.
-        let _ = timeout(self.deadline, &mut self.task).await;
+        if timeout(self.deadline + DRAIN_SLACK, &mut self.task).await.is_err() {
+            self.task.abort();
+            let _ = (&mut self.task).await;
+        }
     }
 }
 

@@ -156,7 +156,11 @@ impl<M: Send + 'static> Run<M> {
                     }
                 }
                 permit = tx.reserve(), if !self.outcomes.is_empty() => {
-                    let Ok(permit) = permit else { return };
+                    let Ok(permit) = permit else {
+                        // The core is gone: what it has asked for and was sent is finished all the same.
+                        self.shared.close();
+                        continue;
+                    };
                     if let Some(outcome) = self.outcomes.pop_front() {
                         permit.send((self.wrap)(outcome));
                         self.shared.give_back();

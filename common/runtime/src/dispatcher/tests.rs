@@ -250,6 +250,44 @@ async fn draining_finishes_what_was_sent_and_gives_up_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_sent_is_finished_though_nobody_takes_outcomes_any_more() {
+    let mut f = start(|_| {}, 1);
+    for id in 1..=3 {
+        f.handle.submit(bind(id)).unwrap();
+    }
+    let (_, first) = f.request().await;
+    let (_, second) = f.request().await;
+    let (_, third) = f.request().await;
+    // One outcome fills the channel, another one waits for room.
+    first.send_response(reply(201, &json!({})));
+    second.send_response(reply(201, &json!({})));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(f.handle.outstanding(), 2);
+    drop(f.rx);
+    let drained = tokio::spawn(f.dispatcher.drain());
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!drained.is_finished(), "the third is in flight");
+    third.send_response(reply(201, &json!({})));
+    drained.await.unwrap();
+    assert_eq!(f.handle.outstanding(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_answer_holds_up_the_end_for_a_deadline_at_most() {
+    let mut f = start(|_| {}, 8);
+    f.handle.submit(bind(1)).unwrap();
+    let (_, _kept) = f.request().await;
+    let began = tokio::time::Instant::now();
+    f.dispatcher.drain().await;
+    assert!(began.elapsed() <= REQUEST_DEADLINE + Duration::from_millis(10), "{:?}", began.elapsed());
+    assert_eq!(f.rx.recv().await.unwrap().id, IntentId(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn lists_are_read_to_the_end() {
     let mut f = start(|_| {}, 8);
     let op = Op::List { kind: Kind::POD, namespace: "d".into(), labels: String::new() };

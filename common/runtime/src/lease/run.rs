@@ -97,13 +97,18 @@ impl Leadership {
         }
     }
 
-    /// Gives the lease back: the last step of an orderly end, after the writes in flight are done.
+    /// Gives the lease back: the last step of an orderly end, after the writes in flight are done. Nothing is written any
+    /// more from the call on, and the task has ended when it returns: after half of the renew deadline at most.
     pub async fn release(mut self) {
         self.fence.close_writes();
-        let Some(task) = self.task.take() else { return };
+        let Some(mut task) = self.task.take() else { return };
         self.stop.notify_one();
         // Releasing is a courtesy: a server that does not answer must not hold up the end.
-        let _ = timeout(self.durations.renew_deadline / 2, task).await;
+        if timeout(self.durations.renew_deadline / 2, &mut task).await.is_err() {
+            self.fence.close();
+            task.abort();
+            let _ = task.await;
+        }
     }
 
     /// The check `leaderElection`: fails when we think that we lead but the lease ran out long ago.
