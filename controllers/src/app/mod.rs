@@ -233,13 +233,7 @@ async fn executor(options: &Options, clients: &Clients, answers: mpsc::Sender<An
 }
 
 /// Starts an informer for each kind that a selected loop needs.
-fn watch(
-    kinds: &[Kind],
-    clients: &Clients,
-    health: &InformerHealth,
-    tx: &mpsc::Sender<Input>,
-    tasks: &mut Tasks,
-) {
+fn watch(kinds: &[Kind], clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Input>, tasks: &mut Tasks) {
     let interners = wire::shared_interners();
     macro_rules! informers {
         ($($kind:ident: $wire:ident => $input:ident $(with $config:expr)?;)*) => {

@@ -32,9 +32,9 @@ use crate::{
 /// Writes in flight at most. An API server takes 100 streams of a connection at once (`secure_serving.go`); as many again
 /// wait in the connection, so that the next is there the moment one ends.
 pub const MAX_WRITES: usize = 200;
-/// Status patches in flight at most.
+/// Status patches in flight at most; fewer while fewer writes may be.
 pub const MAX_STATUSES: usize = 20;
-/// Event requests in flight at most.
+/// Event requests in flight at most; fewer while fewer writes may be.
 pub const MAX_EVENTS: usize = 10;
 /// Intents accepted at most whose outcome has not been taken in yet.
 pub const CREDITS: usize = 2048;

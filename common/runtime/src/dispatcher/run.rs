@@ -209,7 +209,9 @@ impl<M: Send + 'static> Run<M> {
             let since = (!matches!(intent.op, Op::List { .. })).then_some(now);
             self.launch(WRITE, Job::Write { id: intent.id, label, since }, prepared, seen);
         }
-        let most = if self.writes.is_empty() { self.config.statuses } else { STATUS_SHARE.min(self.config.statuses) };
+        // What goes behind the writes is not to take the place that they have given up for the server's sake.
+        let statuses = self.config.statuses.min(self.limiter.limit());
+        let most = if self.writes.is_empty() { statuses } else { STATUS_SHARE.min(statuses) };
         while self.in_flight[STATUS] < most {
             let Some(job) = self.statuses.next(now) else { break };
             let prepared = request::pod_status(&job.pod, &job.uid, &job.patch);
@@ -232,7 +234,7 @@ impl<M: Send + 'static> Run<M> {
             || self.in_flight[WRITE] > self.limiter.limit().div_ceil(4);
         let overdue = self.events.front().is_some_and(|(_, since)| now.since(*since) >= EVENT_PATIENCE);
         let most = match (busy, overdue) {
-            (false, _) => self.config.events,
+            (false, _) => self.config.events.min(self.limiter.limit()),
             (true, true) => 1,
             (true, false) => 0,
         };

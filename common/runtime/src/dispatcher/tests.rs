@@ -1,5 +1,6 @@
 use std::{collections::VecDeque, sync::Mutex};
 
+use futures::FutureExt;
 use headroom_core::{
     Timestamp,
     intent::{EventRecord, EventType, Intent, IntentId, Op, PodStatusPatch, WriteError},
@@ -205,6 +206,33 @@ async fn patience_is_shown_when_asked_for() {
     assert_eq!(f.outcome().await, (1, Err("throttled")));
     let halved = format!("headroom_dispatcher_write_limit {}\n", MAX_WRITES / 2);
     assert!(crate::metrics::encode(&f.registry).unwrap().contains(&halved));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_patience_is_asked_for_no_lane_sends_more_than_writes_may() {
+    let mut f = start(|c| c.writes = 8, 8);
+    f.handle.submit(bind(1)).unwrap();
+    let (_, answer) = f.request().await;
+    answer.send_response(reply(429, &json!({"message": "slow down"})));
+    assert_eq!(f.outcome().await, (1, Err("throttled")));
+    for id in 2..=11 {
+        let pod = ObjectKey::new("d", format!("p{id}"));
+        let patch = PodStatusPatch { conditions: vec![], nominated_node_name: Some(None) };
+        let op = Op::PodStatus { pod, uid: format!("u{id}").into(), patch };
+        f.handle.submit(Intent { id: IntentId(id), op }).unwrap();
+    }
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        kept.push(f.request().await.1);
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(f.server.next_request().now_or_never().is_none(), "half of eight");
+    for answer in kept {
+        answer.send_response(reply(200, &json!({})));
+    }
+    assert_eq!(f.outcome().await.1, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
