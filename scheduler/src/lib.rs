@@ -18,6 +18,7 @@ mod resources;
 mod shadow;
 mod spans;
 mod stock_flags;
+mod watches;
 mod why;
 
 use std::{collections::BTreeMap, ffi::OsString, io::Write, process::ExitCode, sync::Arc};
@@ -25,21 +26,20 @@ use std::{collections::BTreeMap, ffi::OsString, io::Write, process::ExitCode, sy
 use anyhow::Context;
 use headroom_core::{
     intent::{Intent, IntentId, Op},
-    object::{Kind, WorkloadKind},
+    object::Kind,
 };
-use headroom_engine::{Engine, Mode, Registry, cache::StorageObject};
+use headroom_engine::{Engine, Mode, Registry};
 use headroom_runtime::{
     client::{ClientOptions, Clients},
     clock,
     dispatcher::{Dispatcher, DispatcherConfig},
     events::Flavour,
-    informer::{self, InformerConfig, InformerHealth},
+    informer::InformerHealth,
     lease::{self, LeaderGate, Leadership, leader_event},
     metrics::{ClientMetrics, DispatcherMetrics, LeaderMetrics, ProcessCollector, register_build_info},
     moderation::Moderator,
     process::{RUNTIME_PATIENCE, Tasks, Worker, init_logging, one_line, parse_or_explain, stop_requested},
     serving::{Authorizer, Health, Probe, Routes, Server, ServingOptions, page, serve},
-    wire::{self, WireObject},
 };
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -178,8 +178,7 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     let (tx, messages) = mpsc::channel(CHANNEL);
     let health = InformerHealth::new(&registry)?;
     let mut informers = Tasks::default();
-    watch(&clients, &health, &tx, &mut informers);
-    watch_storage(&clients, &health, &tx, &mut informers);
+    watches::start(&clients, &health, &tx, &mut informers);
 
     let leadership =
         lease::start(&settings.leader, clients.lease.clone(), &clients.fence, LeaderMetrics::new(&registry)?);
@@ -294,109 +293,6 @@ fn client_options(settings: &Settings, options: &Options) -> ClientOptions {
         context: None,
         master: options.connection.master.clone(),
         user_agent: concat!("headroom-scheduler/", env!("CARGO_PKG_VERSION")).to_owned(),
-    }
-}
-
-fn watch(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>, tasks: &mut Tasks) {
-    let interners = wire::shared_interners();
-    let client = || clients.watch.clone();
-    let config = InformerConfig::default;
-    // Upstream's selector: pods that have ended take no room on a node.
-    let pods =
-        InformerConfig { field_selector: Some("status.phase!=Succeeded,status.phase!=Failed".to_owned()), ..config() };
-    let optional = || InformerConfig { optional: true, ..config() };
-    tasks.spawn(informer::run::<wire::PodWire, _>(
-        client(),
-        pods,
-        health,
-        tx.clone(),
-        |change| Message::Pod(change, clock::mono()),
-        interners.clone(),
-    ));
-    tasks.spawn(informer::run::<wire::NodeWire, _>(
-        client(),
-        config(),
-        health,
-        tx.clone(),
-        Message::Node,
-        interners.clone(),
-    ));
-    tasks.spawn(informer::run::<wire::NamespaceWire, _>(
-        client(),
-        config(),
-        health,
-        tx.clone(),
-        Message::Namespace,
-        interners.clone(),
-    ));
-    tasks.spawn(informer::run::<wire::PodDisruptionBudgetWire, _>(
-        client(),
-        config(),
-        health,
-        tx.clone(),
-        Message::Budget,
-        interners.clone(),
-    ));
-    // Default topology spreading takes its selectors from these.
-    macro_rules! selectors {
-        ($($wire:ident $kind:ident;)*) => {$(
-            tasks.spawn(informer::run::<wire::$wire, _>(
-                client(),
-                optional(),
-                health,
-                tx.clone(),
-                |change| Message::Selector(WorkloadKind::$kind, change),
-                interners.clone(),
-            ));
-        )*};
-    }
-    selectors! {
-        ServiceSelectorWire Service;
-        ReplicationControllerSelectorWire ReplicationController;
-        ReplicaSetSelectorWire ReplicaSet;
-        StatefulSetSelectorWire StatefulSet;
-    }
-    tasks.spawn(informer::run::<wire::NodeHeadroomWire, _>(
-        client(),
-        optional(),
-        health,
-        tx.clone(),
-        Message::Headroom,
-        interners.clone(),
-    ));
-    tasks.spawn(informer::run::<wire::MemoryProfileWire, _>(
-        client(),
-        optional(),
-        health,
-        tx.clone(),
-        Message::Profile,
-        interners,
-    ));
-}
-
-/// Everything that the plugins for volumes read. Most clusters have little of it, and interners would rarely share.
-fn watch_storage(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>, tasks: &mut Tasks) {
-    let interners = wire::shared_interners();
-    macro_rules! watch {
-        ($($wire:ident => $object:ident,)*) => {$(
-            tasks.spawn(informer::run::<wire::$wire, _>(
-                clients.watch.clone(),
-                InformerConfig::default(),
-                health,
-                tx.clone(),
-                |change| inputs::storage(wire::$wire::KIND, StorageObject::$object, change),
-                interners.clone(),
-            ));
-        )*};
-    }
-    watch! {
-        PersistentVolumeWire => Volume,
-        PersistentVolumeClaimWire => Claim,
-        StorageClassWire => Class,
-        CsiNodeWire => CsiNode,
-        CsiDriverWire => CsiDriver,
-        CsiStorageCapacityWire => Capacity,
-        VolumeAttachmentWire => Attachment,
     }
 }
 
