@@ -3,13 +3,20 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use headroom_core::{intent::Intent, object::Kind};
+use headroom_core::{
+    Mono,
+    intent::{Intent, Op},
+    object::Kind,
+};
 use headroom_engine::engine::{Decision, DecisionResult, Engine, EngineStats, Input, Mode, Report};
-use headroom_runtime::{clock, dispatcher::DispatchHandle, informer::Change, moderation::MANY};
+use headroom_runtime::{clock, dispatcher::DispatchHandle, informer::Change, moderation::MANY, process::panic_text};
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 use tracing::{debug, error, info, warn};
 
@@ -37,11 +44,12 @@ const TOTALS: Duration = Duration::from_secs(5 * 60);
 /// How often the gauges are refreshed.
 const GAUGES: Duration = Duration::from_secs(1);
 
-/// What the thread tells about itself.
+/// What the thread tells about itself, and whether it is to end.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     stats: Mutex<EngineStats>,
     vitals: Mutex<Vitals>,
+    stopping: AtomicBool,
 }
 
 impl Shared {
@@ -55,6 +63,17 @@ impl Shared {
     #[must_use]
     pub(crate) fn vitals(&self) -> Vitals {
         *self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread is to decide nothing more and to end, however many messages wait before the one that wakes it up.
+    pub(crate) fn stop(&self, wake: &mpsc::Sender<Message>) {
+        self.stopping.store(true, Ordering::Release);
+        // Without room there are messages, and it does not sleep.
+        let _ = wake.try_send(Message::Stop);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 }
 
@@ -86,17 +105,17 @@ struct State {
     leading: bool,
     probe: CycleProbe,
     events: EventTimes,
-    /// Intents that found no room yet; while there are any, nothing is decided.
-    outgoing: VecDeque<Intent>,
+    /// Intents that found no room yet, bindings with the time when their pod was seen; while there are any, nothing is
+    /// decided.
+    outgoing: VecDeque<(Intent, Option<Mono>)>,
     scratch: Vec<Intent>,
     /// When the gauges were last refreshed; they are there from the start, as upstream's.
-    refreshed: Option<headroom_core::Mono>,
+    refreshed: Option<Mono>,
     totals: Summary,
-    stopped: bool,
 }
 
 impl Decider {
-    /// Runs until [`Message::Stop`], or until nobody sends any more. `handle` is the runtime of the other thread: this
+    /// Runs until [`Shared::stop`], or until nobody sends any more. `handle` is the runtime of the other thread: this
     /// one only parks on it.
     pub(crate) fn run(self, handle: &Handle) {
         let mut state = State {
@@ -108,7 +127,6 @@ impl Decider {
             scratch: Vec::new(),
             refreshed: None,
             totals: Summary::new(TOTALS, clock::mono()),
-            stopped: false,
         };
         let hints = Box::new(state.decider.metrics.hint_times());
         state.decider.engine.set_hint_probe(hints);
@@ -117,7 +135,7 @@ impl Decider {
         // A standby sees the leader's bindings: they are not foreign.
         state.decider.engine.set_leading(false);
         let mut batch = Vec::with_capacity(BATCH);
-        while !state.stopped {
+        while !state.decider.shared.is_stopping() {
             let wait = state.wait();
             if !wait.is_zero()
                 && let Some(pause) = state.pause()
@@ -181,15 +199,22 @@ impl State {
 
     fn may_decide(&self) -> bool {
         self.leading
+            && !self.decider.shared.is_stopping()
             && self.decider.awaited.is_empty()
             && self.outgoing.is_empty()
             && self.decider.dispatch.credits() >= Engine::MAX_INTENTS_PER_DECISION
     }
 
     fn take(&mut self, message: Message) {
+        let mut seen = None;
         let input = match message {
-            Message::Pod(Change::Applied(pod)) => Input::PodApplied(pod),
-            Message::Pod(Change::Deleted { key, uid }) => Input::PodDeleted { key, uid },
+            Message::Pod(Change::Applied(pod), at) => {
+                if pod.node_name.is_none() {
+                    seen = Some((pod.clone(), at));
+                }
+                Input::PodApplied(pod)
+            }
+            Message::Pod(Change::Deleted { key, uid }, _) => Input::PodDeleted { key, uid },
             Message::Node(Change::Applied(node)) => Input::NodeApplied(node),
             Message::Node(Change::Deleted { key, .. }) => Input::NodeDeleted { name: key.name },
             Message::Namespace(Change::Applied(namespace)) => Input::NamespaceApplied(namespace),
@@ -206,7 +231,7 @@ impl State {
             Message::StorageSynced(kind) => return self.synced(kind),
             Message::Outcome(outcome) => Input::Outcome(outcome),
             Message::Extended { id, answer } => Input::Extended { id, answer },
-            Message::Pod(Change::Synced) => return self.synced(Kind::POD),
+            Message::Pod(Change::Synced, _) => return self.synced(Kind::POD),
             Message::Node(Change::Synced) => return self.synced(Kind::NODE),
             Message::Namespace(Change::Synced) => return self.synced(Kind::NAMESPACE),
             Message::Budget(Change::Synced) => return self.synced(Kind::POD_DISRUPTION_BUDGET),
@@ -227,15 +252,15 @@ impl State {
                 info!("cache and queue:\n{}", self.decider.engine.dump());
                 return;
             }
-            Message::Stop => {
-                self.stopped = true;
-                return;
-            }
+            Message::Stop => return,
         };
         // What is no change of an object is not handled as an event upstream.
         let is_change = !matches!(input, Input::Outcome(_) | Input::Extended { .. });
         let began = Instant::now();
         self.decider.engine.handle(input, clock::now(), &mut self.scratch);
+        if let Some((pod, at)) = seen {
+            self.decider.engine.set_seen(&pod.meta.uid, at);
+        }
         if is_change {
             self.events.observe(self.decider.engine.happened(), began.elapsed().as_secs_f64());
         }
@@ -325,10 +350,14 @@ impl State {
                 self.decider.engine.handle(Input::Extended { id, answer }, clock::now(), &mut self.scratch);
             }
         }
-        self.outgoing.extend(self.scratch.drain(..));
-        while let Some(intent) = self.outgoing.pop_front() {
-            if let Err(intent) = self.decider.dispatch.submit(intent) {
-                self.outgoing.push_front(intent);
+        let engine = &mut self.decider.engine;
+        self.outgoing.extend(self.scratch.drain(..).map(|intent| {
+            let seen = if let Op::Bind { uid, .. } = &intent.op { engine.take_seen(uid) } else { None };
+            (intent, seen)
+        }));
+        while let Some((intent, seen)) = self.outgoing.pop_front() {
+            if let Err(intent) = self.decider.dispatch.submit_since(intent, seen) {
+                self.outgoing.push_front((intent, seen));
                 return;
             }
         }
@@ -381,12 +410,4 @@ impl State {
             info!(agrees, differs, would_wait, not_compared, "compared with whoever binds");
         }
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }

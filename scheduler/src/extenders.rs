@@ -17,6 +17,7 @@ use headroom_runtime::{
     client::{Fence, Purpose, build},
     lease::LeaderGate,
     metrics::ClientMetrics,
+    process::Tasks,
 };
 use http::{Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Limited};
@@ -69,7 +70,8 @@ struct Caller {
     gate: LeaderGate,
 }
 
-/// Starts the task that makes the calls. Answers are sent as messages.
+/// Starts the tasks that make the calls. Answers are sent as messages. When nobody takes them any more, no call is begun,
+/// and when nobody asks for any more, the tasks end.
 ///
 /// # Errors
 /// A URL, certificate or key that cannot be used.
@@ -78,6 +80,7 @@ pub(crate) async fn start(
     cluster: kube::Client,
     gate: LeaderGate,
     tx: mpsc::Sender<Message>,
+    tasks: &mut Tasks,
 ) -> anyhow::Result<Calls> {
     let mut clients = Vec::new();
     for (i, extender) in extenders.iter().enumerate() {
@@ -85,9 +88,9 @@ pub(crate) async fn start(
         clients.push((extender.clone(), client));
     }
     let caller = Arc::new(Caller { extenders: clients, cluster, gate });
-    let way = |room, at_once| {
+    let mut way = |room, at_once| {
         let (calls, queue) = mpsc::channel(room);
-        tokio::spawn(work(queue, at_once, caller.clone(), tx.clone()));
+        tasks.spawn(work(queue, at_once, caller.clone(), tx.clone()));
         calls
     };
     Ok(Calls { cycle: way(CYCLE, 1), bindings: way(BINDINGS, BINDINGS_IN_FLIGHT) })
@@ -98,6 +101,9 @@ async fn work(queue: mpsc::Receiver<ExtenderCall>, at_once: usize, caller: Arc<C
     let calls = futures::stream::unfold(queue, async |mut queue| Some((queue.recv().await?, queue)));
     calls
         .for_each_concurrent(at_once, async |call| {
+            if tx.is_closed() {
+                return;
+            }
             let answer = caller.call(&call).await;
             // Nobody listens any more when the process ends.
             let _ = tx.send(Message::Extended { id: call.id, answer }).await;

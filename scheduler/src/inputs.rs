@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use headroom_core::{
-    Str,
+    Mono, Str,
     intent::{IntentId, Outcome},
     object::{Kind, Namespace, Node, Pod, PodDisruptionBudget, WorkloadKind, WorkloadSelector},
 };
@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 /// One message. The channel that carries them is bounded: a slow decision slows the informers down, nothing piles up.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// Pods.
-    Pod(Change<Pod>),
+    /// Pods, and when the informer had read the change.
+    Pod(Change<Pod>, Mono),
     /// Nodes.
     Node(Change<Node>),
     /// Namespaces.
@@ -50,7 +50,7 @@ pub(crate) enum Message {
     Pods(oneshot::Sender<Vec<(PodInfo, Str)>>),
     /// Write cache and queue to the log.
     Dump,
-    /// End the thread.
+    /// Wakes the thread up that is to end.
     Stop,
 }
 

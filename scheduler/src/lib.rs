@@ -8,6 +8,7 @@ mod alarms;
 mod check;
 mod config_file;
 mod decider;
+mod ending;
 mod extenders;
 mod inputs;
 mod metrics;
@@ -17,6 +18,7 @@ mod resources;
 mod shadow;
 mod spans;
 mod stock_flags;
+mod watches;
 mod why;
 
 use std::{collections::BTreeMap, ffi::OsString, io::Write, process::ExitCode, sync::Arc};
@@ -24,21 +26,20 @@ use std::{collections::BTreeMap, ffi::OsString, io::Write, process::ExitCode, sy
 use anyhow::Context;
 use headroom_core::{
     intent::{Intent, IntentId, Op},
-    object::{Kind, WorkloadKind},
+    object::Kind,
 };
-use headroom_engine::{Engine, Mode, Registry, cache::StorageObject};
+use headroom_engine::{Engine, Mode, Registry};
 use headroom_runtime::{
     client::{ClientOptions, Clients},
     clock,
     dispatcher::{Dispatcher, DispatcherConfig},
     events::Flavour,
-    informer::{self, InformerConfig, InformerHealth},
+    informer::InformerHealth,
     lease::{self, LeaderGate, Leadership, leader_event},
     metrics::{ClientMetrics, DispatcherMetrics, LeaderMetrics, ProcessCollector, register_build_info},
     moderation::Moderator,
-    process::{init_logging, one_line, parse_or_explain, stop_requested},
+    process::{RUNTIME_PATIENCE, Tasks, Worker, init_logging, one_line, parse_or_explain, stop_requested},
     serving::{Authorizer, Health, Probe, Routes, Server, ServingOptions, page, serve},
-    wire::{self, WireObject},
 };
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -47,6 +48,7 @@ use self::{
     alarms::{Alarms, Vitals},
     config_file::ConfigFile,
     decider::{Decider, Shared},
+    ending::Running,
     inputs::Message,
     metrics::SchedulerMetrics,
     shadow::ShadowBook,
@@ -58,6 +60,8 @@ pub use self::{
 
 /// Messages that may wait for the thread that decides.
 const CHANNEL: usize = 8192;
+/// Why the process ends when the engine's thread is gone.
+const ENDED: &str = "the thread that decides has ended";
 /// The engine is asked for nothing before these are known.
 const AWAITED: [Kind; 17] = [
     Kind::POD,
@@ -110,7 +114,10 @@ pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> Exit
             Err(error) => complain(&one_line(error.as_ref())),
         };
     }
-    match runtime.block_on(serve_cluster(&options, registry, &moderator)) {
+    let ended = runtime.block_on(serve_cluster(&options, registry, &moderator));
+    // Dropping it would wait for ever for a look-up of a name that hangs.
+    runtime.shutdown_timeout(RUNTIME_PATIENCE);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&one_line(error.as_ref())),
     }
@@ -170,27 +177,34 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     let clients = Clients::new(&connection, &ClientMetrics::new(&registry)?).await?;
     let (tx, messages) = mpsc::channel(CHANNEL);
     let health = InformerHealth::new(&registry)?;
-    watch(&clients, &health, &tx);
-    watch_storage(&clients, &health, &tx);
+    let mut informers = Tasks::default();
+    watches::start(&clients, &health, &tx, &mut informers);
 
     let leadership =
         lease::start(&settings.leader, clients.lease.clone(), &clients.fence, LeaderMetrics::new(&registry)?);
     let reporter = settings.configuration.profiles.first().map_or("default-scheduler", |p| p.scheduler_name.as_str());
+    let metrics = SchedulerMetrics::new(&registry)?;
     let dispatcher = Dispatcher::start(
         clients.write.clone(),
         LeaderGate::new(clients.fence.clone()),
-        DispatcherConfig { moderator: moderator.clone(), ..DispatcherConfig::new(Flavour::EventsV1, reporter) },
+        DispatcherConfig {
+            moderator: moderator.clone(),
+            since_seen: Some(metrics.seen_to_sent()),
+            ..DispatcherConfig::new(Flavour::EventsV1, reporter)
+        },
         DispatcherMetrics::new(&registry)?,
         tx.clone(),
         Message::Outcome,
     );
     let shared = Arc::new(Shared::default());
     let shadow = Arc::new(ShadowBook::default());
+    let mut calling = Tasks::default();
     let calls = extenders::start(
         &settings.configuration.extenders,
         clients.watch.clone(),
         LeaderGate::new(clients.fence.clone()),
         tx.clone(),
+        &mut calling,
     )
     .await?;
     let decider = Decider {
@@ -199,7 +213,7 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
         messages,
         dispatch: dispatcher.handle(),
         extenders: calls,
-        metrics: SchedulerMetrics::new(&registry)?,
+        metrics,
         shared: shared.clone(),
         shadow: shadow.clone(),
         awaited: AWAITED.to_vec(),
@@ -208,10 +222,9 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
         start_serving(options, &settings, &clients, &health, &leadership, registry, &shared, &shadow, &tx, configz)
             .await?;
     let handle = tokio::runtime::Handle::current();
-    let thread = std::thread::Builder::new()
-        .name("decide".to_owned())
-        .spawn(move || decider.run(&handle))
-        .context("cannot start the thread that decides")?;
+    let deciding =
+        Worker::spawn("decide", move || decider.run(&handle)).context("cannot start the thread that decides")?;
+    let running = Running { deciding, shared: shared.clone(), wake: tx.clone(), dispatcher, calling, informers };
     tracing::info!(
         mode = ?options.mode,
         lease = %settings.leader.name,
@@ -224,31 +237,35 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     let mut watchdog = tokio::time::interval(std::time::Duration::from_secs(1));
     let mut leading = false;
     let mut alarms = Alarms::default();
-    let signal = loop {
+    let ended = loop {
         tokio::select! {
             biased;
-            () = leadership.lost() => anyhow::bail!("leader election lost"),
-            signal = &mut stop => break signal.context("cannot listen to signals")?,
+            () = leadership.lost() => break Err(anyhow::anyhow!("leader election lost")),
+            signal = &mut stop => break signal.context("cannot listen to signals"),
             () = leadership.acquired(), if !leading => {
                 leading = true;
-                tx.send(Message::Lead).await.context("the thread that decides has ended")?;
+                if tx.send(Message::Lead).await.is_err() {
+                    break Err(anyhow::anyhow!(ENDED));
+                }
                 if settings.leader.enabled {
                     let event = leader_event(&settings.leader, true, clock::wall());
-                    let _ = dispatcher.handle().submit(Intent { id: IntentId(u64::MAX), op: Op::Event(event) });
+                    let _ = running.dispatcher.handle().submit(Intent { id: IntentId(u64::MAX), op: Op::Event(event) });
                 }
             }
             _ = dumps.recv() => {
                 let _ = tx.try_send(Message::Dump);
             }
             _ = watchdog.tick() => {
-                anyhow::ensure!(!thread.is_finished(), "the thread that decides has ended");
+                if running.deciding.is_finished() {
+                    break Err(anyhow::anyhow!(ENDED));
+                }
                 let mut vitals = if leading { shared.vitals() } else { Vitals::default() };
                 if options.mode == ModeFlag::Shadow {
                     // There somebody else is meant to bind.
                     vitals.foreign_bindings = 0;
                 }
                 for event in alarms.look(vitals, &settings.leader, clock::now()) {
-                    let _ = dispatcher.handle().submit(Intent { id: IntentId(u64::MAX), op: Op::Event(event) });
+                    let _ = running.dispatcher.handle().submit(Intent { id: IntentId(u64::MAX), op: Op::Event(event) });
                 }
                 if let Some(file) = &mut config_file
                     && file.has_changed()
@@ -259,12 +276,15 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
             }
         }
     };
+    let signal = match ended {
+        Ok(signal) => signal,
+        Err(error) => {
+            running.abandon().await;
+            return Err(error);
+        }
+    };
     tracing::info!(signal, "stopping: finishing writes in flight, then releasing the lease");
-    // The channel may be full of changes; the thread takes them in and comes to this one.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), tx.send(Message::Stop)).await;
-    dispatcher.drain().await;
-    leadership.release().await;
-    Ok(())
+    running.stop(leadership).await
 }
 
 fn client_options(settings: &Settings, options: &Options) -> ClientOptions {
@@ -273,109 +293,6 @@ fn client_options(settings: &Settings, options: &Options) -> ClientOptions {
         context: None,
         master: options.connection.master.clone(),
         user_agent: concat!("headroom-scheduler/", env!("CARGO_PKG_VERSION")).to_owned(),
-    }
-}
-
-fn watch(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>) {
-    let interners = wire::shared_interners();
-    let client = || clients.watch.clone();
-    let config = InformerConfig::default;
-    // Upstream's selector: pods that have ended take no room on a node.
-    let pods =
-        InformerConfig { field_selector: Some("status.phase!=Succeeded,status.phase!=Failed".to_owned()), ..config() };
-    let optional = || InformerConfig { optional: true, ..config() };
-    tokio::spawn(informer::run::<wire::PodWire, _>(
-        client(),
-        pods,
-        health,
-        tx.clone(),
-        Message::Pod,
-        interners.clone(),
-    ));
-    tokio::spawn(informer::run::<wire::NodeWire, _>(
-        client(),
-        config(),
-        health,
-        tx.clone(),
-        Message::Node,
-        interners.clone(),
-    ));
-    tokio::spawn(informer::run::<wire::NamespaceWire, _>(
-        client(),
-        config(),
-        health,
-        tx.clone(),
-        Message::Namespace,
-        interners.clone(),
-    ));
-    tokio::spawn(informer::run::<wire::PodDisruptionBudgetWire, _>(
-        client(),
-        config(),
-        health,
-        tx.clone(),
-        Message::Budget,
-        interners.clone(),
-    ));
-    // Default topology spreading takes its selectors from these.
-    macro_rules! selectors {
-        ($($wire:ident $kind:ident;)*) => {$(
-            tokio::spawn(informer::run::<wire::$wire, _>(
-                client(),
-                optional(),
-                health,
-                tx.clone(),
-                |change| Message::Selector(WorkloadKind::$kind, change),
-                interners.clone(),
-            ));
-        )*};
-    }
-    selectors! {
-        ServiceSelectorWire Service;
-        ReplicationControllerSelectorWire ReplicationController;
-        ReplicaSetSelectorWire ReplicaSet;
-        StatefulSetSelectorWire StatefulSet;
-    }
-    tokio::spawn(informer::run::<wire::NodeHeadroomWire, _>(
-        client(),
-        optional(),
-        health,
-        tx.clone(),
-        Message::Headroom,
-        interners.clone(),
-    ));
-    tokio::spawn(informer::run::<wire::MemoryProfileWire, _>(
-        client(),
-        optional(),
-        health,
-        tx.clone(),
-        Message::Profile,
-        interners,
-    ));
-}
-
-/// Everything that the plugins for volumes read. Most clusters have little of it, and interners would rarely share.
-fn watch_storage(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>) {
-    let interners = wire::shared_interners();
-    macro_rules! watch {
-        ($($wire:ident => $object:ident,)*) => {$(
-            tokio::spawn(informer::run::<wire::$wire, _>(
-                clients.watch.clone(),
-                InformerConfig::default(),
-                health,
-                tx.clone(),
-                |change| inputs::storage(wire::$wire::KIND, StorageObject::$object, change),
-                interners.clone(),
-            ));
-        )*};
-    }
-    watch! {
-        PersistentVolumeWire => Volume,
-        PersistentVolumeClaimWire => Claim,
-        StorageClassWire => Class,
-        CsiNodeWire => CsiNode,
-        CsiDriverWire => CsiDriver,
-        CsiStorageCapacityWire => Capacity,
-        VolumeAttachmentWire => Attachment,
     }
 }
 

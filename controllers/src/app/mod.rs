@@ -20,7 +20,7 @@ use headroom_runtime::{
     informer::{self, InformerConfig, InformerHealth},
     lease::{self, LeaderConfig, LeaderGate, Leadership, leader_event},
     metrics::{ClientMetrics, DispatcherMetrics, LeaderMetrics, ProcessCollector, Registry, register_build_info},
-    process::{init_logging, one_line, parse_or_explain, stop_requested},
+    process::{RUNTIME_PATIENCE, TASK_PATIENCE, Tasks, init_logging, one_line, parse_or_explain, stop_requested},
     serving::{Authorizer, Health, Probe, Routes, Server, ServingOptions, serve},
     wire,
 };
@@ -70,7 +70,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start: {error}")),
     };
-    match runtime.block_on(run(options)) {
+    let ended = runtime.block_on(run(options));
+    // Dropping it would wait for ever for a look-up of a name that hangs.
+    runtime.shutdown_timeout(RUNTIME_PATIENCE);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&one_line(error.as_ref())),
     }
@@ -93,7 +96,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let (tx, mut inputs) = mpsc::channel(CHANNEL);
     let health = InformerHealth::new(&registry)?;
     let mut loops = Loops::new(&selected, &options, &params, seed());
-    watch(&loops.kinds(), &clients, &health, &tx);
+    let mut informers = Tasks::default();
+    watch(&loops.kinds(), &clients, &health, &tx, &mut informers);
 
     let leadership = lease::start(&leader, clients.lease.clone(), &clients.fence, LeaderMetrics::new(&registry)?);
     let dispatcher = Dispatcher::start(
@@ -129,11 +133,16 @@ async fn run(options: Options) -> anyhow::Result<()> {
         &leader,
     )
     .await?;
+    // Nobody takes anything in any more: informers notice that, and end.
+    drop(inputs);
     match ended {
         Ended::Lost => anyhow::bail!("leader election lost"),
         Ended::Signal(name) => {
             tracing::info!(signal = name, "stopping: finishing writes in flight, then releasing the lease");
-            dispatcher.drain().await;
+            let ((), watches) = tokio::join!(dispatcher.drain(), informers.join(TASK_PATIENCE));
+            if watches > 0 {
+                tracing::warn!(watches, "broke off what did not end by itself");
+            }
             leadership.release().await;
             Ok(())
         }
@@ -224,7 +233,7 @@ async fn executor(options: &Options, clients: &Clients, answers: mpsc::Sender<An
 }
 
 /// Starts an informer for each kind that a selected loop needs.
-fn watch(kinds: &[Kind], clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Input>) {
+fn watch(kinds: &[Kind], clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Input>, tasks: &mut Tasks) {
     let interners = wire::shared_interners();
     macro_rules! informers {
         ($($kind:ident: $wire:ident => $input:ident $(with $config:expr)?;)*) => {
@@ -232,7 +241,7 @@ fn watch(kinds: &[Kind], clients: &Clients, health: &InformerHealth, tx: &mpsc::
                 #[allow(unused_mut, unused_assignments, reason = "only some kinds have a configuration")]
                 let mut config = InformerConfig::default();
                 $(config = $config;)?
-                tokio::spawn(informer::run::<wire::$wire, Input>(
+                tasks.spawn(informer::run::<wire::$wire, Input>(
                     clients.watch.clone(), config, health, tx.clone(), Input::$input, interners.clone(),
                 ));
             })*

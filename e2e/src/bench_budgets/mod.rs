@@ -6,6 +6,7 @@ mod cli;
 pub(crate) mod cluster;
 mod cold;
 mod figure;
+mod histogram;
 mod latency;
 mod memory;
 mod page;

@@ -24,6 +24,14 @@ fn a_rejection_by_permit_is_no_error() {
 }
 
 #[test]
+fn the_budget_is_a_bucket() {
+    assert!(SEEN_TO_SENT.is_sorted() && SEEN_TO_SENT.contains(&0.002));
+    let metrics = SchedulerMetrics::new(&Registry::new()).unwrap();
+    metrics.seen_to_sent().observe(0.0019);
+    assert_eq!(metrics.seen_to_sent.get_sample_count(), 1);
+}
+
+#[test]
 fn points_outside_of_the_cycle_and_preemptions() {
     use headroom_engine::queue::PointProbe;
 

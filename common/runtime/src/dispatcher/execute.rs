@@ -2,24 +2,34 @@
 
 use std::time::Duration;
 
-use headroom_core::intent::{WriteError, Written};
+use headroom_core::{
+    Mono,
+    intent::{WriteError, Written},
+};
 use http::{
     Request, Response,
     header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER},
 };
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
+use prometheus::Histogram;
 
 use super::{
     answer,
     request::{Expect, Prepared, next_page},
 };
-use crate::lease::LeaderGate;
+use crate::{clock, lease::LeaderGate};
 
 /// Longest answer that is read, in bytes.
 const LONGEST_ANSWER: usize = 16 << 20;
 /// Most pages of a list: 50,000 objects.
 const MOST_PAGES: usize = 100;
+
+/// Measures when a request goes out: what was seen at `since` led to it.
+pub(super) struct Sent {
+    pub(super) times: Histogram,
+    pub(super) since: Mono,
+}
 
 /// Executes a request, unless this process does not lead, and gives up when `deadline` or the lease runs out.
 pub(super) async fn execute(
@@ -27,19 +37,25 @@ pub(super) async fn execute(
     gate: &LeaderGate,
     deadline: Duration,
     prepared: Prepared,
+    sent: Option<Sent>,
 ) -> Result<Written, WriteError> {
     let Some(remaining) = gate.remaining() else { return Err(WriteError::NotLeader) };
     let limit = deadline.min(remaining);
-    match tokio::time::timeout(limit, exchange(client, gate, prepared)).await {
+    match tokio::time::timeout(limit, exchange(client, gate, prepared, sent)).await {
         Ok(result) => result,
         Err(_) => Err(WriteError::Unknown(format!("no answer within {limit:.1?}"))),
     }
 }
 
-async fn exchange(client: &kube::Client, gate: &LeaderGate, prepared: Prepared) -> Result<Written, WriteError> {
+async fn exchange(
+    client: &kube::Client,
+    gate: &LeaderGate,
+    prepared: Prepared,
+    sent: Option<Sent>,
+) -> Result<Written, WriteError> {
     let expect = prepared.expect;
     if expect != Expect::List {
-        let body = send(client, gate, &prepared, &prepared.path).await?;
+        let body = send(client, gate, &prepared, &prepared.path, sent).await?;
         return match expect {
             Expect::Nothing => Ok(Written::default()),
             Expect::Object => answer::object(&body),
@@ -49,7 +65,7 @@ async fn exchange(client: &kube::Client, gate: &LeaderGate, prepared: Prepared) 
     let mut all = Written::default();
     let mut path = prepared.path.clone();
     for _ in 0..MOST_PAGES {
-        let body = send(client, gate, &prepared, &path).await?;
+        let body = send(client, gate, &prepared, &path, None).await?;
         match answer::page(&body, &mut all)? {
             None => return Ok(all),
             Some(token) => path = next_page(&prepared.path, &token),
@@ -63,6 +79,7 @@ async fn send(
     gate: &LeaderGate,
     prepared: &Prepared,
     path: &str,
+    sent: Option<Sent>,
 ) -> Result<bytes::Bytes, WriteError> {
     let mut request = Request::builder().method(&prepared.method).uri(path).header(ACCEPT, prepared.accept);
     if !prepared.body.is_empty() {
@@ -72,6 +89,9 @@ async fn send(
         request.body(Body::from(prepared.body.clone())).map_err(|e| WriteError::Invalid(format!("{path}: {e}")))?;
     if !gate.is_leader_now() {
         return Err(WriteError::NotLeader);
+    }
+    if let Some(Sent { times, since }) = sent {
+        times.observe(clock::mono().since(since).as_secs_f64());
     }
     let response = client.send(request).await.map_err(|e| answer::unanswered(&e))?;
     read(response).await

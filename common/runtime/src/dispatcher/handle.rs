@@ -19,6 +19,9 @@ use tokio::sync::Notify;
 use super::DispatcherConfig;
 use crate::{clock, metrics::DispatcherMetrics};
 
+/// An intent, and when what it follows from was seen, if that is to be measured.
+pub(super) type Submitted = (Intent, Option<Mono>);
+
 /// What handles and the task share.
 pub(super) struct Shared {
     inbox: Mutex<Inbox>,
@@ -32,7 +35,7 @@ pub(super) struct Shared {
 /// What came in since the task last looked.
 #[derive(Default)]
 struct Inbox {
-    intents: VecDeque<Intent>,
+    intents: VecDeque<Submitted>,
     events: VecDeque<(EventRecord, Mono)>,
     closed: bool,
 }
@@ -61,7 +64,7 @@ impl Shared {
     }
 
     /// Appends what came in, and says whether nothing more will.
-    pub(super) fn take(&self, intents: &mut VecDeque<Intent>, events: &mut VecDeque<(EventRecord, Mono)>) -> bool {
+    pub(super) fn take(&self, intents: &mut VecDeque<Submitted>, events: &mut VecDeque<(EventRecord, Mono)>) -> bool {
         let mut inbox = self.lock();
         intents.append(&mut inbox.intents);
         // Both queues together hold at most what one may hold.
@@ -90,7 +93,7 @@ impl Shared {
     }
 
     /// With a credit taken.
-    fn push(&self, intent: Intent) -> Result<(), Intent> {
+    fn push(&self, intent: Intent, since: Option<Mono>) -> Result<(), Intent> {
         let mut inbox = self.lock();
         if inbox.closed {
             drop(inbox);
@@ -98,7 +101,7 @@ impl Shared {
             return Err(intent);
         }
         let first = inbox.intents.is_empty();
-        inbox.intents.push_back(intent);
+        inbox.intents.push_back((intent, since));
         drop(inbox);
         // Waking another thread costs a system call, and one is enough until the task has looked.
         if first {
@@ -132,6 +135,16 @@ impl DispatchHandle {
     /// # Errors
     /// Gives the intent back when there is no credit, or when the dispatcher is ending.
     pub fn submit(&self, intent: Intent) -> Result<(), Intent> {
+        self.submit_since(intent, None)
+    }
+
+    /// The same for an intent that follows from something that was seen at `since`: how long its request took from there
+    /// until it went out is measured ([`DispatcherConfig::since_seen`]). Only writes are; the time goes with the intent,
+    /// so that nothing is kept of one that never goes out.
+    ///
+    /// # Errors
+    /// As [`DispatchHandle::submit`].
+    pub fn submit_since(&self, intent: Intent, since: Option<Mono>) -> Result<(), Intent> {
         if let Op::Event(record) = intent.op {
             self.0.push_event(record);
             return Ok(());
@@ -139,7 +152,7 @@ impl DispatchHandle {
         if !self.0.take_credit() {
             return Err(intent);
         }
-        self.0.push(intent)
+        self.0.push(intent, since)
     }
 
     /// How many intents would be taken now.
@@ -177,7 +190,7 @@ impl Credit {
             shared.push_event(record);
             return Ok(());
         }
-        shared.push(intent)
+        shared.push(intent, None)
     }
 }
 

@@ -121,6 +121,36 @@ mod tests {
         assert_eq!(limiter.limit(), 100);
     }
 
+    /// What comes of each answer, in order: how many may be in flight, and for how long nothing is started.
+    #[test]
+    fn answers_of_429_and_what_they_do() {
+        let mut limiter = Limiter::new(200);
+        for (millis, retry_after, limit, pause_millis) in [
+            (0, None, 100, 100),
+            // All of these were under way together: one event, but the longest wish counts.
+            (10, Some(2), 100, 2000),
+            (20, Some(1), 100, 1990),
+            (999, None, 100, 1011),
+            (1000, Some(1), 50, 1010),
+            (2500, Some(0), 25, 0),
+            (4000, Some(60), 12, 10_000),
+            (20_000, None, 6, 100),
+            (30_000, None, 4, 100),
+            (40_000, Some(1), 4, 1000),
+        ] {
+            limiter.throttled(retry_after, at(millis));
+            let pause = limiter.paused_until(at(millis)).map_or(0, |end| end.since(at(millis)).as_millis());
+            assert_eq!((limiter.limit(), pause), (limit, pause_millis), "at {millis} ms");
+        }
+        // Additively back, one per round of successes, never beyond where it began.
+        for (successes, limit) in [(3, 4), (1, 5), (5, 6), (6 + 7, 8), (200 * 200, 200), (1000, 200)] {
+            for _ in 0..successes {
+                limiter.succeeded();
+            }
+            assert_eq!(limiter.limit(), limit, "after {successes} more");
+        }
+    }
+
     #[test]
     fn a_slow_server_gets_less_at_once_and_slow_requests_do_not_stop_the_rest() {
         let mut limiter = Limiter::new(200);

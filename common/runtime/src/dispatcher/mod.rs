@@ -17,6 +17,7 @@ mod status;
 use std::{sync::Arc, time::Duration};
 
 use headroom_core::intent::Outcome;
+use prometheus::Histogram;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 pub use self::handle::{Credit, DispatchHandle};
@@ -31,9 +32,9 @@ use crate::{
 /// Writes in flight at most. An API server takes 100 streams of a connection at once (`secure_serving.go`); as many again
 /// wait in the connection, so that the next is there the moment one ends.
 pub const MAX_WRITES: usize = 200;
-/// Status patches in flight at most.
+/// Status patches in flight at most; fewer while fewer writes may be.
 pub const MAX_STATUSES: usize = 20;
-/// Event requests in flight at most.
+/// Event requests in flight at most; fewer while fewer writes may be.
 pub const MAX_EVENTS: usize = 10;
 /// Intents accepted at most whose outcome has not been taken in yet.
 pub const CREDITS: usize = 2048;
@@ -41,6 +42,8 @@ pub const CREDITS: usize = 2048;
 pub const EVENT_QUEUE: usize = 16_384;
 /// How long a request may take.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(8);
+/// How long after the last deadline in flight its outcome is still waited for at the end.
+const DRAIN_SLACK: Duration = Duration::from_secs(1);
 
 /// Limits, and how events are written.
 #[derive(Debug, Clone)]
@@ -59,6 +62,9 @@ pub struct DispatcherConfig {
     pub deadline: Duration,
     /// Told how many requests are in flight.
     pub moderator: Moderator,
+    /// Told, in seconds, how long what was submitted with [`DispatchHandle::submit_since`] took until its request was handed
+    /// to the HTTP client: in which it may still wait for a stream of its own when a hundred are open.
+    pub since_seen: Option<Histogram>,
     /// Which API events go to.
     pub flavour: Flavour,
     /// Who reports them, unless a record says otherwise.
@@ -77,6 +83,7 @@ impl DispatcherConfig {
             event_queue: EVENT_QUEUE,
             deadline: REQUEST_DEADLINE,
             moderator: Moderator::default(),
+            since_seen: None,
             flavour,
             reporter: Reporter { component: component.into(), host: hostname().into() },
         }
@@ -123,11 +130,14 @@ impl Dispatcher {
     }
 
     /// Accepts nothing more, gives up what was not sent yet, and returns when what was sent is answered (or its deadline
-    /// has passed). Outcomes for which the receiver has no room are dropped by then.
+    /// has passed). Outcomes for which the receiver has no room are dropped by then. The task has ended afterwards.
     pub async fn drain(mut self) {
         self.shared.close();
         // Every request in flight has a deadline of its own, so this is only a safety net.
-        let _ = timeout(self.deadline, &mut self.task).await;
+        if timeout(self.deadline + DRAIN_SLACK, &mut self.task).await.is_err() {
+            self.task.abort();
+            let _ = (&mut self.task).await;
+        }
     }
 }
 

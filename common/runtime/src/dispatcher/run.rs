@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 use super::{
     DispatcherConfig,
-    execute::execute,
-    handle::Shared,
+    execute::{Sent, execute},
+    handle::{Shared, Submitted},
     limit::Limiter,
     request::{self, Prepared},
     status::{StatusJob, StatusLane},
@@ -82,8 +82,8 @@ pub(super) struct Run<M> {
     tx: mpsc::Sender<M>,
     wrap: fn(Outcome) -> M,
 
-    inbox: VecDeque<Intent>,
-    writes: VecDeque<Intent>,
+    inbox: VecDeque<Submitted>,
+    writes: VecDeque<Submitted>,
     statuses: StatusLane,
     events: VecDeque<(EventRecord, Mono)>,
     event_retries: VecDeque<(Mono, EventJob)>,
@@ -156,7 +156,11 @@ impl<M: Send + 'static> Run<M> {
                     }
                 }
                 permit = tx.reserve(), if !self.outcomes.is_empty() => {
-                    let Ok(permit) = permit else { return };
+                    let Ok(permit) = permit else {
+                        // The core is gone: what it has asked for and was sent is finished all the same.
+                        self.shared.close();
+                        continue;
+                    };
                     if let Some(outcome) = self.outcomes.pop_front() {
                         permit.send((self.wrap)(outcome));
                         self.shared.give_back();
@@ -170,19 +174,19 @@ impl<M: Send + 'static> Run<M> {
 
     fn take_inbox(&mut self) {
         self.closing |= self.shared.take(&mut self.inbox, &mut self.events);
-        while let Some(intent) = self.inbox.pop_front() {
+        while let Some((intent, seen)) = self.inbox.pop_front() {
             match intent.op {
                 Op::PodStatus { pod, uid, patch } => {
                     if self.statuses.push(intent.id, pod, uid, patch) {
                         self.metrics.coalesced.inc();
                     }
                 }
-                op => self.writes.push_back(Intent { id: intent.id, op }),
+                op => self.writes.push_back((Intent { id: intent.id, op }, seen)),
             }
         }
         if self.closing {
             // Nothing of this was sent, and nobody is going to send it.
-            for intent in std::mem::take(&mut self.writes) {
+            for (intent, _) in std::mem::take(&mut self.writes) {
                 self.answer(intent.id, request::label(&intent.op), Err(WriteError::NotLeader));
             }
             for job in self.statuses.clear() {
@@ -199,17 +203,19 @@ impl<M: Send + 'static> Run<M> {
             return;
         }
         while self.in_flight[WRITE] < self.limiter.limit() {
-            let Some(intent) = self.writes.pop_front() else { break };
+            let Some((intent, seen)) = self.writes.pop_front() else { break };
             let label = request::label(&intent.op);
             let prepared = request::prepare(&intent.op);
             let since = (!matches!(intent.op, Op::List { .. })).then_some(now);
-            self.launch(WRITE, Job::Write { id: intent.id, label, since }, prepared);
+            self.launch(WRITE, Job::Write { id: intent.id, label, since }, prepared, seen);
         }
-        let most = if self.writes.is_empty() { self.config.statuses } else { STATUS_SHARE.min(self.config.statuses) };
+        // What goes behind the writes is not to take the place that they have given up for the server's sake.
+        let statuses = self.config.statuses.min(self.limiter.limit());
+        let most = if self.writes.is_empty() { statuses } else { STATUS_SHARE.min(statuses) };
         while self.in_flight[STATUS] < most {
             let Some(job) = self.statuses.next(now) else { break };
             let prepared = request::pod_status(&job.pod, &job.uid, &job.patch);
-            self.launch(STATUS, Job::Status(job), prepared);
+            self.launch(STATUS, Job::Status(job), prepared, None);
         }
         self.start_events(now);
     }
@@ -228,7 +234,7 @@ impl<M: Send + 'static> Run<M> {
             || self.in_flight[WRITE] > self.limiter.limit().div_ceil(4);
         let overdue = self.events.front().is_some_and(|(_, since)| now.since(*since) >= EVENT_PATIENCE);
         let most = match (busy, overdue) {
-            (false, _) => self.config.events,
+            (false, _) => self.config.events.min(self.limiter.limit()),
             (true, true) => 1,
             (true, false) => 0,
         };
@@ -250,19 +256,20 @@ impl<M: Send + 'static> Run<M> {
                 }
             };
             let prepared = request::event(&job.write, self.correlator.flavour());
-            self.launch(EVENT, Job::Event(job), prepared);
+            self.launch(EVENT, Job::Event(job), prepared, None);
         }
     }
 
-    fn launch(&mut self, lane: usize, job: Job, prepared: Result<Prepared, WriteError>) {
+    fn launch(&mut self, lane: usize, job: Job, prepared: Result<Prepared, WriteError>, seen: Option<Mono>) {
         self.in_flight[lane] += 1;
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return self.land(Landed { job, result: Err(error) }),
         };
         let (client, gate, deadline) = (self.client.clone(), self.gate.clone(), self.config.deadline);
+        let sent = self.config.since_seen.as_ref().zip(seen).map(|(times, since)| Sent { times: times.clone(), since });
         self.flights.push(Box::pin(async move {
-            let result = execute(&client, &gate, deadline, prepared).await;
+            let result = execute(&client, &gate, deadline, prepared, sent).await;
             Landed { job, result }
         }));
     }

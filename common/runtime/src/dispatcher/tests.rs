@@ -1,5 +1,6 @@
 use std::{collections::VecDeque, sync::Mutex};
 
+use futures::FutureExt;
 use headroom_core::{
     Timestamp,
     intent::{EventRecord, EventType, Intent, IntentId, Op, PodStatusPatch, WriteError},
@@ -91,6 +92,26 @@ async fn an_intent_becomes_one_request_and_one_outcome() {
     assert_eq!(f.outcome().await, (1, Ok(())));
     tokio::task::yield_now().await;
     assert_eq!(f.handle.credits(), CREDITS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_from_something_seen_is_measured_when_it_goes_out() {
+    let times = prometheus::Histogram::with_opts(prometheus::HistogramOpts::new("times", "times")).unwrap();
+    let told = times.clone();
+    let mut f = start(|c| (c.writes, c.since_seen) = (1, Some(told)), 8);
+    let seen = crate::clock::mono();
+    f.handle.submit(bind(1)).unwrap();
+    f.handle.submit_since(bind(2), Some(seen)).unwrap();
+    let (_, answer) = f.request().await;
+    assert_eq!(times.get_sample_count(), 0, "the first is not measured, the second waits for its turn");
+    answer.send_response(reply(201, &json!({})));
+    let (_, answer) = f.request().await;
+    assert_eq!(times.get_sample_count(), 1, "before the answer");
+    answer.send_response(reply(201, &json!({})));
+    f.fence.close_writes();
+    f.handle.submit_since(bind(3), Some(seen)).unwrap();
+    while f.outcome().await.0 != 3 {}
+    assert_eq!(times.get_sample_count(), 1, "what is refused does not go out");
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,6 +209,33 @@ async fn patience_is_shown_when_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_patience_is_asked_for_no_lane_sends_more_than_writes_may() {
+    let mut f = start(|c| c.writes = 8, 8);
+    f.handle.submit(bind(1)).unwrap();
+    let (_, answer) = f.request().await;
+    answer.send_response(reply(429, &json!({"message": "slow down"})));
+    assert_eq!(f.outcome().await, (1, Err("throttled")));
+    for id in 2..=11 {
+        let pod = ObjectKey::new("d", format!("p{id}"));
+        let patch = PodStatusPatch { conditions: vec![], nominated_node_name: Some(None) };
+        let op = Op::PodStatus { pod, uid: format!("u{id}").into(), patch };
+        f.handle.submit(Intent { id: IntentId(id), op }).unwrap();
+    }
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        kept.push(f.request().await.1);
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(f.server.next_request().now_or_never().is_none(), "half of eight");
+    for answer in kept {
+        answer.send_response(reply(200, &json!({})));
+    }
+    assert_eq!(f.outcome().await.1, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn writes_go_before_events() {
     let mut f = start(|c| c.writes = 1, 8);
     f.handle.submit(event("first submitted")).unwrap();
@@ -226,6 +274,44 @@ async fn draining_finishes_what_was_sent_and_gives_up_the_rest() {
     assert_eq!(f.handle.submit(bind(3)).unwrap_err().id, IntentId(3));
     answer.send_response(reply(201, &json!({})));
     drained.await.unwrap();
+    assert_eq!(f.rx.recv().await.unwrap().id, IntentId(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_is_finished_though_nobody_takes_outcomes_any_more() {
+    let mut f = start(|_| {}, 1);
+    for id in 1..=3 {
+        f.handle.submit(bind(id)).unwrap();
+    }
+    let (_, first) = f.request().await;
+    let (_, second) = f.request().await;
+    let (_, third) = f.request().await;
+    // One outcome fills the channel, another one waits for room.
+    first.send_response(reply(201, &json!({})));
+    second.send_response(reply(201, &json!({})));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(f.handle.outstanding(), 2);
+    drop(f.rx);
+    let drained = tokio::spawn(f.dispatcher.drain());
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!drained.is_finished(), "the third is in flight");
+    third.send_response(reply(201, &json!({})));
+    drained.await.unwrap();
+    assert_eq!(f.handle.outstanding(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_answer_holds_up_the_end_for_a_deadline_at_most() {
+    let mut f = start(|_| {}, 8);
+    f.handle.submit(bind(1)).unwrap();
+    let (_, _kept) = f.request().await;
+    let began = tokio::time::Instant::now();
+    f.dispatcher.drain().await;
+    assert!(began.elapsed() <= REQUEST_DEADLINE + Duration::from_millis(10), "{:?}", began.elapsed());
     assert_eq!(f.rx.recv().await.unwrap().id, IntentId(1));
 }
 

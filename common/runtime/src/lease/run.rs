@@ -1,6 +1,6 @@
 //! The task that keeps the lease.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use headroom_core::{Mono, Timestamp};
 use k8s_openapi::{
@@ -22,6 +22,9 @@ use crate::{client::Fence, clock, metrics::LeaderMetrics, serving::Check};
 
 /// How long after the lease ran out the process counts as stuck (upstream's watchdog: 20 s).
 const WATCHDOG: Duration = Duration::from_secs(20);
+/// How long a renewal that is under way is waited for before the lease is released: whichever of the two came second would
+/// be refused, since the version that it was made from is gone.
+const LAST_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// Where this process stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,13 +100,18 @@ impl Leadership {
         }
     }
 
-    /// Gives the lease back: the last step of an orderly end, after the writes in flight are done.
+    /// Gives the lease back: the last step of an orderly end, after the writes in flight are done. Nothing is written any
+    /// more from the call on, and the task has ended when it returns: after half of the renew deadline at most.
     pub async fn release(mut self) {
         self.fence.close_writes();
-        let Some(task) = self.task.take() else { return };
+        let Some(mut task) = self.task.take() else { return };
         self.stop.notify_one();
         // Releasing is a courtesy: a server that does not answer must not hold up the end.
-        let _ = timeout(self.durations.renew_deadline / 2, task).await;
+        if timeout(self.durations.renew_deadline / 2, &mut task).await.is_err() {
+            self.fence.close();
+            task.abort();
+            let _ = task.await;
+        }
     }
 
     /// The check `leaderElection`: fails when we think that we lead but the lease ran out long ago.
@@ -146,10 +154,17 @@ impl Run {
                 return self.lose();
             }
             let leading = self.election.is_leading(now.mono);
-            let outcome = tokio::select! {
-                outcome = self.attempt_in_time() => outcome,
-                () = stop.notified() => return self.give_back().await,
+            let outcome = {
+                let mut attempt = pin!(self.attempt_in_time());
+                tokio::select! {
+                    outcome = attempt.as_mut() => Some(outcome),
+                    () = stop.notified() => {
+                        let _ = timeout(LAST_ATTEMPT, attempt.as_mut()).await;
+                        None
+                    }
+                }
             };
+            let Some(outcome) = outcome else { return self.give_back().await };
             match outcome {
                 Ok(Some(until)) => {
                     last_error.clear();
@@ -189,6 +204,8 @@ impl Run {
     }
 
     async fn give_back(mut self) {
+        // A renewal that was answered when the stop was asked for has opened them once more.
+        self.fence.close_writes();
         if let Some(step) = self.election.release(clock::now()) {
             match timeout(self.config.durations.renew_deadline / 2, self.write(step)).await {
                 Ok(Ok(_)) => tracing::info!(lease = %self.config.name, "released the lease"),

@@ -1,6 +1,7 @@
 //! How both processes start and stop: flags that they share, durations in Go's syntax, logs, signals, exit codes.
 
 mod duration;
+mod ending;
 mod explain;
 mod flags;
 mod logging;
@@ -8,6 +9,7 @@ mod signals;
 
 pub use self::{
     duration::{DurationError, GoDuration},
+    ending::{RUNTIME_PATIENCE, TASK_PATIENCE, THREAD_PATIENCE, Tasks, Worker, WorkerError, panic_text},
     explain::one_line,
     flags::{ConnectionFlags, LeaderFlags, LogFlags, ServingFlags, parse_or_explain},
     logging::{LogFormat, init_logging},

@@ -310,6 +310,17 @@ impl Engine {
         self.memory_news(now);
     }
 
+    /// A pod of [`Input::PodApplied`] came out of its informer at `at`: for the shell, which measures from there and is told
+    /// by [`Engine::take_seen`]. Nothing is decided by it.
+    pub fn set_seen(&mut self, uid: &str, at: Mono) {
+        self.queue.set_seen(uid, at);
+    }
+
+    /// When the pod first came out of its informer, if it waits here and this was not asked yet.
+    pub fn take_seen(&mut self, uid: &str) -> Option<Mono> {
+        self.queue.take_seen(uid)
+    }
+
     /// The kinds of events that the last [`Engine::handle`] meant to the queue, a few at most.
     #[must_use]
     pub fn happened(&self) -> &[ClusterEvent] {

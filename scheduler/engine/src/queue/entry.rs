@@ -34,6 +34,8 @@ pub struct QueuedPod {
     pub attempts: u32,
     /// When it first entered the active queue.
     pub first_active: Option<Now>,
+    /// When it was first shown to this process, until its first binding is asked for ([`super::Queue::take_seen`]).
+    pub(super) seen: Option<Mono>,
     /// When it was first found unschedulable, in this life of the process.
     pub unschedulable_since: Option<headroom_core::Timestamp>,
     /// Attempts that ended in a rejection.

@@ -207,6 +207,21 @@ impl Queue {
         self.by_uid.get(uid).and_then(|slot| self.entries[*slot as usize].as_mut())
     }
 
+    /// The pod was shown to this process at `at`; what counts is the first time, before the first attempt.
+    pub fn set_seen(&mut self, uid: &str, at: Mono) {
+        if let Some(entry) = self.get_mut(uid)
+            && entry.attempts == 0
+        {
+            entry.seen.get_or_insert(at);
+        }
+    }
+
+    /// When the pod was first shown. Answered once, so that a second attempt, which follows from something else, is not
+    /// counted from there; what is not asked for goes with the pod.
+    pub fn take_seen(&mut self, uid: &str) -> Option<Mono> {
+        self.get_mut(uid)?.seen.take()
+    }
+
     /// All pods, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &QueuedPod> {
         self.entries.iter().flatten()
@@ -227,6 +242,7 @@ impl Queue {
             timestamp: cx.now.mono,
             attempts: 0,
             first_active: None,
+            seen: None,
             unschedulable_since: None,
             unschedulable_count: 0,
             error_count: 0,

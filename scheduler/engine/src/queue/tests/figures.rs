@@ -29,6 +29,21 @@ fn who_came_where_and_why() {
     w.check();
 }
 
+#[test]
+fn when_a_pod_was_seen_counts_from_the_first_time_and_is_told_once() {
+    let mut w = World::new();
+    let (uid, first, later) = ("uid-p", Mono(7), Mono(9));
+    w.queue.set_seen(uid, first);
+    assert_eq!(w.queue.take_seen(uid), None, "it does not wait here");
+    w.add(pod("p"));
+    w.queue.set_seen(uid, first);
+    w.queue.set_seen(uid, later);
+    w.pop();
+    assert_eq!(w.queue.take_seen(uid), Some(first));
+    w.queue.set_seen(uid, later);
+    assert_eq!(w.queue.take_seen(uid), None, "a second attempt follows from something else");
+}
+
 /// Writes down what was measured.
 #[derive(Debug, Default)]
 struct Noted(Arc<Mutex<Vec<String>>>);
