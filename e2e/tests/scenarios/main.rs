@@ -29,6 +29,7 @@ mod owner_answers;
 mod owners;
 mod preemption;
 mod scheduler;
+mod storm;
 mod takeover;
 mod top;
 mod volumes;
