@@ -113,6 +113,16 @@ impl<'a> OwnPods<'a> {
         Ok(settled.await?)
     }
 
+    /// Kills every process (`kill -9`), as a power cut of all machines does. The pods are still there: whoever looks after
+    /// them next starts their containers again, as a kubelet does once its machine is back.
+    pub fn cut_power(&self) {
+        let mut pods = lock(&self.pods);
+        for own in pods.values() {
+            own.process.kill9();
+        }
+        pods.retain(|_, own| !own.serves);
+    }
+
     /// The pods that have ended by themselves so far, in their order.
     #[must_use]
     pub fn ended(&self) -> Vec<Ended> {

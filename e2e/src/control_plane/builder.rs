@@ -174,6 +174,7 @@ impl ControlPlaneBuilder {
             spare_port: Mutex::new(None),
             port,
             etcd,
+            later_etcd: Mutex::new(None),
             client,
             pki,
             loopback,
@@ -204,7 +205,7 @@ fn test_name() -> String {
 }
 
 /// Waits until etcd answers on its socket.
-async fn wait_etcd(etcd: &Process, socket: &Path, timeout: Duration) -> Result<()> {
+pub(crate) async fn wait_etcd(etcd: &Process, socket: &Path, timeout: Duration) -> Result<()> {
     let answer = eventually(timeout, "etcd to be ready", || async {
         // An exit is final, so it ends the wait with `Ok` and is told below.
         if !etcd.is_running() {

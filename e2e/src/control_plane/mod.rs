@@ -12,6 +12,7 @@ mod manifests;
 mod nodes;
 mod ours;
 mod pki;
+mod power;
 mod rbac;
 mod report;
 mod servers;
@@ -76,6 +77,7 @@ pub struct ControlPlane {
     server: Mutex<Option<Process>>,
     spare_port: Mutex<Option<Port>>,
     etcd: Process,
+    later_etcd: Mutex<Option<Process>>,
     guardian: Arc<Guardian>,
     port: u16,
     client: kube::Client,

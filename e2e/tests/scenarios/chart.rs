@@ -3,6 +3,7 @@
 
 mod lifecycle;
 mod loops;
+mod primary_survives;
 mod rights;
 mod values;
 

@@ -30,6 +30,7 @@ mod owners;
 mod preemption;
 mod scheduler;
 mod stop;
+mod storm;
 mod takeover;
 mod top;
 mod volumes;

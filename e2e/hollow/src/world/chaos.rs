@@ -121,6 +121,10 @@ impl World {
         self.report_status(index, now);
         let keys: Vec<u64> = self.pods.iter().filter(|(_, pod)| pod.node == index).map(|(&key, _)| key).collect();
         for key in keys {
+            // It may have been marked not ready meanwhile; a kubelet sees that and reports what is true.
+            if let Some(pod) = self.pods.get_mut(&key) {
+                pod.status_dirty |= !pod.machine.over();
+            }
             self.pod_due(key, now);
             self.enqueue_now(key);
         }

@@ -195,7 +195,8 @@ fn dead_nodes_are_silent_and_come_back_whole() {
         world.written(&write, Outcome::Done(Some("8".to_owned())), T0 + 60_000);
     }
     assert!(kinds.contains(&true) && kinds.contains(&false), "a lease and a status at once");
-    assert_eq!(phases(&run(&mut world, T0 + 60_000, T0 + 62_000)), ["a Succeeded", "b Running", "a delete"]);
+    let writes = run(&mut world, T0 + 60_000, T0 + 62_000);
+    assert_eq!(phases(&writes), ["a Running", "a Succeeded", "b Running", "a delete"]);
     assert_eq!(world.armed(|timer| matches!(timer, Timer::Lease(_))), 1);
 }
 
