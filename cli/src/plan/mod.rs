@@ -5,6 +5,7 @@
 mod ask;
 mod catalogues;
 mod csv;
+mod defaults;
 mod files;
 mod table;
 
