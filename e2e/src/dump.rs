@@ -34,7 +34,7 @@ impl ControlPlane {
             Discovery::new(client.clone()).run().await.map_err(HarnessError::api("cannot discover what is served"))?;
         let kinds: Vec<ApiResource> = discovery
             .groups()
-            .flat_map(|group| group.recommended_resources())
+            .flat_map(kube::discovery::ApiGroup::recommended_resources)
             .filter(|(kind, can)| can.supports_operation(verbs::LIST) && !LEFT_OUT.contains(&kind.kind.as_str()))
             .map(|(kind, _)| kind)
             .collect();

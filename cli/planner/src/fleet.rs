@@ -48,7 +48,7 @@ pub struct Load<'a> {
 #[derive(Debug)]
 pub enum Fit {
     /// Everything is placed.
-    Fits(Placed),
+    Fits(Box<Placed>),
     /// It cannot be: every way was tried, or the machines do not hold what comes with them.
     Never,
     /// No way was found.
@@ -166,7 +166,7 @@ impl<'a> Load<'a> {
             if let Some(nodes) = placed {
                 if !survive || self.survives(&mut world, machines, &nodes) {
                     *spent += world.decisions();
-                    return Ok(Fit::Fits(Placed { nodes, steered: false, world }));
+                    return Ok(Fit::Fits(Box::new(Placed { nodes, steered: false, world })));
                 }
                 lost_one = true;
             }
@@ -189,7 +189,7 @@ impl<'a> Load<'a> {
         let survived = found == Some(true) && (!survive || self.survives(&mut world, machines, &nodes));
         *spent += world.decisions();
         Ok(match found {
-            Some(true) if survived => Fit::Fits(Placed { nodes, steered: true, world }),
+            Some(true) if survived => Fit::Fits(Box::new(Placed { nodes, steered: true, world })),
             Some(false) if self.order_free(machines) => Fit::Never,
             _ => Fit::NotFound,
         })

@@ -16,7 +16,7 @@ use std::{
 use headroom_core::{
     Str,
     memory::{SwapBehavior, node::swap_capacity, overrides},
-    object::{Node, ObjectKey},
+    object::{Node, ObjectKey, Pod},
     taint::{Effect, first_untolerated},
 };
 
@@ -59,7 +59,7 @@ pub struct Answer {
     /// The machines; none when no set was found.
     pub machines: Vec<Machine>,
     /// Where everything goes.
-    pub placed: Option<Placed>,
+    pub placed: Option<Box<Placed>>,
     /// What they cost, as far as it is known.
     pub price: Price,
     /// No set can cost less.
@@ -374,7 +374,7 @@ impl<'a> Search<'a> {
     fn answer(
         &self,
         machines: Vec<Machine>,
-        placed: Option<Placed>,
+        placed: Option<Box<Placed>>,
         bound: i64,
         sets_tried: usize,
         lacking: Option<usize>,

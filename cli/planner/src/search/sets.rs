@@ -61,7 +61,7 @@ impl Search<'_> {
 
     /// One type after another, as many as it takes: for clusters that are too large for the ordered search.
     pub(super) fn by_size(&self, bound: i64, mut tried: usize) -> Result<Answer, PlanError> {
-        let mut best: Option<(i64, Vec<Machine>, Placed)> = None;
+        let mut best: Option<(i64, Vec<Machine>, Box<Placed>)> = None;
         let mut spent = 0;
         for root in self.roots() {
             for (at, kind) in self.workers.iter().enumerate() {

@@ -252,7 +252,7 @@ mod tests {
         let all = |seen: &[Seen]| status(&seen.iter().map(|s| ("x", s.clone())).collect::<Vec<_>>());
         let (yes, no) = (Seen::Yes(String::new()), Seen::No(String::new()));
         let (later, unknown) = (Seen::NotYet(String::new()), Seen::Unknown(String::new()));
-        assert_eq!(all(&[yes.clone()]), 0);
+        assert_eq!(all(std::slice::from_ref(&yes)), 0);
         assert_eq!(all(&[yes.clone(), unknown.clone()]), 1);
         assert_eq!(all(&[unknown, no]), 2);
         assert_eq!(all(&[yes, later]), 2, "the time is up");

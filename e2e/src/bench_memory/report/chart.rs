@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::chart::{WIDTH, head, round_up};
+use crate::chart::{head, round_up};
 use crate::upstream::Side;
 
 use super::super::thrash::WAVES;

@@ -139,7 +139,8 @@ async fn machines_die(cluster: &ControlPlane, hollow: &headroom_hollow::Hollow) 
     pods.create(&PostParams::default(), &pod("lost", json!({"nodeName": "ghost"}))).await.unwrap();
     hollow.kill("worker-3").unwrap();
     let is_gone = async |name: &str| {
-        let found = eventually(DEAD, &format!("pod {name} to go"), || async {
+        let what = format!("pod {name} to go");
+        let found = eventually(DEAD, &what, || async {
             match pods.get_opt(name).await {
                 Ok(None) => Ok(()),
                 // A dead kubelet confirms nothing: the deletion stands.
