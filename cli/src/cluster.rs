@@ -84,7 +84,7 @@ impl Source {
     }
 }
 
-/// Everything that a snapshot holds (interfaces.md 4).
+/// Everything that the engine reads (interfaces.md 4).
 const SOURCES: [Source; 19] = [
     source("v1", "Node", "nodes", true),
     source("v1", "Pod", "pods", true),
@@ -106,6 +106,21 @@ const SOURCES: [Source; 19] = [
     source("headroom.dev/v1alpha1", "NodeHeadroom", "nodeheadrooms", false),
     source("headroom.dev/v1alpha1", "MemoryProfile", "memoryprofiles", false),
 ];
+
+/// What a snapshot holds besides, for `trace` and `rightsize`. The engine reads none of it.
+const SAVED: [Source; 6] = [
+    source("apps/v1", "Deployment", "deployments", false),
+    source("apps/v1", "DaemonSet", "daemonsets", false),
+    source("batch/v1", "CronJob", "cronjobs", false),
+    source("v1", "Endpoints", "endpoints", false),
+    source("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", false),
+    source("v1", "Event", "events", false),
+];
+
+/// Whether a kind stands in snapshots for other verbs than those that ask the engine.
+pub(crate) fn is_only_saved(kind: &str) -> bool {
+    SAVED.iter().any(|source| source.kind == kind)
+}
 
 /// What `doctor` reads besides, and no snapshot holds. Of events only those that it knows.
 const SIGNS: [Source; 5] = [
@@ -159,13 +174,30 @@ pub(crate) async fn read_what_may_be(
     Ok(all)
 }
 
-/// Reads all kinds once. What may be missing (a kind that the cluster does not have or we may not read) is a note.
+/// Reads once all kinds that the engine reads. What may be missing (a kind that the cluster does not have or we may not
+/// read) is a note.
 ///
 /// # Errors
 /// The first thing that makes the result useless.
 pub(crate) async fn read(client: &Client, notes: &mut Vec<String>) -> anyhow::Result<Vec<Value>> {
+    read_kinds(client, SOURCES.iter(), notes).await
+}
+
+/// The same of everything that a snapshot holds.
+///
+/// # Errors
+/// As above.
+pub(crate) async fn read_to_save(client: &Client, notes: &mut Vec<String>) -> anyhow::Result<Vec<Value>> {
+    read_kinds(client, SOURCES.iter().chain(&SAVED), notes).await
+}
+
+async fn read_kinds(
+    client: &Client,
+    sources: impl Iterator<Item = &Source>,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<Vec<Value>> {
     let mut all = Vec::new();
-    for source in &SOURCES {
+    for source in sources {
         match list(client, source, &mut all).await {
             Ok(()) => {}
             Err(kube::Error::Api(status)) if status.code == 404 && !source.needed => {}
@@ -221,6 +253,13 @@ async fn list(client: &Client, source: &Source, all: &mut Vec<Value>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_only_saved_is_read_for_nothing_else() {
+        assert!(SAVED.iter().all(|saved| !saved.needed && SOURCES.iter().all(|source| source.kind != saved.kind)));
+        assert!(is_only_saved("Event") && is_only_saved("Deployment") && !is_only_saved("Pod"));
+        assert_eq!(SAVED[4].path(), "/apis/discovery.k8s.io/v1/endpointslices?limit=500");
+    }
 
     #[test]
     fn where_kinds_are_listed() {

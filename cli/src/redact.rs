@@ -1,15 +1,18 @@
 //! What a snapshot leaves out: whatever may hold a secret or is of no use to a scheduler (interfaces.md 4).
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The annotation in which `kubectl apply` keeps a whole manifest, environment included.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Removes environment values, commands and arguments, headers of probes, managedFields and the last applied
-/// configuration, from pods and from templates of pods.
+/// configuration, from pods and from templates of pods; and what commands said, from events.
 pub(crate) fn redact(object: &mut Value) {
     match object {
         Value::Object(fields) => {
+            if fields.get("kind").and_then(Value::as_str) == Some("Event") {
+                event(fields);
+            }
             fields.remove("managedFields");
             if let Some(Value::Object(annotations)) = fields.get_mut("annotations") {
                 annotations.remove(LAST_APPLIED);
@@ -25,6 +28,30 @@ pub(crate) fn redact(object: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(redact),
         _ => {}
+    }
+}
+
+/// How the kubelet begins to tell of probes and of hooks. Behind it are commands and what they printed, URLs, answers.
+const TOLD: [&str; 4] = ["probe failed:", "probe errored", "probe warning:", "hook"];
+/// What it says of the answer to a request, which is a number.
+const STATUS: &str = "HTTP probe failed with statuscode: ";
+
+/// The words of events about probes and hooks are cut off where commands or what they printed can begin.
+fn event(fields: &mut Map<String, Value>) {
+    let reason = fields.get("reason").and_then(Value::as_str).unwrap_or_default();
+    if !matches!(reason, "Unhealthy" | "ProbeError" | "ProbeWarning" | "FailedPostStartHook" | "FailedPreStopHook") {
+        return;
+    }
+    for field in ["message", "note"] {
+        let Some(Value::String(words)) = fields.get_mut(field) else { continue };
+        // No more than a word or two stands before.
+        let ends = TOLD.iter().filter_map(|told| Some(words.find(told).filter(|at| *at < 20)? + told.len()));
+        let (kept, rest) = words.split_at(ends.min().unwrap_or(0));
+        let status = rest.trim_start().strip_prefix(STATUS).and_then(|number| number.trim().parse::<u16>().ok());
+        *words = match status {
+            Some(status) => format!("{kept} {STATUS}{status}"),
+            None => format!("{} (left out)", kept.trim_end_matches(':')).trim_start().to_owned(),
+        };
     }
 }
 
@@ -81,6 +108,41 @@ mod tests {
         }
         for kept in ["PASSWORD", "\"memory\":\"64Mi\"", "headroom.dev/swap", "\"nodeName\":\"a\"", "\"path\":\"/\""] {
             assert!(text.contains(kept), "{kept} in {text}");
+        }
+    }
+
+    #[test]
+    fn events_keep_what_trace_says_and_lose_what_commands_said() {
+        for (reason, message, expected) in [
+            ("Scheduled", "Successfully assigned shop/web to a", "Successfully assigned shop/web to a"),
+            ("BackOff", "Back-off restarting failed container c", "Back-off restarting failed container c"),
+            (
+                "Unhealthy",
+                "Readiness probe failed: HTTP probe failed with statuscode: 503",
+                "Readiness probe failed: HTTP probe failed with statuscode: 503",
+            ),
+            ("Unhealthy", "Liveness probe failed: password S1 is wrong", "Liveness probe failed (left out)"),
+            (
+                "Unhealthy",
+                "Liveness probe errored and resulted in unknown state: rpc error: command \"S1\" timed out",
+                "Liveness probe errored (left out)",
+            ),
+            ("ProbeWarning", "Readiness probe warning: S1", "Readiness probe warning (left out)"),
+            (
+                "FailedPostStartHook",
+                "Exec lifecycle hook ([S1 S1]) for Container \"c\" failed",
+                "Exec lifecycle hook (left out)",
+            ),
+            ("FailedPreStopHook", "S1", "(left out)"),
+        ] {
+            for field in ["message", "note"] {
+                let mut event =
+                    json!({"kind": "Event", "reason": reason, "involvedObject": {"kind": "Pod", "name": "p"}});
+                event[field] = message.into();
+                redact(&mut event);
+                assert_eq!(event[field], expected);
+                assert_eq!(event["involvedObject"]["name"], "p");
+            }
         }
     }
 }

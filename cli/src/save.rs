@@ -31,7 +31,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let (client, _) = options.connection.client().await?;
     let mut notes = Vec::new();
-    let mut items = cluster::read(&client, &mut notes).await?;
+    let mut items = cluster::read_to_save(&client, &mut notes).await?;
     items.iter_mut().for_each(redact);
     for note in notes {
         eprintln!("{note}");

@@ -12,7 +12,7 @@ use headroom_engine::{
 use headroom_runtime::wire::{self, AnyRow, Interners, time::parse_rfc3339};
 use serde_json::Value;
 
-use crate::fixes;
+use crate::{cluster, fixes};
 
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ impl Snapshot {
         self.selectors.extend(selector.map(Arc::new));
         match wire::from_json(&kind, object, interners) {
             Ok(Some(row)) => self.rows.push(row),
-            Ok(None) if selects => {}
+            Ok(None) if selects || cluster::is_only_saved(&kind) => {}
             Ok(None) => *unread.entry(kind).or_default() += 1,
             Err(error) => self.notes.push(format!("skipped: {error}")),
         }

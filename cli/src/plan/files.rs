@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use std::sync::Arc;
 
+use super::defaults;
 use crate::snapshot::{Snapshot, objects};
 
 /// Most pods of one workload.
@@ -163,6 +164,7 @@ pub(super) fn asked(file: &str, namespace: &str, replicas: Option<u64>) -> anyho
         let number = if daemon { 1 } else { replicas.unwrap_or(number) };
         all.extend(made(&object, template, number, &namespace));
     }
+    all.iter_mut().filter(|object| text(object, "/kind") == "Pod").for_each(defaults::set);
     let snapshot = Snapshot::from_objects(all);
     let mut asked = Asked { notes: snapshot.notes.clone(), ..Asked::default() };
     // Services, ConfigMaps and the like need no remark; what could not be read does.

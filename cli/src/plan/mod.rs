@@ -5,6 +5,7 @@
 mod ask;
 mod catalogues;
 mod csv;
+mod defaults;
 mod files;
 mod table;
 
@@ -16,12 +17,13 @@ use headroom_core::{Timestamp, quantity::value};
 use headroom_engine::{Configuration, Registry};
 use headroom_planner::{Cluster, Scheduler, report::Plan};
 use headroom_runtime::clock;
+use serde_json::Value;
 
 use crate::{
     NO, NO_SUCH_OBJECT,
     cluster::{self, Connection},
     explain::time,
-    file,
+    file, rightsize,
     snapshot::{self, Snapshot},
 };
 
@@ -68,6 +70,7 @@ enum FailOn {
   kubectl headroom plan --resize worker-1=s-1vcpu-1gb --catalog digitalocean
   kubectl headroom plan --cheapest --catalog digitalocean --swap 2Gi
   kubectl headroom plan --cheapest --catalog prices.yaml --survive 1 -o json
+  kubectl headroom plan --after-rightsize --cheapest --catalog digitalocean
 
 Exit status: 0 it fits, 2 it does not, 3 there is no such node, 1 the tool failed")]
 pub(crate) struct Options {
@@ -110,6 +113,9 @@ pub(crate) struct Options {
     /// Whether other pods may go to the machines of the control plane; as today
     #[arg(long, value_enum, requires = "cheapest")]
     control_plane: Option<ControlPlane>,
+    /// As if the requests and limits that rightsize suggests had been set, and all pods made anew with them
+    #[arg(long)]
+    after_rightsize: bool,
     /// What makes the exit status 2
     #[arg(long, value_enum, default_value = "unschedulable")]
     fail_on: FailOn,
@@ -180,22 +186,24 @@ pub(crate) async fn run(options: &Options, registry: fn() -> Registry) -> anyhow
         }
     };
     let scheduler = Scheduler { config, registry };
-    let (snapshot, namespace, default_time) = match &options.snapshot {
+    let (snapshot, resized, namespace, default_time) = match &options.snapshot {
         Some(path) => {
             let named = || format!("--snapshot {}", path.display());
-            let snapshot = Snapshot::parse(&file::read(path).with_context(named)?).with_context(named)?;
+            let objects = snapshot::objects(&file::read(path).with_context(named)?).with_context(named)?;
+            let (snapshot, resized) = taken(objects, options, None);
             let at = snapshot.time().unwrap_or_else(clock::wall);
-            (snapshot, "default".to_owned(), at)
+            (snapshot, resized, "default".to_owned(), at)
         }
         None => {
             let (client, namespace) = options.connection.client().await?;
             let mut notes = Vec::new();
             let objects = cluster::read(&client, &mut notes).await?;
-            let mut snapshot = Snapshot::from_objects(objects);
+            let now = clock::wall();
+            let (mut snapshot, resized) = taken(objects, options, Some(now));
             // Kinds that are read for the file alone need no remark.
             snapshot.notes.retain(|note| note.starts_with("skipped: "));
             snapshot.notes.extend(notes);
-            (snapshot, namespace, clock::wall())
+            (snapshot, resized, namespace, now)
         }
     };
     for note in &snapshot.notes {
@@ -219,9 +227,22 @@ pub(crate) async fn run(options: &Options, registry: fn() -> Registry) -> anyhow
         eprintln!("{warning}");
     }
     let asked = ask::Ask { cluster: &cluster, scheduler: &scheduler, catalogue: catalogue.as_ref() };
-    let plan = asked.plan(options, namespace)?;
+    let mut plan = asked.plan(options, namespace)?;
+    plan.assumptions.extend(resized);
     print!("{}", printed(&plan, options.output)?);
     Ok(if is_yes(&plan, options.fail_on) { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}
+
+/// The objects as the scheduler sees them, and what is different with `--after-rightsize`. `now` is the time, unless the
+/// objects tell it.
+fn taken(mut objects: Vec<Value>, options: &Options, now: Option<Timestamp>) -> (Snapshot, Vec<String>) {
+    let mut resized = Vec::new();
+    if options.after_rightsize {
+        let saved = || Snapshot::from_objects(objects.iter().cloned()).time();
+        let at = options.at.or(now).or_else(saved).unwrap_or_else(clock::wall);
+        resized = rightsize::applied(&mut objects, at);
+    }
+    (Snapshot::from_objects(objects), resized)
 }
 
 /// Whether the exit status is 0.

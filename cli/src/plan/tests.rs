@@ -18,7 +18,8 @@ fn options(args: &[&str]) -> Options {
 fn plan(args: &[&str]) -> Plan {
     let options = options(args);
     let scheduler = Scheduler::standard();
-    let snapshot = Snapshot::parse(&std::fs::read_to_string(SIXTY).unwrap()).unwrap();
+    let objects = snapshot::objects(&std::fs::read_to_string(SIXTY).unwrap()).unwrap();
+    let (snapshot, resized) = taken(objects, &options, None);
     assert!(snapshot.notes.is_empty(), "{:?}", snapshot.notes);
     let cluster = Cluster::new(snapshot.inputs(), &scheduler, snapshot::now(snapshot.time().unwrap()));
     let catalogue = match &options.catalog {
@@ -26,7 +27,9 @@ fn plan(args: &[&str]) -> Plan {
         None => catalogues::of(&cluster),
     };
     let ask = ask::Ask { cluster: &cluster, scheduler: &scheduler, catalogue: catalogue.as_ref() };
-    ask.plan(&options, "default").unwrap()
+    let mut plan = ask.plan(&options, "default").unwrap();
+    plan.assumptions.extend(resized);
+    plan
 }
 
 fn run_with(args: &[&str]) -> anyhow::Result<ExitCode> {
@@ -110,6 +113,23 @@ fn overhead_and_the_loss_of_a_node() {
     assert_eq!((fetcher.kind.as_str(), fetcher.replicas, fetcher.more), ("Deployment", 4, 1));
 }
 
+#[test]
+fn after_rightsize_pods_request_what_it_suggests() {
+    let requested = |plan: &Plan| plan.nodes.iter().map(|node| node.requested_memory_bytes >> 20).sum::<i64>();
+    let (today, after) = (plan(&[]), plan(&["--after-rightsize"]));
+    // What pods have been seen with, and 15 % (at least 16 MiB) on top, in steps of 4 MiB: fetcher (which takes more now
+    // than it was seen with before), backend, mysql, web, redis, traefik, coredns; both of ours; svclb on all nodes.
+    let more = 4 * (460 - 128) + (920 - 512) + (404 - 256) + 2 * (108 - 64) + (116 - 64) + (76 - 64) + (48 - 70);
+    let more = more + 2 * (28 - 16) + 7 * (24 - 8);
+    assert_eq!(requested(&after) - requested(&today), more, "{:?}", after.assumptions);
+    let said = after.assumptions.last().unwrap();
+    assert!(said.starts_with("the pods of 10 workloads are as if made anew with what rightsize suggests: "), "{said}");
+    assert!(said.ends_with("more requested") && !today.assumptions.contains(said), "{said}");
+    // Every other question takes it into account as well.
+    let cheapest = plan(&["--after-rightsize", "--cheapest", "--catalog", "digitalocean-2019"]);
+    assert!(cheapest.cheapest.is_some() && cheapest.assumptions.contains(said), "{:?}", cheapest.assumptions);
+}
+
 const APP: &str = "
 apiVersion: apps/v1
 kind: Deployment
@@ -144,6 +164,7 @@ fn exit_status_says_whether_it_fits() {
     for (args, expected) in [
         (vec![], 0),
         (vec!["--fail-on", "loss"], 2),
+        (vec!["--after-rightsize", "--fail-on", "never"], 0),
         (vec!["-f", app], 2),
         (vec!["-f", app, "--fail-on", "never"], 0),
         (vec!["--remove", "nowhere"], 3),

@@ -3,6 +3,7 @@
 //!
 //! Suggestions are a function of objects and a time ([`report`]); reading and writing is around it.
 
+mod applied;
 mod apply;
 mod report;
 mod suggest;
@@ -18,6 +19,7 @@ use headroom_runtime::clock;
 use kube::Client;
 use serde_json::Value;
 
+pub(crate) use self::applied::applied;
 use self::{
     report::{Report, Rules, build},
     suggest::Confidence,

@@ -156,9 +156,18 @@ impl<'a> Objects<'a> {
         let Some(owner) = controller(pod) else { return };
         let (mut of, mut called) = (text(owner, "/kind"), text(owner, "/name"));
         // One level up, where there is one: a ReplicaSet of a Deployment, a Job of a CronJob.
-        let above = self.by_name.get(&(namespace(pod), of, called)).and_then(|owner| controller(owner));
-        if let Some(above) = above {
-            (of, called) = (text(above, "/kind"), text(above, "/name"));
+        match self.by_name.get(&(namespace(pod), of, called)) {
+            Some(owner) => {
+                if let Some(above) = controller(owner) {
+                    (of, called) = (text(above, "/kind"), text(above, "/name"));
+                }
+            }
+            // Where that is not there, names tell, as they tell the scheduler.
+            None => {
+                if let Some(deployment) = deployment(pod, of, called) {
+                    (of, called) = ("Deployment", deployment);
+                }
+            }
         }
         let key = (namespace(pod), of.to_owned(), called.to_owned());
         self.pods.entry(key).or_default().push(pod);
@@ -200,6 +209,13 @@ impl<'a> Objects<'a> {
         let uses = pods.iter().filter_map(|pod| self.in_use.get(&(within.to_owned(), name(pod).to_owned())).copied());
         uses.max().filter(|_| containers == 1)
     }
+}
+
+/// The Deployment of a ReplicaSet that is named after it and the hash of its template, a label of its pods.
+fn deployment<'a>(pod: &Value, of: &str, called: &'a str) -> Option<&'a str> {
+    let hash = text(pod, "/metadata/labels/pod-template-hash");
+    let name = called.strip_suffix(hash)?.strip_suffix('-')?;
+    (of == "ReplicaSet" && !hash.is_empty() && !name.is_empty()).then_some(name)
 }
 
 /// The suggestions for every workload of which something was learned. `wanted` chooses by namespace, kind and name.

@@ -27,6 +27,7 @@ mod node_lifecycle;
 mod ops;
 mod owner_answers;
 mod owners;
+mod plan_agrees;
 mod preemption;
 mod scheduler;
 mod stop;

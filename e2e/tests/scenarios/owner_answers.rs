@@ -126,6 +126,25 @@ async fn a_replication_controller_is_traced_from_its_creation_to_its_slices() {
         "{err}"
     );
 
+    // A saved cluster tells the same, but for what only managedFields say.
+    let dir = tempfile::tempdir().unwrap();
+    let saved = dir.path().join("cluster.json");
+    let (code, _, err) = asked(&cluster, &["snapshot", "-f", saved.to_str().unwrap()]).await;
+    assert!(code == 0 && err.is_empty(), "{err}");
+    let mut command = Command::new(our_binary("kubectl-headroom").unwrap());
+    command.args(["trace", "rc/web", "-o", "json", "--snapshot"]).arg(&saved).kill_on_drop(true);
+    let output = timeout(LONG, command.output()).await.expect("it does not end").unwrap();
+    let again: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let events = |trace: &Value| {
+        let sorted = chains(trace).into_iter().map(|(pod, mut chain)| {
+            chain.sort();
+            (pod, chain)
+        });
+        sorted.collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(events(&again), events(&trace), "{again}");
+    assert_eq!(again.to_string().matches("event Scheduled").count(), 3, "{again}");
+
     // What happens is told while it does: a fourth pod goes the same way.
     let mut following = headroom(&cluster, &["trace", "rc/web", "--watch"])
         .stdout(Stdio::piped())
