@@ -52,6 +52,8 @@ pub(super) struct Book {
     known: HashSet<Str>,
     /// Intents whose outcome decides what comes next (all but status writes).
     pub(super) in_flight: usize,
+    /// Before this a pod's change is no reason for a look.
+    pub(super) next_look: Mono,
     pub(super) creating: BTreeSet<Str>,
     /// Names that may or may not exist by now, and whether one that does not can be used again.
     pub(super) in_doubt: BTreeMap<Str, bool>,
@@ -88,6 +90,7 @@ impl Book {
             suspicious: false,
             known,
             in_flight: 0,
+            next_look: Mono::default(),
             creating: BTreeSet::new(),
             in_doubt: BTreeMap::new(),
             spare: Vec::new(),

@@ -142,7 +142,11 @@ impl Replication {
             return;
         };
         let Some(rc) = Self::resolve(&owner, namespace, world) else { return };
-        self.queue.add(rc.meta.key.clone());
+        let key = rc.meta.key.clone();
+        match self.books.get(&key).map(|book| book.next_look).filter(|at| *at > now.mono) {
+            Some(at) => self.queue.add_at(key, at),
+            None => self.queue.add(key),
+        }
         if let Some(new) = change.new {
             self.note(rc, change.old, new, now);
             let became_ready = new.is_ready() && change.old.is_some_and(|old| !old.is_ready());
@@ -302,13 +306,19 @@ impl Replication {
             self.books.insert(key.clone(), Book::new(rc.meta.uid.clone(), &world.pods));
         }
         let Some(book) = self.books.get_mut(key) else { return };
+        // A batch is under way. Its end brings the key back; until then nothing would be decided, and a status of its middle
+        // would be one more write. Upstream's sync does not return before either.
+        if book.in_flight > 0 {
+            return;
+        }
         book.settle(&world.pods);
         if book.generation != rc.meta.generation {
             book.new_generation(rc.meta.generation);
         }
         let pods = plan::classify(rc, &world.pods, book);
+        book.next_look = now.mono + plan::pause(pods.claimed.len());
         let waits = book.retry_at.is_some_and(|at| at > now.mono);
-        if book.in_flight == 0 && !rc.meta.is_terminating() && (waits || !self.claim(rc, &pods, out)) {
+        if !rc.meta.is_terminating() && (waits || !self.claim(rc, &pods, out)) {
             let Some(book) = self.books.get_mut(key) else { return };
             match plan::manage(rc, &pods, book, now) {
                 Step::Nothing => {

@@ -18,8 +18,21 @@ use crate::framework::PodIndex;
 pub(super) const BURST: usize = 500;
 /// After this a write that the watch has not shown is looked up by a list.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// A look takes as long as there are pods, and in a crowd events come by the thousand: the next one for a pod's sake waits so
+/// long for each pod, from [`CROWD`] pods on, but not longer than [`LONGEST_PAUSE`].
+const PAUSE_PER_POD: Duration = Duration::from_micros(10);
+const CROWD: usize = 200;
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// The only condition there is.
 const REPLICA_FAILURE: &str = "ReplicaFailure";
+
+/// How long a replication controller with so many pods need not be looked at again because one of them changed.
+pub(super) fn pause(pods: usize) -> Duration {
+    if pods < CROWD {
+        return Duration::ZERO;
+    }
+    u32::try_from(pods).map_or(LONGEST_PAUSE, |pods| PAUSE_PER_POD.saturating_mul(pods)).min(LONGEST_PAUSE)
+}
 
 /// The pods that matter, by what is to be done with them. All are active.
 #[derive(Debug, Default)]

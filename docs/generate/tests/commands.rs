@@ -88,7 +88,7 @@ fn the_chinese_readme_is_in_step() {
     let parts = |text: &str| text.lines().filter(|line| line.starts_with("## ")).count();
     assert_eq!(parts(&english.text), parts(&chinese.text), "parts");
     let commands = |document: &headroom_docs::blocks::Document| {
-        let blocks = document.blocks().into_iter().filter(Block::is_shell);
+        let blocks = document.blocks().into_iter().filter(headroom_docs::blocks::Block::is_shell);
         blocks.map(|block| (block.info.clone(), shell::commands(&block.text))).collect::<Vec<_>>()
     };
     assert_eq!(commands(english), commands(chinese), "commands");

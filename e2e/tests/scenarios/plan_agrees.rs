@@ -10,6 +10,8 @@
 //!
 //! The nodes are measured once, so that plan and scheduler go by the same samples.
 
+#![allow(clippy::print_stderr, reason = "how many pods there were belongs into the log")]
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -265,7 +267,7 @@ async fn round(seed: u64) -> (usize, usize) {
         placed += fate.on.values().sum::<usize>();
         waiting += fate.waiting;
     }
-    println!("seed {seed}: {placed} pods placed, {waiting} wait, as planned; nodes {spec}");
+    eprintln!("seed {seed}: {placed} pods placed, {waiting} wait, as planned; nodes {spec}");
     controllers.expect_running("the round").unwrap();
     scheduler.expect_running("the round").unwrap();
     hollow.stop().await;

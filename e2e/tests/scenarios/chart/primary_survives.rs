@@ -12,7 +12,7 @@ use headroom_e2e::{ControlPlane, Process, SchedulerOptions, eventually};
 use headroom_hollow::{Hollow, HollowConfig};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{DeleteParams, EvictParams, ListParams};
+use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
@@ -204,9 +204,13 @@ impl<'a> Machines<'a> {
         let evicted = Api::<Pod>::all(client.clone()).list(&on_it).await.unwrap().items;
         assert!(evicted.iter().any(|pod| pod.name_any().starts_with(SCHEDULER)), "none of ours is on {node}");
         for pod in &evicted {
-            let (name, of) = (pod.name_any(), Api::<Pod>::namespaced(client.clone(), &pod.namespace().unwrap()));
+            let (name, namespace) = (pod.name_any(), pod.namespace().unwrap());
+            let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction",
+                "metadata": {"name": name, "namespace": namespace}});
+            let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
             self.until(&format!("{name} to be evicted"), || async {
-                match of.evict(&name, &EvictParams::default()).await {
+                let request = http::Request::post(&path).header("content-type", "application/json");
+                match client.request::<Value>(request.body(eviction.to_string().into_bytes()).unwrap()).await {
                     Ok(_) => Ok(()),
                     Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
                     // A disruption budget lets them go one by one: 429.
