@@ -192,7 +192,8 @@ pub fn moves(
             }
         }
         if !pods.is_empty() {
-            let text = format!("drain it: {} go elsewhere", counted_pods(pods.len()));
+            let verb = if pods.len() == 1 { "goes" } else { "go" };
+            let text = format!("drain it: {} {verb} elsewhere", counted_pods(pods.len()));
             steps.step("Drain", name, text, pods, false);
         }
         let price = cluster.nodes.get(name).and_then(|node| offer_of(node, offers)).map(|(offer, _)| offer.price);

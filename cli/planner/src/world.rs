@@ -160,7 +160,9 @@ impl World {
 
 /// The message without what it says of preemption: planned pods never preempt.
 fn cleaned(message: &str) -> String {
-    message.split(" preemption: ").next().unwrap_or(message).trim_end().to_owned()
+    let whole = message.split(" preemption: ").next().unwrap_or(message).trim_end();
+    // PostFilter plugins answer in turn, and the one for dynamic resources comes first.
+    whole.strip_suffix(" no new claims to deallocate,").unwrap_or(whole).to_owned()
 }
 
 #[cfg(test)]

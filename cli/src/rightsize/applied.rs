@@ -45,7 +45,8 @@ fn resize(pod: &mut Value, workload: &Workload) {
             let Some(resources) = inner(spec, "resources") else { continue };
             let sizes = container.suggested;
             for (side, bytes) in [("requests", sizes.request_bytes), ("limits", sizes.limit_bytes)] {
-                if let (Some(bytes), Some(Value::Object(side))) = (bytes, inner(resources, side)) {
+                let Some(bytes) = bytes else { continue };
+                if let Some(Value::Object(side)) = inner(resources, side) {
                     side.insert("memory".to_owned(), mebibytes(bytes).into());
                 }
             }

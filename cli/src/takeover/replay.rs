@@ -117,7 +117,8 @@ mod tests {
         let objects = vec![
             node,
             pod("fits", "100Mi", json!({})),
-            pod("large", "2Gi", json!({})),
+            // It does not count where the others are.
+            pod("large", "2Gi", json!({"nodeName": "b"})),
             pod("moved", "1Mi", json!({"nodeSelector": {"disk": "hdd"}})),
             pod("not-ours", "2Gi", json!({"schedulerName": "other"})),
             ended,

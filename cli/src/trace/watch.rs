@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(printed.news(&trace(&[(Event::Created, 1)])), "");
         let second = printed.news(&trace(&[(Event::Created, 1), (Event::Started, 3)]));
         assert!(second.starts_with("+2s ") && second.lines().count() == 1, "{second}");
-        assert!(!printed.changed(&trace(&[(Event::Started, 3)])));
+        assert!(!printed.changed(&trace(&[(Event::Created, 1), (Event::Started, 3)])));
         assert!(printed.changed(&trace(&[(Event::Started, 9)])), "a restart");
     }
 }

@@ -24,6 +24,15 @@ pub(crate) fn page() -> String {
          says what, where and what to do"
             .to_owned(),
     ]);
+    let _ = write!(out, "{}\n`headroom-scheduler check` and `headroom-controllers check`:\n\n", table.finish());
+    let mut table = Table::new(&["status", "when"]);
+    for (status, when) in [
+        ("0", "everything that was asked for holds"),
+        ("1", "it could not be found out"),
+        ("2", "something does not hold"),
+    ] {
+        table.row(&[status.to_owned(), when.to_owned()]);
+    }
     let _ = write!(out, "{}\n## kubectl headroom\n\n", table.finish());
     let mut table = Table::new(&["status", "when"]);
     for (status, when) in [

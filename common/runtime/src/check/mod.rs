@@ -42,16 +42,16 @@ pub struct CheckFlags {
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// CA of its certificate (PEM). Not checked if not given: nothing is sent that is worth a lie
-    #[arg(long, value_name = "FILE", requires = "url")]
+    #[arg(id = "check-authority", long = "certificate-authority", value_name = "FILE", requires = "url")]
     pub certificate_authority: Option<PathBuf>,
     /// What the holder of the lease begins with when it is ours: the name of the Deployment and a hyphen
     #[arg(long, value_name = "PREFIX")]
     pub holder: Option<String>,
     /// How long to wait for what does not hold yet
-    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    #[arg(id = "check-timeout", long = "timeout", value_name = "DURATION", default_value = "60s")]
     pub timeout: GoDuration,
     /// Look at nothing but this: has the work been handed back, so that the process may be removed?
-    #[arg(long, conflicts_with_all = ["url", "certificate_authority"])]
+    #[arg(long, conflicts_with_all = ["url", "check-authority"])]
     pub handed_back: bool,
 }
 

@@ -92,8 +92,12 @@ async fn values_that_must_work_pass_lint_and_the_api_servers_dry_run() {
         // Pods are admitted only where their ServiceAccount is, which a dry run does not make.
         for pod in documents.iter().filter(|document| document["kind"] == "Pod") {
             let account = pod["spec"]["serviceAccountName"].as_str().unwrap_or("default");
-            let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
-                                 "metadata": {"name": account, "namespace": SYSTEM_NAMESPACE}});
+            // Marked as the release's, or Helm refuses the next values.
+            let release = json!({"meta.helm.sh/release-name": RELEASE,
+                                 "meta.helm.sh/release-namespace": SYSTEM_NAMESPACE});
+            let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {
+                "name": account, "namespace": SYSTEM_NAMESPACE, "annotations": release,
+                "labels": {"app.kubernetes.io/managed-by": "Helm"}}});
             cluster.apply_yaml("ServiceAccount", &account.to_string()).await.unwrap();
         }
 
