@@ -120,7 +120,7 @@ mod tests {
             // It does not count where the others are.
             pod("large", "2Gi", json!({"nodeName": "b"})),
             pod("moved", "1Mi", json!({"nodeSelector": {"disk": "hdd"}})),
-            pod("not-ours", "2Gi", json!({"schedulerName": "other"})),
+            pod("not-ours", "2Gi", json!({"schedulerName": "other", "nodeName": "b"})),
             ended,
         ];
         let snapshot = Snapshot::from_objects(objects);
