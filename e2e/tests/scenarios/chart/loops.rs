@@ -28,7 +28,6 @@ const WORK: &[&str] = &[
     "patch replicationcontrollers/status",
     "create endpoints",
     "patch endpoints",
-    "delete endpoints",
     "create endpointslices.discovery.k8s.io",
     "patch endpointslices.discovery.k8s.io",
     "delete endpointslices.discovery.k8s.io",

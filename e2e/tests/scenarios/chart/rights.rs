@@ -16,6 +16,7 @@ const SELDOM: &[(&str, &str, &str)] = &[
     ("list", "*", "where the API server has no streaming lists, and lists of 500 are read page by page"),
     ("get", "pods", "a binding whose answer was lost, and whole pods for extenders"),
     ("get", "replicationcontrollers", "before a pod is adopted, and after a write whose answer was lost"),
+    ("delete", "endpoints", "the API server deletes them with their Service, unless it ends in between"),
     ("get", "endpoints", "when somebody else seems to write them, and after a write whose answer was lost"),
     (
         "get",
