@@ -96,7 +96,7 @@ pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     }
     steps.insert(0, first);
     let title = format!("Take over {} ({}: {})", what(scheduler, &loops), facts.distribution.as_str(), facts.because);
-    Ok(Plan { title, steps, notes: notes(facts, wish, scheduler, &loops), dead_man })
+    Ok(Plan { title, steps, notes: notes(facts, wish, scheduler, &loops), gives_back: false, dead_man })
 }
 
 /// What to type when nothing of ours answers: the changes of stock undone, the last one first.
