@@ -53,7 +53,7 @@ enum Done {
 }
 
 impl Done {
-    /// Whether nothing that was done before it may be undone without somebody who looks: the other side may be at work
+    /// Whether no component that was changed before it may be changed back without somebody who looks: the other side may be at work
     /// still, and two of a kind are worse than none. Undoing a takeover ends ours, undoing a handback (`gives_back`) starts
     /// ours again, beside a stock component that somebody was asked to stop just now. `undone` says whether this was undone.
     const fn blocks(&self, undone: bool, gives_back: bool) -> bool {
@@ -61,6 +61,11 @@ impl Done {
             Self::Made(_) | Self::Here(_) => !undone,
             Self::Asked(_) => gives_back,
         }
+    }
+
+    /// Whether undoing it can start or end a component. Written down notes and rights cannot.
+    const fn moves(&self) -> bool {
+        !matches!(self, Self::Made(Api::Create { .. } | Api::Delete { .. }))
     }
 
     /// What undoes it.
@@ -206,7 +211,7 @@ impl Executor<'_> {
         println!("\nThe way back");
         let mut blocked = false;
         while let Some(done) = self.done.pop() {
-            if blocked {
+            if blocked && done.moves() {
                 by_hand(&done.back(), "for you to undo when that is done, and not before");
                 continue;
             }
@@ -230,7 +235,7 @@ impl Executor<'_> {
                     false
                 }
             };
-            blocked = done.blocks(undone, self.gives_back);
+            blocked |= done.moves() && done.blocks(undone, self.gives_back);
         }
     }
 
@@ -337,6 +342,7 @@ mod tests {
         ] {
             assert_eq!(done.blocks(undone, gives_back), blocks, "{done:?}");
         }
+        assert!(!Done::Made(api.clone()).moves() && Done::Asked(asked.clone()).moves(), "a record starts nothing");
         assert_eq!(Done::Asked(asked).back().lines(), ["start"]);
         assert_eq!(Done::Made(api.clone()).back(), Change::Api(api.reversed()));
     }
