@@ -31,7 +31,16 @@ impl Api {
     pub(crate) fn lines(&self) -> Vec<String> {
         let name = |object: &Value| format!("{} {}", text(object, "/kind"), text(object, "/metadata/name"));
         match self {
-            Self::Create { object, .. } => vec![format!("create {}", name(object))],
+            Self::Create { object, .. } => {
+                let mut lines = vec![format!("create {}", name(object))];
+                // Who gets rights is worth a look before a yes.
+                let subjects = object.get("subjects").and_then(Value::as_array).into_iter().flatten();
+                lines.extend(subjects.map(|subject| {
+                    let (kind, namespace) = (text(subject, "/kind"), text(subject, "/namespace"));
+                    format!("  for {kind} {namespace}/{}", text(subject, "/name"))
+                }));
+                lines
+            }
             Self::Delete { object, .. } => vec![format!("delete {}", name(object))],
             Self::Patch { says, .. } => says.clone(),
         }

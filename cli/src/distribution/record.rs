@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::text;
+use super::{change::Api, text};
 
 /// Where it is kept.
 pub(crate) const PATH: &str = "/api/v1/namespaces/kube-system/configmaps/headroom-takeover";
@@ -75,9 +75,28 @@ impl Record {
     }
 }
 
+/// What to say when this was to be made and there was one: without a record of its own nothing may be taken over, or
+/// nobody would know what to give back.
+pub(crate) fn in_the_way(change: &Api) -> Option<&'static str> {
+    matches!(change, Api::Create { collection, .. } if collection == COLLECTION).then_some(
+        "ConfigMap kube-system/headroom-takeover is there, and could not be read or was not understood: is somebody else \
+         taking over? If not, look at it, delete it, and begin again",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_that_is_not_ours_stops_everything() {
+        let create = |collection: &str| Api::Create { collection: collection.to_owned(), object: json!({}) };
+        let line = in_the_way(&create(COLLECTION)).unwrap();
+        assert!(line.contains("headroom-takeover") && !line.contains('\n'), "{line}");
+        let roles = create("/apis/rbac.authorization.k8s.io/v1/clusterroles");
+        assert_eq!(in_the_way(&roles), None, "rights that are there are there");
+        assert_eq!(in_the_way(&create(COLLECTION).reversed()), None);
+    }
 
     #[test]
     fn it_comes_back_as_it_was() {

@@ -18,6 +18,7 @@ use super::{
 use crate::distribution::{
     change::{Api, Change},
     host::{Here, HostWork},
+    record,
     requests::{MERGE, Requests, is, why},
     text,
 };
@@ -53,8 +54,8 @@ enum Done {
 }
 
 impl Done {
-    /// Whether no component that was changed before it may be changed back without somebody who looks: the other side may be at work
-    /// still, and two of a kind are worse than none. Undoing a takeover ends ours, undoing a handback (`gives_back`) starts
+    /// Whether no component that was changed before it may be changed back without somebody who looks: the other side may
+    /// be at work still, and two of a kind are worse than none. Undoing a takeover ends ours, undoing a handback (`gives_back`) starts
     /// ours again, beside a stock component that somebody was asked to stop just now. `undone` says whether this was undone.
     const fn blocks(&self, undone: bool, gives_back: bool) -> bool {
         match self {
@@ -146,14 +147,20 @@ impl Executor<'_> {
         match change {
             Change::Api(api) => {
                 self.done.push(Done::Made(api.clone()));
-                match send(&self.requests, api).await {
-                    Ok(true) => {}
-                    // It was there before: not ours to take away.
-                    Ok(false) => drop(self.done.pop()),
+                let done = match send(&self.requests, api).await {
+                    Ok(true) => "done",
+                    Ok(false) => {
+                        // It was there before: not ours to take away.
+                        self.done.pop();
+                        if let Some(line) = record::in_the_way(api) {
+                            bail!(line);
+                        }
+                        "there already"
+                    }
                     Err(error) => bail!("{}: {}", api.lines().join(" "), why(&error)),
-                }
+                };
                 for line in api.lines() {
-                    println!("  done: {line}");
+                    println!("  {done}: {line}");
                 }
             }
             Change::Hosts(work) => self.on_hosts(work)?,
