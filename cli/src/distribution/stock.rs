@@ -186,7 +186,10 @@ fn kubeadm(
     list: impl Fn(&str) -> String,
 ) -> (Vec<Change>, Option<String>) {
     let look = facts.look();
-    let pods = look.running(Program::StockManager).filter(|pod| !pod.args.is_empty());
+    // Anybody can run a program of this name; static pods are in one namespace.
+    let pods = look
+        .running(Program::StockManager)
+        .filter(|pod| !pod.args.is_empty() && &*pod.row.meta.key.namespace == "kube-system");
     let mut current: Vec<String> = pods.map(|pod| flag(&pod.args, "controllers").join(",")).collect();
     current.sort_unstable();
     current.dedup();

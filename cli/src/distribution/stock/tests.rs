@@ -99,7 +99,14 @@ fn kubeadm_without_the_argument_and_without_pods() {
     let (changes, _) = loops(&facts, &LeftOut::default(), &left_out(false, &BOTH[1..]));
     let text = shown(&changes);
     assert!(text.contains("     - kube-controller-manager\n+    - --controllers=*,-endpoints-controller"), "{text}");
-    let raw = Raw { kubeadm: Some(json!({"data": {"ClusterConfiguration": CONFIG}})), ..Raw::default() };
+    let mut of_a_tenant = component("kube-controller-manager", &["--controllers=*,-endpoints-controller,x"]);
+    of_a_tenant["metadata"]["namespace"] = "tenant".into();
+    let cluster = vec![server("v1.36.4", &[]), of_a_tenant];
+    let kubeadm = || Some(json!({"data": {"ClusterConfiguration": CONFIG}}));
+    let facts = Facts::new(Raw { cluster, kubeadm: kubeadm(), ..Raw::default() }, at());
+    let (changes, _) = loops(&facts, &LeftOut::default(), &left_out(false, &BOTH[1..]));
+    assert!(shown(&changes).contains("# add ") && !shown(&changes).contains("controller,x"), "{changes:?}");
+    let raw = Raw { kubeadm: kubeadm(), ..Raw::default() };
     let (changes, _) = loops(&Facts::new(raw, at()), &LeftOut::default(), &left_out(false, &BOTH[1..]));
     assert!(shown(&changes).contains("# add      ,-endpoints-controller"), "{changes:?}");
 }
