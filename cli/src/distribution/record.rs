@@ -75,6 +75,13 @@ impl Record {
     }
 }
 
+/// What to say of a record that tells nothing: a handback would give back what it sees, and not what there was before.
+pub(crate) fn not_understood(object: Option<&Value>) -> Option<&'static str> {
+    object.filter(|object| Record::from_object(object).is_empty()).map(
+        |_| "ConfigMap kube-system/headroom-takeover is not understood: what was there before a takeover is not known",
+    )
+}
+
 /// What to say when this was to be made and there was one: without a record of its own nothing may be taken over, or
 /// nobody would know what to give back.
 pub(crate) fn in_the_way(change: &Api) -> Option<&'static str> {
@@ -107,5 +114,7 @@ mod tests {
         assert_eq!(Record::from_object(&record.object()), record);
         assert_eq!(Record::from_object(&json!({"data": {"record.json": "{"}})), Record::default());
         assert!(Record::from_object(&json!({})).is_empty() && !record.is_empty());
+        assert!(not_understood(Some(&json!({"data": {"record.json": "{"}}))).is_some());
+        assert!(not_understood(Some(&record.object())).is_none() && not_understood(None).is_none());
     }
 }
