@@ -64,9 +64,13 @@ impl Done {
         }
     }
 
-    /// Whether undoing it can start or end a component. Written down notes and rights cannot.
-    const fn moves(&self) -> bool {
-        !matches!(self, Self::Made(Api::Create { .. } | Api::Delete { .. }))
+    /// Whether undoing it can start or end a component. The record and rights cannot.
+    fn moves(&self) -> bool {
+        match self {
+            Self::Made(Api::Create { .. } | Api::Delete { .. }) => false,
+            Self::Made(Api::Patch { path, .. }) => path != record::PATH,
+            Self::Here(_) | Self::Asked(_) => true,
+        }
     }
 
     /// What undoes it.
@@ -349,7 +353,12 @@ mod tests {
         ] {
             assert_eq!(done.blocks(undone, gives_back), blocks, "{done:?}");
         }
+        let patch = |path: &str| {
+            let (path, patch) = (path.to_owned(), Value::Null);
+            Api::Patch { path, kind: MERGE, undo: patch.clone(), patch, says: Vec::new(), back: Vec::new() }
+        };
         assert!(!Done::Made(api.clone()).moves() && Done::Asked(asked.clone()).moves(), "a record starts nothing");
+        assert!(!Done::Made(patch(record::PATH)).moves() && Done::Made(patch("/apis/apps/v1/x")).moves());
         assert_eq!(Done::Asked(asked).back().lines(), ["start"]);
         assert_eq!(Done::Made(api.clone()).back(), Change::Api(api.reversed()));
     }
