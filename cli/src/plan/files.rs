@@ -72,17 +72,19 @@ fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
 
 /// A field that is filled in further down, and so must be a mapping where it is there.
 fn not_an_object(value: &Value) -> Option<&'static str> {
-    const TEMPLATES: [(&str, &str); 7] = [
+    const KINDS: [&str; 7] =
+        ["Deployment", "ReplicaSet", "StatefulSet", "ReplicationController", "DaemonSet", "Job", "CronJob"];
+    const FIELDS: [(&str, &str); 5] = [
         ("/metadata", "metadata"),
-        ("/spec/template", "spec.template"),
         ("/spec/template/metadata/labels", "spec.template.metadata.labels"),
         ("/spec/template/spec", "spec.template.spec"),
-        ("/spec/jobTemplate/spec/template", "spec.jobTemplate.spec.template"),
         ("/spec/jobTemplate/spec/template/metadata/labels", "spec.jobTemplate.spec.template.metadata.labels"),
         ("/spec/jobTemplate/spec/template/spec", "spec.jobTemplate.spec.template.spec"),
     ];
     let wrong = |path: &str| value.pointer(path).is_some_and(|field| !field.is_object() && !field.is_null());
-    TEMPLATES.into_iter().find(|(path, _)| wrong(path)).map(|(_, name)| name)
+    // What other kinds have under these names is theirs.
+    let filled = |path: &str| path == "/metadata" || KINDS.contains(&text(value, "/kind"));
+    FIELDS.into_iter().find(|(path, _)| filled(path) && wrong(path)).map(|(_, name)| name)
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {

@@ -55,8 +55,9 @@ enum Done {
 
 impl Done {
     /// Whether no component that was changed before it may be changed back without somebody who looks: the other side may
-    /// be at work still, and two of a kind are worse than none. Undoing a takeover ends ours, undoing a handback (`gives_back`) starts
-    /// ours again, beside a stock component that somebody was asked to stop just now. `undone` says whether this was undone.
+    /// be at work still, and two of a kind are worse than none. Undoing a takeover ends ours, undoing a handback
+    /// (`gives_back`) starts ours again, beside a stock component that somebody was asked to stop just now. `undone` says
+    /// whether this was undone.
     const fn blocks(&self, undone: bool, gives_back: bool) -> bool {
         match self {
             Self::Made(_) | Self::Here(_) => !undone,
