@@ -44,21 +44,14 @@ fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
         let value: Value = serde_saphyr::from_str(&one).map_err(|error| {
             anyhow::anyhow!("not valid YAML or JSON: {}", error.to_string().lines().next().unwrap_or_default())
         })?;
-        if let Some(field) = not_an_object(&value) {
-            anyhow::bail!(
-                "{}: {field} is no mapping",
-                value.get("kind").and_then(Value::as_str).unwrap_or("a document")
-            );
+        if let Some(line) = not_an_object(&value) {
+            anyhow::bail!(line);
         }
         let is_list = value.get("items").is_some_and(Value::is_array);
         if is_list {
             let items = objects(&one)?;
-            if let Some((item, field)) = items.iter().find_map(|item| Some((item, not_an_object(item)?))) {
-                anyhow::bail!(
-                    "{} {:?} in a List: {field} is no mapping",
-                    text(item, "/kind"),
-                    text(item, "/metadata/name")
-                );
+            if let Some(line) = items.iter().find_map(not_an_object) {
+                anyhow::bail!(line);
             }
             all.extend(items);
         } else if value.get("kind").and_then(Value::as_str).is_some() {
@@ -70,8 +63,8 @@ fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
     Ok(all)
 }
 
-/// A field that is filled in further down, and so must be a mapping where it is there.
-fn not_an_object(value: &Value) -> Option<&'static str> {
+/// What to say of an object with a field that is filled in further down, and so must be a mapping where it is there.
+fn not_an_object(value: &Value) -> Option<String> {
     const KINDS: [&str; 7] =
         ["Deployment", "ReplicaSet", "StatefulSet", "ReplicationController", "DaemonSet", "Job", "CronJob"];
     const FIELDS: [(&str, &str); 5] = [
@@ -84,7 +77,8 @@ fn not_an_object(value: &Value) -> Option<&'static str> {
     let wrong = |path: &str| value.pointer(path).is_some_and(|field| !field.is_object() && !field.is_null());
     // What other kinds have under these names is theirs.
     let filled = |path: &str| path == "/metadata" || KINDS.contains(&text(value, "/kind"));
-    FIELDS.into_iter().find(|(path, _)| filled(path) && wrong(path)).map(|(_, name)| name)
+    let (_, field) = FIELDS.into_iter().find(|(path, _)| filled(path) && wrong(path))?;
+    Some(format!("{} {:?}: {field} is no mapping", text(value, "/kind"), text(value, "/metadata/name")))
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
@@ -270,13 +264,13 @@ spec: {template: {spec: {containers: [{name: c}]}}}
             ("kind: ConfigMap\nmetadata: {name: c}\n", "nothing in it makes pods"),
             ("a: [", "not valid YAML or JSON"),
             ("a: b", "a document without kind"),
-            ("kind: Pod\nmetadata: [a]\n", "Pod: metadata is no mapping"),
+            ("kind: Pod\nmetadata: [a]\n", "Pod \"\": metadata is no mapping"),
             (
                 "kind: Deployment\nspec: {template: {metadata: {labels: a}, spec: {containers: []}}}\n",
-                "Deployment: spec.template.metadata.labels is no mapping",
+                "Deployment \"\": spec.template.metadata.labels is no mapping",
             ),
-            ("kind: StatefulSet\nspec: {template: {spec: a}}\n", "StatefulSet: spec.template.spec is no mapping"),
-            ("kind: List\nitems: [{kind: Pod, metadata: a}]\n", "Pod \"\" in a List: metadata is no mapping"),
+            ("kind: StatefulSet\nspec: {template: {spec: a}}\n", "StatefulSet \"\": spec.template.spec is no mapping"),
+            ("kind: List\nitems: [{kind: Pod, metadata: a}]\n", "Pod \"\": metadata is no mapping"),
             ("", "nothing in it makes pods"),
         ] {
             let line = format!("{:#}", asked(text, "default", None).unwrap_err());
