@@ -130,6 +130,7 @@ pub fn run(registry: fn() -> Registry, args: impl IntoIterator<Item = OsString>)
 }
 
 fn fail(line: &str) -> ExitCode {
-    eprintln!("kubectl headroom: {line}");
+    // Causes quote the cluster, and webhooks of others.
+    eprintln!("kubectl headroom: {}", doctor::text::clean(line));
     ExitCode::FAILURE
 }

@@ -31,6 +31,8 @@ use crate::{
 
 /// Most sets that are looked at.
 const MAX_SETS: usize = 200_000;
+/// Most sets that are kept to be looked at: some 200 bytes each.
+const MAX_OPEN: usize = 1_000_000;
 /// Most decisions of the engine for one question.
 const MAX_DECISIONS: usize = 40_000;
 /// Where a set is looked for when the ordered search has spent its budget: so many sizes of each type.
@@ -317,7 +319,7 @@ impl<'a> Search<'a> {
         let mut unproven: Option<i64> = None;
         while let Some(Reverse(set)) = heap.pop() {
             looked_at += 1;
-            if looked_at > MAX_SETS || spent >= MAX_DECISIONS {
+            if looked_at > MAX_SETS || heap.len() > MAX_OPEN || spent >= MAX_DECISIONS {
                 let bound = unproven.map_or(set.least, |price| price.min(set.least));
                 return self.by_size(bound, tried);
             }

@@ -118,7 +118,7 @@ fn lines(found: &[CompletionCandidate], current: &OsStr) -> String {
     let mut directives = NO_FILES;
     for candidate in found.iter().filter(|&candidate| !(no_flags && is_flag(candidate))) {
         let value = candidate.get_value().to_string_lossy();
-        if value.contains(['\n', '\t']) {
+        if value.contains(char::is_control) {
             continue;
         }
         if value.ends_with('/') {

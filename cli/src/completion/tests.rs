@@ -60,6 +60,12 @@ fn files_and_contexts() {
 }
 
 #[test]
+fn what_a_terminal_would_obey_is_not_offered() {
+    let found = ["a\u{1b}[2J", "b\nc", "d"].map(CompletionCandidate::new);
+    assert_eq!(lines(&found, OsStr::new("")), "d\n:4\n");
+}
+
+#[test]
 fn scripts() {
     let of = |shell| String::from_utf8(script(shell, crate::command())).unwrap();
     assert!(of(Shell::Bash).contains("kubectl-headroom") && of(Shell::Bash).contains("--snapshot"));

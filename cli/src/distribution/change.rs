@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{host::HostWork, text};
+use crate::doctor::text::clean;
 
 /// A change of an object.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,9 +32,19 @@ impl Api {
     pub(crate) fn lines(&self) -> Vec<String> {
         let name = |object: &Value| format!("{} {}", text(object, "/kind"), text(object, "/metadata/name"));
         match self {
-            Self::Create { object, .. } => vec![format!("create {}", name(object))],
+            Self::Create { object, .. } => {
+                let mut lines = vec![format!("create {}", name(object))];
+                // Who gets rights is worth a look before a yes.
+                let subjects = object.get("subjects").and_then(Value::as_array).into_iter().flatten();
+                lines.extend(subjects.map(|subject| {
+                    let (kind, namespace) = (text(subject, "/kind"), text(subject, "/namespace"));
+                    format!("  for {kind} {namespace}/{}", text(subject, "/name"))
+                }));
+                lines
+            }
             Self::Delete { object, .. } => vec![format!("delete {}", name(object))],
-            Self::Patch { says, .. } => says.clone(),
+            // Flags of Deployments stand in these, as they were found.
+            Self::Patch { says, .. } => says.iter().map(|line| clean(line)).collect(),
         }
     }
 }
@@ -63,8 +74,26 @@ impl Change {
     pub(crate) fn lines(&self) -> Vec<String> {
         match self {
             Self::Api(change) => change.lines(),
-            Self::Hosts(work) => work.lines(),
+            Self::Hosts(work) => work.lines().iter().map(|line| clean(line)).collect(),
             Self::Operator { does, .. } => does.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_of_others_do_not_move_the_cursor() {
+        let patch = Api::Patch {
+            path: "/p".to_owned(),
+            kind: "k",
+            patch: Value::Null,
+            undo: Value::Null,
+            says: vec!["Deployment a/b: --mode=x\u{1b}[1A\r".to_owned()],
+            back: Vec::new(),
+        };
+        assert_eq!(Change::Api(patch).lines(), ["Deployment a/b: --mode=x [1A "]);
     }
 }

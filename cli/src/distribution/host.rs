@@ -212,7 +212,10 @@ impl HostWork {
             Ok(status) => anyhow::anyhow!("{words}: {status}"),
             Err(error) => anyhow::Error::new(error).context(words),
         };
-        Err(self.back(self.edits.len(), root, ran))
+        let error = self.back(self.edits.len(), root, ran);
+        // Whatever it did start must not go on with what the files do not say any more. Why it fails is known already.
+        drop(Command::new(program).args(arguments).status());
+        Err(error)
     }
 
     /// Undoes the first edits.
@@ -324,6 +327,14 @@ mod tests {
         let failing = HostWork { command: vec!["false"], ..work.clone() };
         assert!(format!("{:#}", failing.apply(root.path()).unwrap_err()).starts_with("false: "));
         assert_eq!(fs::read_to_string(at("m/kcm.yaml")).unwrap(), MANIFEST);
+        let told: &'static str =
+            Box::leak(format!("cat {0}/m/* >> {0}/log; false", root.path().display()).into_boxed_str());
+        let failing = HostWork { edits: work.edits[..1].to_vec(), command: vec!["sh", "-c", told], ..work.clone() };
+        assert!(failing.apply(root.path()).is_err());
+        let log = fs::read_to_string(at("log")).unwrap();
+        let (with, without) =
+            (log.find("--controllers=*,-a\n"), log.rfind("--controllers=*,bootstrapsigner,tokencleaner\n"));
+        assert!(with.is_some() && with < without, "started once more without the change: {log}");
         fs::create_dir_all(at("etc/d")).unwrap();
         fs::write(at("etc/d/h.yaml"), "of: somebody\n").unwrap();
         let line = format!("{:#}", work.apply(root.path()).unwrap_err());

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::text;
 use crate::doctor::{Program, flag};
 
+/// The namespace of the control plane.
+const SYSTEM: &str = "kube-system";
+
 /// A Deployment of one of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ours {
@@ -26,12 +29,24 @@ pub(crate) struct Ours {
     recreate: bool,
     /// Its Helm release.
     pub(crate) release: Option<String>,
+    /// Others that look the same. None count where this one is in kube-system, which is nobody's but the operators'.
+    pub(crate) others: Vec<String>,
 }
 
 impl Ours {
-    /// The first Deployment that runs the program.
+    /// The Deployment that runs the program: one in kube-system before others, since anybody can make one that looks the
+    /// same in a namespace of theirs, and this one will be given rights.
     pub(crate) fn find(deployments: &[Value], program: Program) -> Option<Self> {
-        deployments.iter().find_map(|deployment| Self::from_object(deployment, program))
+        let mut all: Vec<Self> = deployments.iter().filter_map(|d| Self::from_object(d, program)).collect();
+        let own = all.iter().position(|ours| ours.namespace == SYSTEM);
+        if all.is_empty() {
+            return None;
+        }
+        let mut ours = all.swap_remove(own.unwrap_or(0));
+        if own.is_none() {
+            ours.others = all.iter().map(Self::full_name).collect();
+        }
+        Some(ours)
     }
 
     fn from_object(deployment: &Value, program: Program) -> Option<Self> {
@@ -72,6 +87,7 @@ impl Ours {
             tolerates_all: tolerations.clone().any(all),
             recreate: text(deployment, "/spec/strategy/type") == "Recreate",
             release: (helm && !release.is_empty()).then(|| release.to_owned()),
+            others: Vec::new(),
         })
     }
 
@@ -161,6 +177,20 @@ pub(crate) mod tests {
         assert_eq!(patch, containers(&["--mode=primary"]));
         assert_eq!(undo, containers(&["--mode=shadow"]));
         assert_eq!(Ours::find(&[deployment("scheduler", &[])], Program::Controllers), None);
+    }
+
+    #[test]
+    fn one_that_only_looks_like_ours_is_not_taken() {
+        let of = |namespace: &str| {
+            let mut object = deployment("scheduler", &[]);
+            object["metadata"]["namespace"] = namespace.into();
+            object
+        };
+        let found = Ours::find(&[of("a-tenant"), of("kube-system"), of("z")], Program::Scheduler).unwrap();
+        assert_eq!((found.full_name().as_str(), found.others.len()), ("kube-system/headroom-scheduler", 0));
+        let found = Ours::find(&[of("a-tenant"), of("headroom")], Program::Scheduler).unwrap();
+        assert_eq!(found.others, ["headroom/headroom-scheduler"]);
+        assert_eq!(Ours::find(&[of("headroom")], Program::Scheduler).unwrap().others.len(), 0);
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub(crate) async fn facts(client: &Client) -> anyhow::Result<(Facts, Vec<String>
     let k0s = "/apis/k0s.k0sproject.io/v1beta1/namespaces/kube-system/clusterconfigs/k0s";
     raw.k0s = allowed(requests.get(k0s).await, "k0s' ClusterConfig", &mut notes)?;
     raw.record = allowed(requests.get(record::PATH).await, "ConfigMap kube-system/headroom-takeover", &mut notes)?;
+    notes.extend(record::not_understood(raw.record.as_ref()).map(str::to_owned));
     for (path, kind) in WRITTEN {
         let list = allowed(requests.metadata(path, MAX_WRITTEN).await, kind, &mut notes)?;
         raw.written.extend(list.into_iter().map(|mut object| {

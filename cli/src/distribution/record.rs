@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::text;
+use super::{change::Api, text};
 
 /// Where it is kept.
 pub(crate) const PATH: &str = "/api/v1/namespaces/kube-system/configmaps/headroom-takeover";
@@ -75,9 +75,35 @@ impl Record {
     }
 }
 
+/// What to say of a record that tells nothing: a handback would give back what it sees, and not what there was before.
+pub(crate) fn not_understood(object: Option<&Value>) -> Option<&'static str> {
+    object.filter(|object| Record::from_object(object).is_empty()).map(
+        |_| "ConfigMap kube-system/headroom-takeover is not understood: what was there before a takeover is not known",
+    )
+}
+
+/// What to say when this was to be made and there was one: without a record of its own nothing may be taken over, or
+/// nobody would know what to give back.
+pub(crate) fn in_the_way(change: &Api) -> Option<&'static str> {
+    matches!(change, Api::Create { collection, .. } if collection == COLLECTION).then_some(
+        "ConfigMap kube-system/headroom-takeover is there, and could not be read or was not understood: is somebody else \
+         taking over? If not, look at it, delete it, and begin again",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_that_is_not_ours_stops_everything() {
+        let create = |collection: &str| Api::Create { collection: collection.to_owned(), object: json!({}) };
+        let line = in_the_way(&create(COLLECTION)).unwrap();
+        assert!(line.contains("headroom-takeover") && !line.contains('\n'), "{line}");
+        let roles = create("/apis/rbac.authorization.k8s.io/v1/clusterroles");
+        assert_eq!(in_the_way(&roles), None, "rights that are there are there");
+        assert_eq!(in_the_way(&create(COLLECTION).reversed()), None);
+    }
 
     #[test]
     fn it_comes_back_as_it_was() {
@@ -88,5 +114,7 @@ mod tests {
         assert_eq!(Record::from_object(&record.object()), record);
         assert_eq!(Record::from_object(&json!({"data": {"record.json": "{"}})), Record::default());
         assert!(Record::from_object(&json!({})).is_empty() && !record.is_empty());
+        assert!(not_understood(Some(&json!({"data": {"record.json": "{"}}))).is_some());
+        assert!(not_understood(Some(&record.object())).is_none() && not_understood(None).is_none());
     }
 }

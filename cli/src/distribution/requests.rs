@@ -4,6 +4,8 @@ use http::{Method, Request, header};
 use kube::Client;
 use serde_json::Value;
 
+use crate::doctor::text::clean;
+
 /// Objects per page of a list.
 const PAGE: u32 = 500;
 /// Most objects of one list.
@@ -113,7 +115,8 @@ pub(crate) fn is(error: &kube::Error, code: u16) -> bool {
 /// What an error says, in one line.
 pub(crate) fn why(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) => status.message.split_whitespace().collect::<Vec<_>>().join(" "),
+        // Webhooks of others write some of these.
+        kube::Error::Api(status) => clean(&status.message).split_whitespace().collect::<Vec<_>>().join(" "),
         other => headroom_runtime::process::one_line(other),
     }
 }

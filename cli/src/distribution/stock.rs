@@ -186,7 +186,10 @@ fn kubeadm(
     list: impl Fn(&str) -> String,
 ) -> (Vec<Change>, Option<String>) {
     let look = facts.look();
-    let pods = look.running(Program::StockManager).filter(|pod| !pod.args.is_empty());
+    // Anybody can run a program of this name; static pods are in one namespace.
+    let pods = look
+        .running(Program::StockManager)
+        .filter(|pod| !pod.args.is_empty() && &*pod.row.meta.key.namespace == "kube-system");
     let mut current: Vec<String> = pods.map(|pod| flag(&pod.args, "controllers").join(",")).collect();
     current.sort_unstable();
     current.dedup();
@@ -208,7 +211,12 @@ fn kubeadm(
     let mut changes = Vec::new();
     if let Some(config) = &facts.cluster_configuration {
         let kept = facts.record.loops.as_ref().and_then(|loops| loops.cluster_configuration.clone());
-        let first = kept.filter(|_| after.loops.is_empty());
+        // An upgrade may have changed the rest of it since: its version above all must not go back.
+        let same = |first: &String| {
+            let changed = with_controllers(first, &new);
+            changed.is_some() && changed == with_controllers(config, &new)
+        };
+        let first = kept.filter(|_| after.loops.is_empty()).filter(same);
         if let Some(changed) = first.or_else(|| with_controllers(config, &new)) {
             let patch = |config: &str| json!({"data": {"ClusterConfiguration": config}});
             let says = |value: &str| {
@@ -231,7 +239,8 @@ fn kubeadm(
     (changes, Some(current.clone()))
 }
 
-/// kubeadm's ClusterConfiguration with this list for the controller manager; none where it is not understood.
+/// kubeadm's ClusterConfiguration with this list for the controller manager, without any where that is empty; none where
+/// it is not understood.
 fn with_controllers(config: &str, value: &str) -> Option<String> {
     let mut config: Value = serde_saphyr::from_str(config).ok()?;
     let old_form = matches!(config.get("apiVersion")?.as_str()?, "kubeadm.k8s.io/v1beta3" | "kubeadm.k8s.io/v1beta2");
@@ -243,11 +252,16 @@ fn with_controllers(config: &str, value: &str) -> Option<String> {
     let arguments = manager.as_object_mut()?.entry("extraArgs").or_insert(none);
     match arguments {
         Value::Object(map) => {
-            map.insert("controllers".to_owned(), value.into());
+            map.remove("controllers");
+            if !value.is_empty() {
+                map.insert("controllers".to_owned(), value.into());
+            }
         }
         Value::Array(list) => {
             list.retain(|item| item.get("name").and_then(Value::as_str) != Some("controllers"));
-            list.push(json!({"name": "controllers", "value": value}));
+            if !value.is_empty() {
+                list.push(json!({"name": "controllers", "value": value}));
+            }
         }
         _ => return None,
     }

@@ -16,7 +16,7 @@ fn moves(c: char) -> bool {
 }
 
 /// The text in one line, without what a terminal would obey.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if moves(c) { ' ' } else { c }).collect()
 }
 

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use headroom_core::quantity::human_bytes;
 use headroom_engine::engine::{NodeExplanation, PodExplanation};
 
-use crate::top::table::{Table, UNKNOWN, age, bytes};
+use crate::{
+    doctor::text::clean,
+    top::table::{Table, UNKNOWN, age, bytes},
+};
 
 /// Width of the table, columns.
 const WIDTH: usize = 80;
@@ -148,10 +151,12 @@ fn why(node: &NodeExplanation) -> String {
     leans.into_iter().chain(scores).collect::<Vec<_>>().join(", ")
 }
 
-/// Words after a head, broken at the width of the table; further lines are indented like the first.
+/// Words after a head, broken at the width of the table; further lines are indented like the first. What a terminal would
+/// obey is blanked, whoever wrote it.
 pub(crate) fn paragraph(text: &mut String, head: &str, words: &str) {
     let indent = head.chars().count();
-    let mut line = head.to_owned();
+    let mut line = clean(head);
+    let words = clean(words);
     let mut used = indent;
     for word in words.split_whitespace() {
         let length = word.chars().count();
@@ -270,6 +275,15 @@ hot   no    -      442Mi     128Mi      Hot       0s      0       81.9Mi  128Mi 
         assert!(text.contains("\n  no node has a recent sample: no node is refused for its memory\n"), "{text}");
         assert!(text.contains("  11m (stale)\n"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_printed() {
+        let mut text = String::new();
+        paragraph(&mut text, "a\u{1b}[2Jb  ", "c\u{9b}2Jd \u{202e}e");
+        assert_eq!(text, "a [2Jb  c 2Jd e\n");
+        let table = Table::new(&["NAME", "ROLE"]);
+        assert_eq!(table.line(&["x\ny".to_owned(), "\u{1b}[31mz".to_owned()]), "x y    [31mz\n");
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     }
     let title =
         format!("Give {} back to stock ({}: {})", what(scheduler, &loops), facts.distribution.as_str(), facts.because);
-    Ok(Plan { title, steps, notes: notes(facts, scheduler, &loops), dead_man: Vec::new() })
+    Ok(Plan { title, steps, notes: notes(facts, scheduler, &loops), gives_back: true, dead_man: Vec::new() })
 }
 
 fn scheduler_steps(facts: &Facts, kept: &SchedulerRecord, start: Option<Change>) -> Vec<Step> {

@@ -28,11 +28,14 @@ fn kubeadm() -> Raw {
         }),
     };
     let list = "--controllers=*,bootstrapsigner,tokencleaner,-endpoints-controller";
+    let config = format!(
+        "{CONFIG}controllerManager:\n  extraArgs:\n  - name: controllers\n    value: \"*,bootstrapsigner,tokencleaner,-endpoints-controller\"\n"
+    );
     Raw {
         cluster: vec![server("v1.36.4", &[]), component("kube-controller-manager", &[list])],
         leases: vec![lease(SCHEDULER_LEASE, "headroom-scheduler")],
         deployments: vec![deployment("scheduler", &["--mode=primary"]), deployment("controllers", &[controllers])],
-        kubeadm: Some(json!({"data": {"ClusterConfiguration": "apiVersion: kubeadm.k8s.io/v1beta4\n"}})),
+        kubeadm: Some(json!({"data": {"ClusterConfiguration": config}})),
         record: Some(record.object()),
         ..Raw::default()
     }

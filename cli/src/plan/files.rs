@@ -44,9 +44,16 @@ fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
         let value: Value = serde_saphyr::from_str(&one).map_err(|error| {
             anyhow::anyhow!("not valid YAML or JSON: {}", error.to_string().lines().next().unwrap_or_default())
         })?;
+        if let Some(line) = not_an_object(&value) {
+            anyhow::bail!(line);
+        }
         let is_list = value.get("items").is_some_and(Value::is_array);
         if is_list {
-            all.extend(objects(&one)?);
+            let items = objects(&one)?;
+            if let Some(line) = items.iter().find_map(not_an_object) {
+                anyhow::bail!(line);
+            }
+            all.extend(items);
         } else if value.get("kind").and_then(Value::as_str).is_some() {
             all.push(value);
         } else {
@@ -54,6 +61,24 @@ fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
         }
     }
     Ok(all)
+}
+
+/// What to say of an object with a field that is filled in further down, and so must be a mapping where it is there.
+fn not_an_object(value: &Value) -> Option<String> {
+    const KINDS: [&str; 7] =
+        ["Deployment", "ReplicaSet", "StatefulSet", "ReplicationController", "DaemonSet", "Job", "CronJob"];
+    const FIELDS: [(&str, &str); 5] = [
+        ("/metadata", "metadata"),
+        ("/spec/template/metadata/labels", "spec.template.metadata.labels"),
+        ("/spec/template/spec", "spec.template.spec"),
+        ("/spec/jobTemplate/spec/template/metadata/labels", "spec.jobTemplate.spec.template.metadata.labels"),
+        ("/spec/jobTemplate/spec/template/spec", "spec.jobTemplate.spec.template.spec"),
+    ];
+    let wrong = |path: &str| value.pointer(path).is_some_and(|field| !field.is_object() && !field.is_null());
+    // What other kinds have under these names is theirs.
+    let filled = |path: &str| path == "/metadata" || KINDS.contains(&text(value, "/kind"));
+    let (_, field) = FIELDS.into_iter().find(|(path, _)| filled(path) && wrong(path))?;
+    Some(format!("{} {:?}: {field} is no mapping", text(value, "/kind"), text(value, "/metadata/name")))
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
@@ -239,6 +264,13 @@ spec: {template: {spec: {containers: [{name: c}]}}}
             ("kind: ConfigMap\nmetadata: {name: c}\n", "nothing in it makes pods"),
             ("a: [", "not valid YAML or JSON"),
             ("a: b", "a document without kind"),
+            ("kind: Pod\nmetadata: [a]\n", "Pod \"\": metadata is no mapping"),
+            (
+                "kind: Deployment\nspec: {template: {metadata: {labels: a}, spec: {containers: []}}}\n",
+                "Deployment \"\": spec.template.metadata.labels is no mapping",
+            ),
+            ("kind: StatefulSet\nspec: {template: {spec: a}}\n", "StatefulSet \"\": spec.template.spec is no mapping"),
+            ("kind: List\nitems: [{kind: Pod, metadata: a}]\n", "Pod \"\": metadata is no mapping"),
             ("", "nothing in it makes pods"),
         ] {
             let line = format!("{:#}", asked(text, "default", None).unwrap_err());

@@ -102,7 +102,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SIZE|none", value_parser = swap)]
     swap: Option<i64>,
     /// Most machines
-    #[arg(long, value_name = "N", requires = "cheapest")]
+    #[arg(long, value_name = "N", requires = "cheapest", value_parser = most)]
     max_nodes: Option<usize>,
     /// The loss of so many workers must leave no pod without a place
     #[arg(long, value_name = "0|1", requires = "cheapest", default_value = "0", value_parser = survive)]
@@ -143,6 +143,13 @@ fn added(text: &str) -> Result<(String, usize), String> {
     match count.parse() {
         Ok(count @ 1..=1000) if !name.is_empty() => Ok((name.to_owned(), count)),
         _ => Err(format!("{text:?} is not like s-1vcpu-1gb=2, with at most 1000")),
+    }
+}
+
+fn most(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(most @ 1..=1000) => Ok(most),
+        _ => Err("between 1 and 1000 machines can be planned for".to_owned()),
     }
 }
 

@@ -210,6 +210,8 @@ fn flags_that_make_no_sense_are_refused() {
         &["--resize", "a"],
         &["--swap", "lots"],
         &["--cheapest", "--survive", "2"],
+        &["--cheapest", "--max-nodes", "0"],
+        &["--cheapest", "--max-nodes", "99999999999"],
         &["-o", "xml"],
     ] {
         assert!(Top::try_parse_from([&["plan"], args].concat()).is_err(), "{args:?}");

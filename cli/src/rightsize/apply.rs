@@ -110,16 +110,14 @@ enum Resize<'a> {
 pub(super) async fn in_place(client: &Client, report: &Report, pods: &[Value], patched: bool) -> Done {
     let mut done = Done::default();
     let mut told = Vec::new();
+    let pods = pods.iter().filter(|object| text(object, "/kind") == "Pod");
+    let by_name: BTreeMap<(&str, &str), &Value> =
+        pods.map(|pod| ((text(pod, "/metadata/namespace"), text(pod, "/metadata/name")), pod)).collect();
     let chosen = report.workloads.iter().filter(|w| w.changed().next().is_some() && !(patched && w.restarts));
     for workload in chosen {
         let mut resized = false;
         for name in &workload.pods {
-            let of = |pod: &&Value| {
-                text(pod, "/kind") == "Pod"
-                    && text(pod, "/metadata/name") == name
-                    && text(pod, "/metadata/namespace") == workload.namespace
-            };
-            let Some(pod) = pods.iter().find(of) else { continue };
+            let Some(pod) = by_name.get(&(workload.namespace.as_str(), name.as_str())) else { continue };
             match resize(client, workload, pod, &mut done).await {
                 Resize::Told(one) => {
                     told.push(one);

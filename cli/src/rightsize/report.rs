@@ -17,7 +17,7 @@ use super::{
     workload,
 };
 use crate::{
-    doctor::text::arg,
+    doctor::text::{arg, cut},
     snapshot::fill_identity,
     trace::json::{controller, kind, list, name, namespace, number, text},
 };
@@ -274,6 +274,14 @@ fn workload<'a>(
 ) -> Option<Workload> {
     let (of, called) = (&*profile.workload_kind, &*profile.workload_name);
     let source = known.template(within, of, called)?;
+    // Whoever writes profiles and owner references in a namespace chooses these, and they become a path of the API server
+    // and a command that people paste.
+    if arg(of) != of || arg(called) != called {
+        notes.push(cut(&format!(
+            "skipped: a MemoryProfile in {within} is of no workload that can exist: {of} {called}"
+        )));
+        return None;
+    }
     let Some(template) = workload::template(source) else {
         notes.push(format!("{of} {within}/{called}: where its containers are declared is not known here"));
         return None;

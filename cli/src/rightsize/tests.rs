@@ -73,6 +73,23 @@ fn options(args: &[&str]) -> Result<Options, clap::Error> {
 }
 
 #[test]
+fn what_cannot_be_a_name_is_in_no_command_and_no_path() {
+    let small = json!([{"name": "c", "image": "i"}]);
+    let days = json!([seen("c", "2026-11-13T09:59:00Z")]);
+    for name in ["x\nreboot", "../../../shop/deployments/web", "a?dryRun=All", "\u{1b}[2J"] {
+        let objects = [pod("a", ("StatefulSet", name), &small), profile("StatefulSet", name, &days)];
+        let report = reported(&objects);
+        assert!(report.workloads.is_empty(), "{report:?}");
+        let [note] = report.notes.as_slice() else { panic!("{:?}", report.notes) };
+        assert!(note.starts_with("skipped: ") && !note.contains(char::is_control), "{note:?}");
+    }
+    assert_eq!(
+        reported(&[pod("a", ("StatefulSet", "x"), &small), profile("StatefulSet", "x", &days)]).workloads.len(),
+        1
+    );
+}
+
+#[test]
 fn table_and_commands() {
     let report = reported(&cluster());
     assert_eq!(report.notes, Vec::<String>::new());

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::distribution::text;
+use crate::{distribution::text, doctor::cut};
 
 /// The image of canary pods: every node that runs pods has it, or its like.
 const IMAGE: &str = "registry.k8s.io/pause:3.10";
@@ -229,7 +229,7 @@ impl Canary {
 
     /// What is known while there is no answer.
     pub(crate) fn says(&self, found: Option<&Value>) -> String {
-        let why = found.and_then(condition).map(|condition| text(condition, "/message").to_owned());
+        let why = found.and_then(condition).map(|condition| cut(text(condition, "/message")));
         match (self.kind, why) {
             (Kind::Pod, Some(why)) if !why.is_empty() => format!("{} waits: {why}", self.full_name()),
             (Kind::Pod, _) => format!("{} is not bound, and nobody says why", self.full_name()),
@@ -318,6 +318,9 @@ mod tests {
             assert_eq!(canary(kind).answered(found, any_sign), expected, "{kind:?} {found:?}");
         }
         assert!(canary(Kind::Pod).says(Some(&refused)).ends_with(" waits: 0/1 nodes are available"));
+        let escape = json!({"status": {"conditions": [
+            {"type": "PodScheduled", "status": "False", "message": "a\u{1b}[2J\nb"}]}});
+        assert!(canary(Kind::Pod).says(Some(&escape)).ends_with(" waits: a [2J b"), "of whoever writes conditions");
     }
 
     #[test]

@@ -28,6 +28,8 @@ const POLL: Duration = Duration::from_millis(500);
 const CONTROL: Duration = Duration::from_secs(90);
 /// A lease that is not renewed for so long has been given up.
 const GIVEN_UP: Duration = Duration::from_secs(20);
+/// Between two looks at a silence. Longer, and nobody could have answered either: the API server was busy, or away.
+const SLOW: Duration = Duration::from_secs(5);
 /// How long an event may take to say who bound a pod.
 const EVENT: Duration = Duration::from_secs(10);
 
@@ -175,9 +177,12 @@ impl Executor<'_> {
         let made = Instant::now();
         let controlled = kinds.contains(&Kind::Control);
         let mut since = (!controlled).then_some(made);
+        let mut looked = Instant::now();
         loop {
             for canary in &self.canaries {
                 let found = self.requests.get(&canary.question()).await.map_err(|error| why(&error))?;
+                awake(looked.elapsed())?;
+                looked = Instant::now();
                 let answered = canary.answered(found.as_ref(), true);
                 match (canary.kind, answered) {
                     (Kind::Control, true) => since = since.or(Some(Instant::now())),
@@ -264,6 +269,14 @@ impl Executor<'_> {
     }
 }
 
+/// Whether the API server answered soon enough for a silence to be one.
+fn awake(look: Duration) -> Result<(), String> {
+    if look < SLOW {
+        return Ok(());
+    }
+    Err(format!("the API server took {} s for a look: nobody could answer meanwhile", look.as_secs()))
+}
+
 /// Whether all pods of a Deployment are those of its template, and available.
 pub(super) async fn rolled_out(requests: &Requests, path: &str) -> Result<(), String> {
     let found = requests.get(path).await.map_err(|error| why(&error))?;
@@ -279,4 +292,16 @@ pub(super) async fn rolled_out(requests: &Requests, path: &str) -> Result<(), St
         return Ok(());
     }
     Err(format!("{updated} of {wanted} updated, {available} available, {all} there"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silence_of_the_api_server_proves_nothing() {
+        assert_eq!(awake(POLL), Ok(()));
+        let why = awake(Duration::from_secs(16)).unwrap_err();
+        assert!(why.starts_with("the API server took 16 s"), "{why}");
+    }
 }

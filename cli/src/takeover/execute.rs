@@ -18,6 +18,7 @@ use super::{
 use crate::distribution::{
     change::{Api, Change},
     host::{Here, HostWork},
+    record,
     requests::{MERGE, Requests, is, why},
     text,
 };
@@ -52,6 +53,37 @@ enum Done {
     Asked(Change),
 }
 
+impl Done {
+    /// Whether no component that was changed before it may be changed back without somebody who looks: the other side may
+    /// be at work still, and two of a kind are worse than none. Undoing a takeover ends ours, undoing a handback
+    /// (`gives_back`) starts ours again, beside a stock component that somebody was asked to stop just now. `undone` says
+    /// whether this was undone.
+    const fn blocks(&self, undone: bool, gives_back: bool) -> bool {
+        match self {
+            Self::Made(_) | Self::Here(_) => !undone,
+            Self::Asked(_) => gives_back,
+        }
+    }
+
+    /// Whether undoing it can start or end a component. The record and rights cannot.
+    fn moves(&self) -> bool {
+        match self {
+            Self::Made(Api::Create { .. } | Api::Delete { .. }) => false,
+            Self::Made(Api::Patch { path, .. }) => path != record::PATH,
+            Self::Here(_) | Self::Asked(_) => true,
+        }
+    }
+
+    /// What undoes it.
+    fn back(&self) -> Change {
+        match self {
+            Self::Made(api) => Change::Api(api.reversed()),
+            Self::Here(work) => Change::Hosts(work.reversed()),
+            Self::Asked(change) => change.reversed(),
+        }
+    }
+}
+
 /// A plan that is being carried out; how its checks are made is in `checks`.
 pub(super) struct Executor<'a> {
     pub(super) client: Client,
@@ -62,6 +94,8 @@ pub(super) struct Executor<'a> {
     /// How often canaries were made.
     pub(super) attempt: u32,
     done: Vec<Done>,
+    /// See [`Plan::gives_back`].
+    gives_back: bool,
 }
 
 /// Carries the plan out.
@@ -70,8 +104,15 @@ pub(super) struct Executor<'a> {
 /// The step that failed, and why; what was done is undone then, and the rest printed.
 pub(crate) async fn run(client: &Client, plan: &Plan, settings: &Settings) -> anyhow::Result<()> {
     let requests = Requests::new(client.clone());
-    let mut executor =
-        Executor { client: client.clone(), requests, settings, canaries: Vec::new(), attempt: 0, done: Vec::new() };
+    let mut executor = Executor {
+        client: client.clone(),
+        requests,
+        settings,
+        canaries: Vec::new(),
+        attempt: 0,
+        done: Vec::new(),
+        gives_back: plan.gives_back,
+    };
     let result = {
         let work = pin!(executor.steps(plan));
         let signal = pin!(stop_requested());
@@ -80,6 +121,10 @@ pub(crate) async fn run(client: &Client, plan: &Plan, settings: &Settings) -> an
             Either::Right((signal, _)) => Err(anyhow::anyhow!("stopped by {}", signal.unwrap_or("a signal"))),
         }
     };
+    if result.is_err() {
+        // A request that was given up may still arrive: what it makes or changes must not come after its removal.
+        sleep(PAUSE).await;
+    }
     executor.clean().await;
     if let Err(error) = &result {
         eprintln!("failed: {error:#}");
@@ -107,14 +152,20 @@ impl Executor<'_> {
         match change {
             Change::Api(api) => {
                 self.done.push(Done::Made(api.clone()));
-                match send(&self.requests, api).await {
-                    Ok(true) => {}
-                    // It was there before: not ours to take away.
-                    Ok(false) => drop(self.done.pop()),
+                let done = match send(&self.requests, api).await {
+                    Ok(true) => "done",
+                    Ok(false) => {
+                        // It was there before: not ours to take away.
+                        self.done.pop();
+                        if let Some(line) = record::in_the_way(api) {
+                            bail!(line);
+                        }
+                        "there already"
+                    }
                     Err(error) => bail!("{}: {}", api.lines().join(" "), why(&error)),
-                }
+                };
                 for line in api.lines() {
-                    println!("  done: {line}");
+                    println!("  {done}: {line}");
                 }
             }
             Change::Hosts(work) => self.on_hosts(work)?,
@@ -170,31 +221,46 @@ impl Executor<'_> {
             return;
         }
         println!("\nThe way back");
+        let mut blocked = false;
         while let Some(done) = self.done.pop() {
-            match done {
+            if blocked && done.moves() {
+                by_hand(&done.back(), "for you to undo when that is done, and not before");
+                continue;
+            }
+            let undone = match &done {
                 Done::Made(api) => self.unmake(&api.reversed()).await,
                 Done::Here(work) => {
                     let back = work.reversed();
                     let root = self.settings.here.as_ref().map(|here| here.root.clone()).unwrap_or_default();
-                    match back.apply(&root) {
+                    let applied = back.apply(&root);
+                    match &applied {
                         Ok(()) => println!("  undone on {}", back.on.join(", ")),
                         Err(error) => {
                             eprintln!("  not undone: {error:#}");
-                            by_hand(&Change::Hosts(back));
+                            by_hand(&done.back(), "for you to undo, as far as it was done");
                         }
                     }
+                    applied.is_ok()
                 }
-                Done::Asked(change) => by_hand(&change.reversed()),
-            }
+                Done::Asked(_) => {
+                    by_hand(&done.back(), "for you to undo, as far as it was done");
+                    false
+                }
+            };
+            blocked |= done.moves() && done.blocks(undone, self.gives_back);
         }
     }
 
-    async fn unmake(&self, back: &Api) {
+    /// Undoes a change of an object. False when it is not, or when what it ends may still run.
+    async fn unmake(&self, back: &Api) -> bool {
         let sent = insist(async || send(&self.requests, back).await.map(|_| ()).map_err(|error| why(&error))).await;
         let lines = back.lines().join(" ");
         match sent {
             Ok(()) => println!("  undone: {lines}"),
-            Err(error) => eprintln!("  not undone: {lines}: {error}"),
+            Err(error) => {
+                eprintln!("  not undone: {lines}: {error}");
+                return false;
+            }
         }
         // Whoever follows must not meet what is still on its way out.
         if let Api::Patch { path, .. } = back
@@ -202,12 +268,14 @@ impl Executor<'_> {
             && let Err(not_yet) = insist(async || rolled_out(&self.requests, path).await).await
         {
             eprintln!("  not rolled out yet: {not_yet}");
+            return false;
         }
+        true
     }
 }
 
-fn by_hand(back: &Change) {
-    println!("  for you to undo, as far as it was done:");
+fn by_hand(back: &Change, how: &str) {
+    println!("  {how}:");
     for line in back.lines() {
         println!("    {line}");
     }
@@ -262,5 +330,37 @@ async fn remove(requests: &Requests, removal: &Removal) -> Result<(), String> {
             }
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_of_a_kind_are_never_the_way_back() {
+        let api = Api::Create { collection: "/c".to_owned(), object: json!({"kind": "ConfigMap"}) };
+        let work = HostWork { on: Vec::new(), edits: Vec::new(), command: Vec::new() };
+        let asked = Change::Operator { does: vec!["stop".to_owned()], undoes: vec!["start".to_owned()] };
+        for (done, undone, gives_back, blocks) in [
+            (Done::Made(api.clone()), true, true, false),
+            (Done::Made(api.clone()), false, false, true),
+            (Done::Here(work.clone()), true, true, false),
+            (Done::Here(work), false, true, true),
+            // Ours ends whatever becomes of stock.
+            (Done::Asked(asked.clone()), false, false, false),
+            // Ours would start before anybody can have stopped stock.
+            (Done::Asked(asked.clone()), false, true, true),
+        ] {
+            assert_eq!(done.blocks(undone, gives_back), blocks, "{done:?}");
+        }
+        let patch = |path: &str| {
+            let (path, patch) = (path.to_owned(), Value::Null);
+            Api::Patch { path, kind: MERGE, undo: patch.clone(), patch, says: Vec::new(), back: Vec::new() }
+        };
+        assert!(!Done::Made(api.clone()).moves() && Done::Asked(asked.clone()).moves(), "a record starts nothing");
+        assert!(!Done::Made(patch(record::PATH)).moves() && Done::Made(patch("/apis/apps/v1/x")).moves());
+        assert_eq!(Done::Asked(asked).back().lines(), ["start"]);
+        assert_eq!(Done::Made(api.clone()).back(), Change::Api(api.reversed()));
     }
 }

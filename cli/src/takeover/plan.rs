@@ -130,6 +130,8 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     /// What has to be known besides.
     pub(crate) notes: Vec<String>,
+    /// Whether work goes from ours to stock, so that undoing it starts ours again.
+    pub(crate) gives_back: bool,
     /// What to type when all of Headroom is down.
     pub(crate) dead_man: Vec<String>,
 }

@@ -221,6 +221,12 @@ mod tests {
         assert_eq!(made[1].1["subjects"], subjects);
         assert_eq!(made[1].1["roleRef"]["name"], made[0].1["metadata"]["name"]);
         assert_eq!(made[0].1["metadata"]["name"], "headroom-takeover-scheduler-primary");
+        let shown = grant(&ours(), &roles[0])[1].lines();
+        let expected = [
+            "create ClusterRoleBinding headroom-takeover-scheduler-primary",
+            "  for ServiceAccount kube-system/headroom-scheduler",
+        ];
+        assert_eq!(shown, expected);
         let reviews = reviews(&ours(), &roles[0]);
         let attributes = &reviews[0]["spec"]["resourceAttributes"];
         assert_eq!((&attributes["resource"], &attributes["subresource"]), (&json!("pods"), &json!("binding")));

@@ -20,7 +20,7 @@ use crate::{
         requests::{MERGE, STRATEGIC},
         stock::{self, LeftOut},
     },
-    doctor::control_loops,
+    doctor::{control_loops, cut},
 };
 
 /// Loops of ours that run when none is named.
@@ -96,7 +96,7 @@ pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     }
     steps.insert(0, first);
     let title = format!("Take over {} ({}: {})", what(scheduler, &loops), facts.distribution.as_str(), facts.because);
-    Ok(Plan { title, steps, notes: notes(facts, wish, scheduler, &loops), dead_man })
+    Ok(Plan { title, steps, notes: notes(facts, wish, scheduler, &loops), gives_back: false, dead_man })
 }
 
 /// What to type when nothing of ours answers: the changes of stock undone, the last one first.
@@ -154,6 +154,7 @@ fn refusals(facts: &Facts, wish: &Wish) -> Vec<String> {
             }
             Some(_) => {}
         }
+        refused.extend(unclear(facts.scheduler.as_ref(), "scheduler"));
         refused.extend(facts.scheduler.as_ref().and_then(|ours| unsafe_ours(ours, "scheduler", false)));
         if wish.keep_standby && facts.stock_elects() != Some(true) {
             refused.push(
@@ -172,6 +173,7 @@ fn refusals(facts: &Facts, wish: &Wish) -> Vec<String> {
         refused
             .push("headroom-controllers does not run: helm install headroom charts/headroom -n kube-system".to_owned());
     }
+    refused.extend(unclear(facts.controllers.as_ref(), "controllers"));
     let of_nodes: Vec<&String> = wish.loops.iter().filter(|name| OF_NODES.contains(&name.as_str())).collect();
     if of_nodes.is_empty() {
         return refused;
@@ -186,6 +188,17 @@ fn refusals(facts: &Facts, wish: &Wish) -> Vec<String> {
         ));
     }
     refused
+}
+
+/// Why it is not known which Deployment is meant.
+fn unclear(ours: Option<&Ours>, component: &str) -> Option<String> {
+    let ours = ours.filter(|ours| !ours.others.is_empty())?;
+    Some(format!(
+        "{}, {}: each looks like headroom-{component}, and one of them would be given its rights. Remove what is not \
+         yours, or install it in kube-system",
+        ours.full_name(),
+        cut(&ours.others.join(", "))
+    ))
 }
 
 /// Why a Deployment must not become what a cluster depends on, and the way to make it fit.

@@ -190,3 +190,18 @@ fn flags() {
     assert!(line.contains("is no loop that Headroom has"), "{line}");
     assert!(parse(&["--config", "x"]).is_err(), "without --dry-run");
 }
+
+#[test]
+fn nobody_is_given_rights_by_the_look_of_a_deployment() {
+    let there = |namespace: &str| {
+        let mut object = deployment("scheduler", &["--mode=secondary"]);
+        object["metadata"]["namespace"] = namespace.into();
+        object
+    };
+    let raw = Raw { deployments: vec![there("a-tenant"), there("headroom")], ..k3s() };
+    let refused = take(&facts(raw), &wish(true, &[])).unwrap_err();
+    assert!(
+        refused[0].starts_with("a-tenant/headroom-scheduler, headroom/headroom-scheduler: each looks"),
+        "{refused:?}"
+    );
+}

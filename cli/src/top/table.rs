@@ -2,6 +2,8 @@
 
 use headroom_core::quantity::human_bytes;
 
+use crate::doctor::text::clean;
+
 /// What stands for a figure that is not known.
 pub(crate) const UNKNOWN: &str = "-";
 
@@ -30,8 +32,10 @@ impl Table {
         self.line(&self.columns.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 
+    /// A line. What a terminal would obey is blanked: names of others stand in cells, and owner references, profiles and
+    /// saved clusters may have any.
     pub(crate) fn line(&self, cells: &[String]) -> String {
-        let padded = cells.iter().zip(&self.widths).map(|(cell, width)| format!("{cell:width$}"));
+        let padded = cells.iter().zip(&self.widths).map(|(cell, width)| format!("{:width$}", clean(cell)));
         let mut line = padded.collect::<Vec<_>>().join("  ").trim_end().to_owned();
         line.push('\n');
         line

@@ -125,7 +125,7 @@ fn started(chain: &mut Chain, world: &World<'_>, pod: &Value) {
     // The pod runs when the last of them does.
     let Some(at) = times.iter().max().filter(|_| times.len() >= all) else { return };
     let mut notes = Vec::new();
-    let restarts: i64 = containers.iter().filter_map(|status| number(status, "/restartCount")).sum();
+    let restarts = containers.iter().filter_map(|status| number(status, "/restartCount")).fold(0, i64::saturating_add);
     if restarts > 0 {
         let count = usize::try_from(restarts).unwrap_or(usize::MAX);
         notes.push(format!("{}: this is the last start", counted(count, "restart")));
@@ -174,10 +174,16 @@ fn in_slices(chain: &mut Chain, world: &World<'_>, pod: &Value) {
 
 /// The endpoint of a pod in a slice.
 pub(super) fn endpoint<'a>(slice: &'a Value, pod: &Value) -> Option<&'a Value> {
+    let wanted = name(pod);
     list(slice, "/endpoints").iter().find(|endpoint| {
-        let of = |field: &str| text(endpoint, &format!("/targetRef/{field}"));
+        // Every pod is looked for in every slice: most are passed over by their names.
+        let Some(target) = endpoint.get("targetRef") else { return false };
+        let of = |field: &str| target.get(field).and_then(Value::as_str).unwrap_or_default();
+        if of("name") != wanted {
+            return false;
+        }
         let known = of("uid").is_empty() || uid(pod).is_empty() || of("uid") == uid(pod);
-        of("kind") == "Pod" && of("name") == name(pod) && known
+        of("kind") == "Pod" && known
     })
 }
 

@@ -1,9 +1,12 @@
 //! Each distribution's changes, as they are shown.
 
 use super::*;
-use crate::distribution::facts::{
-    Raw,
-    tests::{at, component, server},
+use crate::distribution::{
+    facts::{
+        Raw,
+        tests::{at, component, server},
+    },
+    record::LoopsRecord,
 };
 
 const BOTH: [&str; 2] = ["replicationcontroller-controller", "endpoints-controller"];
@@ -96,9 +99,44 @@ fn kubeadm_without_the_argument_and_without_pods() {
     let (changes, _) = loops(&facts, &LeftOut::default(), &left_out(false, &BOTH[1..]));
     let text = shown(&changes);
     assert!(text.contains("     - kube-controller-manager\n+    - --controllers=*,-endpoints-controller"), "{text}");
-    let raw = Raw { kubeadm: Some(json!({"data": {"ClusterConfiguration": CONFIG}})), ..Raw::default() };
+    let mut of_a_tenant = component("kube-controller-manager", &["--controllers=*,-endpoints-controller,x"]);
+    of_a_tenant["metadata"]["namespace"] = "tenant".into();
+    let cluster = vec![server("v1.36.4", &[]), of_a_tenant];
+    let kubeadm = || Some(json!({"data": {"ClusterConfiguration": CONFIG}}));
+    let facts = Facts::new(Raw { cluster, kubeadm: kubeadm(), ..Raw::default() }, at());
+    let (changes, _) = loops(&facts, &LeftOut::default(), &left_out(false, &BOTH[1..]));
+    assert!(shown(&changes).contains("# add ") && !shown(&changes).contains("controller,x"), "{changes:?}");
+    let raw = Raw { kubeadm: kubeadm(), ..Raw::default() };
     let (changes, _) = loops(&Facts::new(raw, at()), &LeftOut::default(), &left_out(false, &BOTH[1..]));
     assert!(shown(&changes).contains("# add      ,-endpoints-controller"), "{changes:?}");
+}
+
+#[test]
+fn kubeadm_gets_its_list_back_and_keeps_what_an_upgrade_wrote() {
+    let taken = with_controllers(CONFIG, "*,-endpoints-controller").unwrap();
+    let given_back = |config: &str| {
+        let kubeadm = Some(json!({"data": {"ClusterConfiguration": config}}));
+        let cluster = vec![
+            server("v1.36.4", &[]),
+            component("kube-controller-manager", &["--controllers=*,-endpoints-controller"]),
+        ];
+        let mut facts = Facts::new(Raw { cluster, kubeadm, ..Raw::default() }, at());
+        facts.record.loops = Some(LoopsRecord {
+            names: vec![BOTH[1].to_owned()],
+            // The argument was not there.
+            stock: Some(String::new()),
+            cluster_configuration: Some(CONFIG.to_owned()),
+            ..LoopsRecord::default()
+        });
+        let (changes, _) = loops(&facts, &left_out(false, &BOTH[1..]), &LeftOut::default());
+        let Change::Api(Api::Patch { patch, .. }) = &changes[0] else { panic!("{changes:?}") };
+        patch["data"]["ClusterConfiguration"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(given_back(&taken), CONFIG, "to the letter");
+    let upgraded = given_back(&format!("{}\nkubernetesVersion: v1.37.0\n", taken.trim_end()));
+    let upgraded: Value = serde_saphyr::from_str(&upgraded).unwrap();
+    assert_eq!(upgraded["kubernetesVersion"], "v1.37.0");
+    assert_eq!(upgraded["controllerManager"]["extraArgs"], json!([]));
 }
 
 #[test]
