@@ -138,3 +138,14 @@ async fn values_that_do_not_fit_together_are_refused_with_a_line_that_names_them
     let absent: Vec<&&str> = expected.keys().filter(|name| !seen.contains(**name)).collect();
     assert!(absent.is_empty(), "there is no file of {absent:?}");
 }
+
+#[tokio::test]
+async fn manifests_without_helm_are_what_the_chart_renders() {
+    let program = helm_binary().unwrap();
+    let render = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/manifests/render");
+    let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
+    let mut command = tokio::process::Command::new(render);
+    command.args(["--check", deploy]).env("HELM", &program).kill_on_drop(true);
+    let checked = finish("render --check", Path::new(render), command).await.unwrap();
+    assert!(checked.success, "{}", checked.said());
+}
