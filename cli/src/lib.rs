@@ -5,6 +5,9 @@
 //! one's own can bring its own `explain`: call [`run`] with its registry.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
+#[macro_use]
+mod output;
+
 mod cluster;
 mod completion;
 mod distribution;
@@ -31,6 +34,8 @@ use headroom_runtime::process::parse_or_explain;
 
 /// Exit status when the answer is no.
 pub const NO: u8 = 2;
+/// Exit status when nobody reads the output any more: what a shell shows of a process that SIGPIPE has ended.
+pub const READER_GONE: u8 = 141;
 /// Exit status when the named object does not exist.
 pub const NO_SUCH_OBJECT: u8 = 3;
 

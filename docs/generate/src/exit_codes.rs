@@ -40,6 +40,10 @@ pub(crate) fn page() -> String {
         (1, "the tool failed: one line on stderr says why"),
         (kubectl_headroom::NO, "the answer is no: a pod fits nowhere, there are findings"),
         (kubectl_headroom::NO_SUCH_OBJECT, "the object that was named does not exist"),
+        (
+            kubectl_headroom::READER_GONE,
+            "whoever read the output has gone, as in `kubectl headroom explain pod web | head`",
+        ),
     ] {
         table.row(&[status.to_string(), when.to_owned()]);
     }
