@@ -157,7 +157,12 @@ fn ignore_managed(profiles: &mut [ProfileConfig], extenders: &[Extender]) {
         let Some(args) = args.as_object_mut() else { continue };
         let list = args.entry("ignoredResources").or_insert_with(|| Value::Array(Vec::new()));
         if let Some(list) = list.as_array_mut() {
-            list.extend(names.iter().cloned());
+            // A file that was written from this configuration has them already.
+            for name in &names {
+                if !list.contains(name) {
+                    list.push(name.clone());
+                }
+            }
         }
     }
 }

@@ -152,6 +152,13 @@ extenders:
 ";
 
 #[test]
+fn what_an_extender_has_ignored_is_the_same_when_written_and_read_again() {
+    let registry = Registry::in_tree();
+    let written = Configuration::from_yaml(BINDER).unwrap().to_value(&registry);
+    assert_eq!(Configuration::from_value(written.clone()).unwrap().to_value(&registry), written);
+}
+
+#[test]
 fn an_extender_binds_what_it_manages_and_nothing_else() {
     let gpu = |name: &str| {
         pod(name).container(container("c")).spec(|s| {
