@@ -24,7 +24,8 @@ pub(crate) fn quantities(data: &[u8]) {
     if milli.unsigned_abs() < i64::MAX as u64 {
         assert_eq!(whole.unsigned_abs(), milli.unsigned_abs().div_ceil(1000), "{text:?}: {whole} and {milli}");
     }
-    if !text.starts_with(['-', '+']) {
+    // With a sign it may be longer than a quantity can be.
+    if text.len() < 64 && !text.starts_with(['-', '+']) {
         assert_eq!(value(&format!("-{text}")), Ok(-whole), "{text:?}");
         assert_eq!(value(&format!("+{text}")), Ok(whole), "{text:?}");
     }
