@@ -25,20 +25,28 @@ E2E_RECORD := $(CARGO_TARGET_DIR)/e2e-record
 DENY_VERSION := 0.20.2
 DENY := $(HEADROOM_CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
+# The Kubernetes that control-plane builds, and that bench, bench-perf and bench-controllers measure beside. Empty: the one of
+# every test, which all other targets have whatever stands here.
+KUBERNETES ?=
+KUBERNETES_FLAG = $(if $(KUBERNETES),--kubernetes $(KUBERNETES))
+
 # The checkout that built last. Cargo goes by modification times, and would take what another checkout built after the last
 # change here for its own.
 BUILT_BY := $(CARGO_TARGET_DIR)/checkout
 
+# Scenarios wait for others most of their time.
+TEST_THREADS ?= 4
+
 # Runs tests, and fails when none of them started a control plane.
 define WITH_RECORD
 @rm -f "$(E2E_RECORD)" && mkdir -p "$(dir $(E2E_RECORD))"
-HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
+RUST_TEST_THREADS=$(TEST_THREADS) HEADROOM_E2E_RECORD="$(E2E_RECORD)" $(CARGO) test $(PROFILE) --no-fail-fast $(1)
 @test -s "$(E2E_RECORD)" || { echo "e2e: NO CONTROL PLANE WAS STARTED: the end-to-end level did not run" >&2; exit 1; }
 @echo "e2e: scenarios ran on $$(wc -l < "$(E2E_RECORD)") real control planes"
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help mine build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-collector bench-controllers bench-budgets bench-hostile soak chaos bench-core valgrind counts counts-baseline differential-record e2e-upstream fuzz reference docs-output clean-cache
+.PHONY: help mine build dist control-plane demo test unit e2e lint fmt clippy deny bench bench-perf bench-memory bench-collector bench-controllers bench-budgets bench-hostile soak chaos bench-core bench-plan valgrind counts counts-baseline differential-record e2e-upstream fuzz reference docs-output clean-cache
 
 help: ## List the targets
 	@printf 'Headroom: a scheduler and controller manager for small Kubernetes clusters\n\n'
@@ -52,9 +60,9 @@ mine:
 build: mine ## Build all binaries (optimised, without LTO)
 	$(CARGO) build $(PROFILE) --workspace --bins
 
-control-plane: mine ## Build the real Kubernetes parts from their Go modules
+control-plane: mine ## Build the real Kubernetes parts from their Go modules (KUBERNETES=1.37.2: those of that version)
 	@$(CARGO) build $(PROFILE) --quiet --workspace --bins
-	@$(BIN)/control-plane build
+	@$(BIN)/control-plane build $(KUBERNETES_FLAG)
 
 demo: build control-plane ## Show the main job on a real API server (KEEP=1 leaves it running)
 	@$(BIN)/demo $(if $(KEEP),--keep) $(DEMO_FLAGS)
@@ -90,8 +98,8 @@ dist: mine ## Build the processes as they are shipped (LTO, stripped; takes minu
 	$(call DIST_BUILD,headroom-scheduler)
 	$(call DIST_BUILD,headroom-controllers)
 
-bench: build dist control-plane ## Measure ours beside stock on the same API server (writes docs/benchmarks/)
-	@HEADROOM_SCHEDULER_BIN=$(DIST)/headroom-scheduler HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench $(BENCH_FLAGS)
+bench: build dist control-plane ## Measure ours beside stock on the same API server (writes docs/benchmarks/; KUBERNETES=1.37.2: beside that version)
+	@HEADROOM_SCHEDULER_BIN=$(DIST)/headroom-scheduler HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench $(KUBERNETES_FLAG) $(BENCH_FLAGS)
 
 bench-perf: BENCH_FLAGS ?= --workload 500Nodes
 bench-perf: bench ## The same with scheduler_perf's workloads (docs/benchmarks/scheduler-perf.md)
@@ -102,8 +110,8 @@ bench-memory: build control-plane ## What becomes of small nodes, with stock and
 bench-collector: build dist control-plane ## What measuring 1,000 nodes costs (docs/benchmarks/collector.md)
 	@HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench-collector $(BENCH_COLLECTOR_FLAGS)
 
-bench-controllers: build dist control-plane ## Measure our controllers beside stock's loops (docs/benchmarks/controllers.md)
-	@HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench-controllers $(BENCH_CONTROLLERS_FLAGS)
+bench-controllers: build dist control-plane ## Measure our controllers beside stock's loops (docs/benchmarks/controllers.md; KUBERNETES=1.37.2)
+	@HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench-controllers $(KUBERNETES_FLAG) $(BENCH_CONTROLLERS_FLAGS)
 
 bench-budgets: build dist control-plane ## Memory, latency, cold start and idle cost beside their bars (docs/benchmarks/budgets.md)
 	@HEADROOM_SCHEDULER_BIN=$(DIST)/headroom-scheduler HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/bench-budgets $(BENCH_BUDGETS_FLAGS)
@@ -111,11 +119,14 @@ bench-budgets: build dist control-plane ## Memory, latency, cold start and idle 
 soak: build dist control-plane ## Half an hour of pods that come and go: memory must stay flat (SOAK_FLAGS="--minutes 5")
 	@HEADROOM_SCHEDULER_BIN=$(DIST)/headroom-scheduler HEADROOM_CONTROLLERS_BIN=$(DIST)/headroom-controllers $(BIN)/soak $(SOAK_FLAGS)
 
-chaos: build control-plane ## Only the kills and the rough day of `make test` (HEADROOM_TIME_TRAVEL_SEEDS=20: so many days)
+chaos: build control-plane ## Only the kills and the rough day of `make test` (HEADROOM_TIME_TRAVEL_SEEDS=20: so many days; HEADROOM_CHAOS_PAGE=docs/benchmarks/chaos.md writes a page of them)
 	$(CARGO) test $(PROFILE) --workspace --test crash --test time_travel -- --nocapture
 
 bench-core: mine ## Time the engine's decisions in process
 	$(CARGO) bench -p headroom-engine
+
+bench-plan: mine ## Time plans of 200 nodes with 2,000 pods
+	$(CARGO) bench -p headroom-planner
 
 bench-hostile: build ## Time pods as large as they may be (docs/benchmarks/hostile.md)
 	@$(CARGO) bench -p headroom-engine --bench hostile | tee /dev/stderr | $(BIN)/bench-hostile

@@ -1,6 +1,6 @@
 //! The live cluster: how to reach it, and one look at all that the engine reads.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::OnceLock};
 
 use anyhow::Context;
 use clap::Args;
@@ -9,6 +9,8 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::Value;
+
+use crate::reach::{self, why};
 
 /// Objects per page of a list.
 const PAGE: u32 = 500;
@@ -24,6 +26,9 @@ pub(crate) struct Connection {
     /// Kubeconfig file
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// The address of the server that was chosen
+    #[arg(skip)]
+    pub(crate) chosen: OnceLock<String>,
 }
 
 impl Connection {
@@ -45,7 +50,15 @@ impl Connection {
     pub(crate) async fn client(&self) -> anyhow::Result<(Client, String)> {
         let config = self.config().await?;
         let namespace = config.default_namespace.clone();
-        Ok((Client::try_from(config)?, namespace))
+        let server = self.chosen.get_or_init(|| reach::address(&config.cluster_url));
+        let client =
+            Client::try_from(config).with_context(|| format!("no usable certificates or credentials for {server}"))?;
+        Ok((client, namespace))
+    }
+
+    /// The address of the server that a client was made for.
+    pub(crate) fn server(&self) -> Option<&str> {
+        self.chosen.get().map(String::as_str)
     }
 }
 
@@ -82,6 +95,23 @@ impl Source {
         let only = if self.fields.is_empty() { String::new() } else { format!("&fieldSelector={}", self.fields) };
         format!("/{root}/{}/{within}{}?limit={PAGE}{only}", self.api_version, self.plural)
     }
+
+    /// What to say to whoever may not list it: the resource as rules of roles name it, and where.
+    fn forbidden(&self) -> String {
+        let resource = resource(self.api_version, self.plural);
+        match self.namespace {
+            "" => format!("you may not list {resource} cluster-wide"),
+            namespace => format!("you may not list {resource} in namespace {namespace:?}"),
+        }
+    }
+}
+
+/// A kind as `kubectl auth can-i` and rules of roles take it: `deployments.apps`.
+pub(crate) fn resource(api_version: &str, plural: &str) -> String {
+    match api_version.split_once('/') {
+        Some((group, _)) => format!("{plural}.{group}"),
+        None => plural.to_owned(),
+    }
 }
 
 /// Everything that the engine reads (interfaces.md 4).
@@ -117,9 +147,9 @@ const SAVED: [Source; 6] = [
     source("v1", "Event", "events", false),
 ];
 
-/// Whether a kind stands in snapshots for other verbs than those that ask the engine.
+/// Whether a kind stands in snapshots for others than the engine: for verbs that do not ask it, and Jobs for `plan -f`.
 pub(crate) fn is_only_saved(kind: &str) -> bool {
-    SAVED.iter().any(|source| source.kind == kind)
+    kind == "Job" || SAVED.iter().any(|source| source.kind == kind)
 }
 
 /// What `doctor` reads besides, and no snapshot holds. Of events only those that it knows.
@@ -160,10 +190,9 @@ pub(crate) async fn read_what_may_be(
             Ok(()) => continue,
             // A kind that the cluster does not have.
             Err(kube::Error::Api(status)) if status.code == 404 => continue,
-            Err(kube::Error::Api(status)) if status.code == 403 => format!("you may not list {plural}"),
-            Err(kube::Error::Api(status)) if status.code != 401 => {
-                let message = status.message.split_whitespace().collect::<Vec<_>>().join(" ");
-                format!("cannot list {plural}: {message}")
+            Err(kube::Error::Api(status)) if status.code == 403 => source.forbidden(),
+            Err(error) if matches!(&error, kube::Error::Api(status) if status.code != 401) => {
+                format!("cannot list {plural}: {}", why(&error))
             }
             Err(error) => return Err(anyhow::Error::new(error).context(format!("cannot list {plural}"))),
         };
@@ -181,6 +210,15 @@ pub(crate) async fn read_what_may_be(
 /// The first thing that makes the result useless.
 pub(crate) async fn read(client: &Client, notes: &mut Vec<String>) -> anyhow::Result<Vec<Value>> {
     read_kinds(client, SOURCES.iter(), notes).await
+}
+
+/// The same, and the workloads whose templates `rightsize` reads besides.
+///
+/// # Errors
+/// As above.
+pub(crate) async fn read_with_templates(client: &Client, notes: &mut Vec<String>) -> anyhow::Result<Vec<Value>> {
+    let templates = SAVED.iter().filter(|source| matches!(source.kind, "Deployment" | "DaemonSet" | "CronJob"));
+    read_kinds(client, SOURCES.iter().chain(templates), notes).await
 }
 
 /// The same of everything that a snapshot holds.
@@ -202,9 +240,8 @@ async fn read_kinds(
             Ok(()) => {}
             Err(kube::Error::Api(status)) if status.code == 404 && !source.needed => {}
             Err(kube::Error::Api(status)) if status.code == 403 && !source.needed => {
-                notes.push(format!("you may not list {}: done without them", source.plural));
+                notes.push(format!("{}: done without them", source.forbidden()));
             }
-            Err(kube::Error::Api(status)) => anyhow::bail!("cannot list {}: {}", source.plural, status.message),
             Err(error) => {
                 return Err(anyhow::Error::new(error).context(format!("cannot list {}", source.plural)));
             }
@@ -259,6 +296,14 @@ mod tests {
         assert!(SAVED.iter().all(|saved| !saved.needed && SOURCES.iter().all(|source| source.kind != saved.kind)));
         assert!(is_only_saved("Event") && is_only_saved("Deployment") && !is_only_saved("Pod"));
         assert_eq!(SAVED[4].path(), "/apis/discovery.k8s.io/v1/endpointslices?limit=500");
+    }
+
+    #[test]
+    fn rights_that_are_missing_are_named_as_roles_name_them() {
+        assert_eq!(SOURCES[0].forbidden(), "you may not list nodes cluster-wide");
+        assert_eq!(SOURCES[7].forbidden(), "you may not list replicasets.apps cluster-wide");
+        let leases = "you may not list leases.coordination.k8s.io in namespace \"kube-node-lease\"";
+        assert_eq!(SIGNS[3].forbidden(), leases);
     }
 
     #[test]

@@ -6,15 +6,15 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
-use headroom_core::Timestamp;
 use headroom_engine::{Configuration, Registry, config::Extender, engine::PodExplanation};
-use headroom_runtime::{clock, wire::time::parse_rfc3339};
+use headroom_runtime::clock;
 
 use crate::{
     NO, NO_SUCH_OBJECT,
     cluster::{self, Connection},
     file,
     snapshot::Snapshot,
+    view::View,
 };
 
 /// How to print.
@@ -51,21 +51,18 @@ struct PodOptions {
     /// How to print
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
-    /// A saved cluster instead of the live one: a v1 List in YAML or JSON, - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["context", "kubeconfig"])]
-    snapshot: Option<PathBuf>,
     /// The scheduler's KubeSchedulerConfiguration; the defaults if not given
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The time of the decision, RFC 3339; now, or that of the snapshot's newest sample
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    at: Option<Timestamp>,
     #[command(flatten)]
-    connection: Connection,
+    view: View,
 }
 
-pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
-    parse_rfc3339(text).ok_or_else(|| format!("{text:?} is not a time like 2026-11-22T10:00:00Z"))
+impl Options {
+    pub(crate) const fn connection(&self) -> &Connection {
+        let What::Pod(options) = &self.what;
+        &options.view.connection
+    }
 }
 
 pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result<ExitCode> {
@@ -77,15 +74,13 @@ pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result
             Configuration::from_yaml(&file::read(path).with_context(named)?).with_context(named)?
         }
     };
-    let (snapshot, namespace, default_time) = match &options.snapshot {
-        Some(path) => {
-            let named = || format!("--snapshot {}", path.display());
-            let snapshot = Snapshot::parse(&file::read(path).with_context(named)?).with_context(named)?;
+    let (snapshot, namespace, default_time) = match options.view.saved(Snapshot::parse)? {
+        Some(snapshot) => {
             let at = snapshot.time().unwrap_or_else(clock::wall);
             (snapshot, "default".to_owned(), at)
         }
         None => {
-            let (client, namespace) = options.connection.client().await?;
+            let (client, namespace) = options.view.connection.client().await?;
             let mut notes = Vec::new();
             let objects = cluster::read(&client, &mut notes).await?;
             let mut snapshot = Snapshot::from_objects(objects);
@@ -102,14 +97,14 @@ pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result
         eprintln!("{note}");
     }
     let namespace = options.namespace.as_ref().unwrap_or(&namespace);
-    let at = options.at.unwrap_or(default_time);
+    let at = options.view.at.unwrap_or(default_time);
     let explained = snapshot.explain_and_fix(config, registry, at, namespace, &options.name);
     let explained = match &options.config {
         Some(path) => explained.with_context(|| format!("--config {}", path.display()))?,
         None => explained?,
     };
     let Some(explanation) = explained else {
-        let place = options.snapshot.as_ref().map(|p| format!(" in {}", p.display())).unwrap_or_default();
+        let place = options.view.place();
         eprintln!("kubectl headroom: there is no pod {:?} in namespace {namespace:?}{place}", options.name);
         return Ok(ExitCode::from(NO_SUCH_OBJECT));
     };
@@ -141,6 +136,8 @@ fn not_asked(config: &Configuration) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use headroom_core::Timestamp;
+
     use super::*;
 
     pub(super) const CLUSTER: &str = r#"{"kind": "List", "items": [

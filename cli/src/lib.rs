@@ -17,20 +17,26 @@ mod file;
 mod fixes;
 mod handback;
 mod plan;
+mod reach;
 mod redact;
 mod rightsize;
 mod save;
 pub mod snapshot;
 mod status;
 mod takeover;
+#[cfg(test)]
+mod testkit;
 mod top;
 mod trace;
+mod view;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use headroom_engine::Registry;
 use headroom_runtime::process::parse_or_explain;
+
+use self::cluster::Connection;
 
 /// Exit status when the answer is no.
 pub const NO: u8 = 2;
@@ -90,10 +96,35 @@ enum Verb {
     Completion(completion::Options),
 }
 
+impl Verb {
+    /// Where it looks; none where it asks no API server.
+    fn connection(&self) -> Option<&Connection> {
+        Some(match self {
+            Self::Top(options) => options.connection(),
+            Self::Explain(options) => options.connection(),
+            Self::Plan(options) => options.connection(),
+            Self::Doctor(options) => options.connection(),
+            Self::Trace(options) => options.connection(),
+            Self::Rightsize(options) => options.connection(),
+            Self::Status(options) => options.connection(),
+            Self::Takeover(options) => options.connection(),
+            Self::Handback(options) => options.connection(),
+            Self::Snapshot(options) => options.connection(),
+            Self::Completion(_) => return None,
+        })
+    }
+}
+
 /// The command line, for the reference and whatever else is made from it.
 #[must_use]
 pub fn command() -> clap::Command {
     Options::command()
+}
+
+/// The flags of kube-controller-manager that a takeover of a loop knows: the loop, the flag without its dashes, and whether
+/// headroom-controllers follow it. For a test beside their command line, which this crate does not see.
+pub fn tuned_flags() -> impl Iterator<Item = (&'static str, &'static str, bool)> {
+    takeover::tuned::known()
 }
 
 /// Runs the command with the plugins of a registry.
@@ -118,20 +149,21 @@ pub fn run(registry: fn() -> Registry, args: impl IntoIterator<Item = OsString>)
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
-    let result = match options.verb {
-        Verb::Top(options) => runtime.block_on(top::run(&options)),
-        Verb::Explain(options) => runtime.block_on(explain::run(&options, registry())),
-        Verb::Plan(options) => runtime.block_on(plan::run(&options, registry)),
-        Verb::Doctor(options) => runtime.block_on(doctor::run(&options)),
-        Verb::Trace(options) => runtime.block_on(trace::run(&options, registry)),
-        Verb::Rightsize(options) => runtime.block_on(rightsize::run(&options)),
-        Verb::Status(options) => runtime.block_on(status::run(&options)),
-        Verb::Takeover(options) => runtime.block_on(takeover::run(&options, registry())),
-        Verb::Handback(options) => runtime.block_on(handback::run(&options)),
-        Verb::Snapshot(options) => runtime.block_on(save::run(&options)),
-        Verb::Completion(options) => completion::run(&options, command()),
+    let verb = &options.verb;
+    let result = match verb {
+        Verb::Top(options) => runtime.block_on(top::run(options)),
+        Verb::Explain(options) => runtime.block_on(explain::run(options, registry())),
+        Verb::Plan(options) => runtime.block_on(plan::run(options, registry)),
+        Verb::Doctor(options) => runtime.block_on(doctor::run(options)),
+        Verb::Trace(options) => runtime.block_on(trace::run(options, registry)),
+        Verb::Rightsize(options) => runtime.block_on(rightsize::run(options)),
+        Verb::Status(options) => runtime.block_on(status::run(options)),
+        Verb::Takeover(options) => runtime.block_on(takeover::run(options, registry())),
+        Verb::Handback(options) => runtime.block_on(handback::run(options)),
+        Verb::Snapshot(options) => runtime.block_on(save::run(options)),
+        Verb::Completion(options) => completion::run(options, command()),
     };
-    result.unwrap_or_else(|error| fail(&headroom_runtime::process::one_line(error.as_ref())))
+    result.unwrap_or_else(|error| fail(&reach::line(&error, verb.connection().and_then(Connection::server))))
 }
 
 fn fail(line: &str) -> ExitCode {

@@ -28,6 +28,12 @@ pub(crate) struct Options {
     connection: cluster::Connection,
 }
 
+impl Options {
+    pub(crate) const fn connection(&self) -> &cluster::Connection {
+        &self.connection
+    }
+}
+
 pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let (client, _) = options.connection.client().await?;
     let mut notes = Vec::new();

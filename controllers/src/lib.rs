@@ -12,6 +12,7 @@ pub mod names;
 pub mod node_headroom;
 pub mod node_lifecycle;
 pub mod replication;
+pub mod rival;
 pub mod taint_eviction;
 
 pub mod app;

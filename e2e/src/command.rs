@@ -1,13 +1,39 @@
-//! What the command lines of the long measurements share: where results go, and the exit status.
+//! What the command lines of the long measurements share: how they are read, where results go, and the exit status.
 
 use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::Parser;
 use serde::Serialize;
 
 use crate::bench::BenchError;
+
+/// The command line of this process. What is wrong with it is told in one line; asking for help or the version is no error.
+///
+/// # Errors
+/// The exit status when there is nothing left to do: 1 for a wrong command line, since 2 is an answer of a measurement.
+pub fn arguments<P: Parser>() -> Result<P, ExitCode> {
+    P::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            let _ = write!(std::io::stdout(), "{}", error.render());
+            return ExitCode::SUCCESS;
+        }
+        let _ = writeln!(std::io::stderr(), "{}: error: {}", P::command().get_name(), condensed(&error.to_string()));
+        ExitCode::FAILURE
+    })
+}
+
+/// What clap explains over several lines, in one.
+fn condensed(explained: &str) -> String {
+    let lines = explained.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let kept: Vec<&str> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
+        .map(|line| line.strip_prefix("error: ").unwrap_or(line))
+        .collect();
+    format!("{} (see --help)", kept.join("; "))
+}
 
 /// Where the results go: the directory that was given, else `usual` when the run is one for the record.
 ///
@@ -64,6 +90,20 @@ pub(crate) async fn exit_code<E: Display>(name: &str, no: u8, work: impl Future<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrong_flag_is_one_line() {
+        let wrong = |args: &[&str]| {
+            let error = crate::bench_memory::Arguments::try_parse_from(args).unwrap_err();
+            condensed(&error.to_string())
+        };
+        let line = wrong(&["bench-memory", "--repeat", "0"]);
+        assert!(line.starts_with("invalid value '0' for '--repeat <") && line.contains("1..=100"), "{line}");
+        for args in [&["x", "--only", "nothing"][..], &["x", "--no-write", "--output", "d"][..], &["x", "--repat"][..]]
+        {
+            assert!(!wrong(args).contains('\n') && !wrong(args).contains("Usage"), "{}", wrong(args));
+        }
+    }
 
     #[test]
     fn results_go_where_they_were_asked_for_or_into_the_checkout() {

@@ -11,14 +11,14 @@ pub type Result<T, E = HarnessError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum HarnessError {
     /// The binaries of the control plane are not there.
-    #[error(
-        "{missing} not found in {dir}: run `make control-plane`, or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl"
-    )]
+    #[error("{missing} not found in {dir}: {remedy}")]
     AssetsMissing {
         /// Names of the binaries, comma-separated.
         missing: String,
         /// Where they were looked for.
         dir: PathBuf,
+        /// What to do.
+        remedy: String,
     },
     /// There is no directory for the cache.
     #[error("no cache directory: set HEADROOM_CACHE (XDG_CACHE_HOME and HOME are not set to absolute paths)")]

@@ -42,6 +42,7 @@ pub mod upstream;
 pub mod wait;
 
 pub use binaries::our_binary;
+pub use command::arguments;
 pub use control_plane::{ControlPlane, ControlPlaneBuilder, Identity, RbacSet, SchedulerOptions};
 pub use error::{HarnessError, Result};
 pub use own_pods::OwnPods;

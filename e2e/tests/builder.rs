@@ -158,6 +158,39 @@ fn helm_is_built_on_request_only_and_beside_the_control_plane() {
 }
 
 #[test]
+fn another_version_is_built_beside_the_usual_one() {
+    let stage = Stage::new(Some(WORKING));
+    assert!(stage.run().status.success());
+    let usual = stage.result();
+    let other = |verb: &str| {
+        // Somebody's own binaries are of an unknown version: they are no answer to a question for this one.
+        let mut command = stage.command();
+        command.env("KUBEBUILDER_ASSETS", &usual).env("TEST_ASSET_ETCD", usual.join("etcd"));
+        command.args([verb, "--kubernetes", "1.37.2"]).output().unwrap()
+    };
+    let missing = other("path");
+    let text = String::from_utf8(missing.stderr).unwrap();
+    assert_eq!(missing.status.code(), Some(1), "{text}");
+    assert!(text.contains("etcd") && text.contains("`make control-plane KUBERNETES=1.37.2`"), "{text}");
+    let output = other("build");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && text.contains("does not report version 3.7.3"), "{text}");
+
+    stage.set_go(&WORKING.replace("v1.36.4 3.6.14", "v1.37.2 3.7.3"));
+    let output = other("build");
+    assert!(output.status.success(), "{output:?}");
+    let path = other("path");
+    assert!(path.status.success(), "{path:?}");
+    let dir = PathBuf::from(String::from_utf8(path.stdout).unwrap().trim());
+    assert!(dir != usual && dir.starts_with(stage.path("cache")), "{}", dir.display());
+    for binary in BINARIES {
+        assert!(dir.join(binary).is_file() && usual.join(binary).is_file(), "{binary}");
+    }
+    let unknown = stage.command().args(["build", "--kubernetes", "1.35.0"]).output().unwrap();
+    assert!(String::from_utf8(unknown.stderr).unwrap().contains("1.36.4, 1.37.2"));
+}
+
+#[test]
 fn no_go_and_an_old_go_are_told_in_one_line() {
     let text = Stage::new(None).error();
     assert!(text.contains("Go is not installed") && text.contains("KUBEBUILDER_ASSETS"), "{text}");

@@ -26,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "selectors", run: values::selectors },
     Target { name: "taints", run: values::taints },
     Target { name: "wire", run: wire::objects },
+    Target { name: "protobuf", run: wire::protobuf },
     Target { name: "snapshot", run: wire::snapshot },
     Target { name: "extender", run: wire::extender },
     Target { name: "config", run: config::configuration },

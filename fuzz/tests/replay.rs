@@ -67,6 +67,7 @@ replays! {
     selectors = "selectors";
     taints = "taints";
     wire = "wire";
+    protobuf = "protobuf";
     snapshot = "snapshot";
     extender = "extender";
     config = "config";

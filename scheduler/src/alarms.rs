@@ -74,13 +74,7 @@ impl Alarms {
         let mut events = Vec::new();
         let mut tell = |kind, reason, note: &str| {
             let note = note.to_owned();
-            events.push(EventRecord {
-                kind,
-                reason,
-                action: "Scheduling",
-                note,
-                ..leader_event(leader, true, now.wall)
-            });
+            events.push(EventRecord { kind, reason, action: "Scheduling", note, ..leader_event(leader, now.wall) });
         };
         if vitals.memory == Memory::Degraded {
             let since = *self.degraded_since.get_or_insert(now.mono);

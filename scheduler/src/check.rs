@@ -63,7 +63,9 @@ Examples:
   headroom-scheduler check --mode=shadow --url=https://headroom-scheduler.kube-system.svc:10259
       is it ready, may it do its work, does it hold its lease?
   headroom-scheduler check --mode=primary --handed-back
-      does another scheduler hold the lease kube-scheduler and renew it?"
+      does another scheduler hold the lease kube-scheduler and renew it, and is no takeover in effect?
+  headroom-scheduler check --mode=shadow --handed-back
+      is it held by none of ours, and is no takeover in effect?"
 )]
 struct Options {
     /// How the process takes part
@@ -88,15 +90,20 @@ impl Options {
         };
         let ours = self.check.holder.clone().unwrap_or_else(|| format!("{OUR_NAME}-"));
         if self.check.handed_back {
-            return vec![match (self.mode, elects) {
+            let lease = match (self.mode, elects) {
                 (ModeFlag::Primary, true) => Step::HeldByOthers(lease, ours),
                 (ModeFlag::Primary, false) => Step::Known(
                     false,
                     "it runs without leader election and schedules as long as it runs: upgrade to mode=shadow first"
                         .to_owned(),
                 ),
-                _ => Step::Known(true, "in this mode it has taken over nothing".to_owned()),
-            }];
+                // What it was installed as says nothing of a takeover, which changes the Deployment alone.
+                _ => {
+                    let stock = LeaseId { namespace: "kube-system".to_owned(), name: STOCK_LEASE.to_owned() };
+                    Step::NotHeld(stock, ours, "kubectl headroom handback first")
+                }
+            };
+            return vec![lease, Step::NothingTaken];
         }
         let mut steps = Vec::new();
         if let Some(url) = &self.check.url {
@@ -211,13 +218,17 @@ mod tests {
     #[test]
     fn handing_back_is_asked_alone() {
         let asked = steps(&["--mode=primary", "--handed-back"]);
-        assert!(matches!(&asked[..], [Step::HeldByOthers(id, _)] if id.name == "kube-scheduler"), "{asked:?}");
-        let known = |args: &[&str]| match &steps(args)[..] {
-            [Step::Known(answer, _)] => Some(*answer),
-            _ => None,
-        };
-        assert_eq!(known(&["--mode=primary", "--handed-back", "--leader-elect=false"]), Some(false));
-        assert_eq!(known(&["--mode=secondary", "--handed-back"]), Some(true));
+        let by_others =
+            matches!(&asked[..], [Step::HeldByOthers(id, _), Step::NothingTaken] if id.name == "kube-scheduler");
+        assert!(by_others, "{asked:?}");
+        let asked = steps(&["--mode=primary", "--handed-back", "--leader-elect=false"]);
+        assert!(matches!(&asked[..], [Step::Known(false, _), Step::NothingTaken]), "{asked:?}");
+        // Installed to look on, and made primary by a takeover since.
+        for mode in ["--mode=shadow", "--mode=secondary"] {
+            let asked = steps(&[mode, "--handed-back", "--holder=hr-scheduler-", "--leader-elect-resource-name=own"]);
+            let [Step::NotHeld(id, ours, _), Step::NothingTaken] = &asked[..] else { panic!("{asked:?}") };
+            assert_eq!((id.to_string().as_str(), ours.as_str()), ("kube-system/kube-scheduler", "hr-scheduler-"));
+        }
         let both = ["headroom-scheduler", "--handed-back", "--url=https://a:1"];
         assert!(parse_or_explain::<Options>(both).unwrap_err().is_err_and(|line| line.contains("--url")));
     }

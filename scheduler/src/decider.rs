@@ -1,4 +1,7 @@
-//! The thread that decides: it owns the engine, takes messages in and hands intents out. Nothing in it waits for I/O.
+//! Who decides: it owns the engine, takes messages in and hands intents out. Nothing in a round waits for I/O; on which
+//! thread rounds take place follows from how much there is to do ([`turns`]).
+
+mod turns;
 
 use std::{
     collections::VecDeque,
@@ -16,10 +19,11 @@ use headroom_core::{
     object::Kind,
 };
 use headroom_engine::engine::{Decision, DecisionResult, Engine, EngineStats, Input, Mode, Report};
-use headroom_runtime::{clock, dispatcher::DispatchHandle, informer::Change, moderation::MANY, process::panic_text};
-use tokio::{runtime::Handle, sync::mpsc, time::timeout};
+use headroom_runtime::{clock, dispatcher::DispatchHandle, informer::Change, process::panic_text};
+use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
+use self::turns::{Load, SLOW};
 use crate::{
     alarms::{Memory, Vitals},
     extenders::Calls,
@@ -33,8 +37,6 @@ use crate::{
 const BATCH: usize = 1024;
 /// Pods decided before new messages are looked at: what arrived meanwhile may change the next decision.
 const DECISIONS: usize = 16;
-/// Outcomes are taken in at most this late while [`MANY`] writes are under way: several at once.
-const PAUSE: Duration = Duration::from_millis(4);
 /// The longest sleep.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Clusters up to this size get the reason of each placement in the debug log.
@@ -44,7 +46,7 @@ const TOTALS: Duration = Duration::from_secs(5 * 60);
 /// How often the gauges are refreshed.
 const GAUGES: Duration = Duration::from_secs(1);
 
-/// What the thread tells about itself, and whether it is to end.
+/// What the decider tells about itself, and whether it is to end.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     stats: Mutex<EngineStats>,
@@ -65,7 +67,7 @@ impl Shared {
         *self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread is to decide nothing more and to end, however many messages wait before the one that wakes it up.
+    /// Nothing more is to be decided, however many messages wait before the one that wakes the decider up.
     pub(crate) fn stop(&self, wake: &mpsc::Sender<Message>) {
         self.stopping.store(true, Ordering::Release);
         // Without room there are messages, and it does not sleep.
@@ -77,7 +79,7 @@ impl Shared {
     }
 }
 
-/// Everything that the thread owns.
+/// Everything that it owns.
 #[derive(Debug)]
 pub(crate) struct Decider {
     /// The engine.
@@ -102,6 +104,11 @@ pub(crate) struct Decider {
 
 struct State {
     decider: Decider,
+    /// Messages that were received and not taken in yet.
+    batch: Vec<Message>,
+    load: Load,
+    /// Nobody sends any more.
+    closed: bool,
     leading: bool,
     probe: CycleProbe,
     events: EventTimes,
@@ -114,14 +121,15 @@ struct State {
     totals: Summary,
 }
 
-impl Decider {
-    /// Runs until [`Shared::stop`], or until nobody sends any more. `handle` is the runtime of the other thread: this
-    /// one only parks on it.
-    pub(crate) fn run(self, handle: &Handle) {
-        let mut state = State {
-            probe: CycleProbe::new(self.metrics.clone()),
-            events: self.metrics.event_times(),
-            decider: self,
+impl State {
+    fn new(decider: Decider) -> Self {
+        let mut state = Self {
+            probe: CycleProbe::new(decider.metrics.clone()),
+            events: decider.metrics.event_times(),
+            decider,
+            batch: Vec::new(),
+            load: Load::default(),
+            closed: false,
             leading: false,
             outgoing: VecDeque::new(),
             scratch: Vec::new(),
@@ -134,67 +142,16 @@ impl Decider {
         state.decider.engine.set_point_probe(points);
         // A standby sees the leader's bindings: they are not foreign.
         state.decider.engine.set_leading(false);
-        let mut batch = Vec::with_capacity(BATCH);
-        while !state.decider.shared.is_stopping() {
-            let wait = state.wait();
-            if !wait.is_zero()
-                && let Some(pause) = state.pause()
-            {
-                std::thread::sleep(pause);
-            }
-            let received = if wait.is_zero() {
-                take_ready(&mut state.decider.messages, &mut batch)
-            } else {
-                let messages = &mut state.decider.messages;
-                match handle.block_on(async { timeout(wait, messages.recv_many(&mut batch, BATCH)).await }) {
-                    Ok(0) => Received::Closed,
-                    _ => Received::Some,
-                }
-            };
-            if matches!(received, Received::Closed) {
-                return;
-            }
-            for message in batch.drain(..) {
-                state.take(message);
-            }
-            state.tick();
-            state.decide();
-            state.report();
-        }
-        state.log_totals(true);
+        state
     }
-}
 
-enum Received {
-    Some,
-    Closed,
-}
-
-/// What is there already, without parking.
-fn take_ready(messages: &mut mpsc::Receiver<Message>, batch: &mut Vec<Message>) -> Received {
-    while batch.len() < BATCH {
-        match messages.try_recv() {
-            Ok(message) => batch.push(message),
-            Err(mpsc::error::TryRecvError::Empty) => break,
-            Err(mpsc::error::TryRecvError::Disconnected) if batch.is_empty() => return Received::Closed,
-            Err(mpsc::error::TryRecvError::Disconnected) => break,
-        }
-    }
-    Received::Some
-}
-
-impl State {
-    /// How long the thread may park: not at all while it could decide, else until the engine's next deadline.
+    /// How long messages may be waited for: not at all while a pod could be decided, else until the engine's next
+    /// deadline.
     fn wait(&self) -> Duration {
         if self.may_decide() && self.decider.engine.has_work() {
             return Duration::ZERO;
         }
         self.decider.engine.next_deadline().map_or(HEARTBEAT, clock::until).clamp(Duration::from_millis(1), HEARTBEAT)
-    }
-
-    /// While many writes are under way there is nothing to hurry for: the next binding would wait behind them.
-    fn pause(&self) -> Option<Duration> {
-        (self.decider.dispatch.outstanding() >= MANY).then_some(PAUSE)
     }
 
     fn may_decide(&self) -> bool {
@@ -283,7 +240,7 @@ impl State {
         self.flush();
     }
 
-    fn decide(&mut self) {
+    fn decide(&mut self, began: Mono) {
         for _ in 0..DECISIONS {
             if !self.may_decide() {
                 return;
@@ -308,6 +265,10 @@ impl State {
                 }
             }
             self.flush();
+            // The next ones are not to keep waiting whatever else this thread does.
+            if clock::mono().since(began) >= SLOW {
+                return;
+            }
         }
     }
 

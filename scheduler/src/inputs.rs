@@ -1,4 +1,4 @@
-//! What reaches the thread that decides.
+//! What reaches the decider.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The scheduler process: informers → engine → dispatcher.
 //!
-//! Two threads. One runs tokio and all I/O; the other owns the engine and decides ([`decider`]). They share nothing but
-//! two bounded queues: messages in, intents out. A scheduler with plugins of one's own is a binary that calls [`run`]
-//! with a registry that has them.
+//! One thread runs tokio and all I/O. The engine has one owner ([`decider`]), which shares nothing with the rest but two
+//! bounded queues: messages in, intents out. It decides on the same thread while little happens, and on a second one while
+//! there is much to do. A scheduler with plugins of one's own is a binary that calls [`run`] with a registry that has them.
 
 mod alarms;
 mod check;
@@ -17,7 +17,6 @@ mod reference;
 mod resources;
 mod shadow;
 mod spans;
-mod stock_flags;
 mod watches;
 mod why;
 
@@ -38,7 +37,7 @@ use headroom_runtime::{
     lease::{self, LeaderGate, Leadership, leader_event},
     metrics::{ClientMetrics, DispatcherMetrics, LeaderMetrics, ProcessCollector, register_build_info},
     moderation::Moderator,
-    process::{RUNTIME_PATIENCE, Tasks, Worker, init_logging, one_line, parse_or_explain, stop_requested},
+    process::{RUNTIME_PATIENCE, Tasks, init_logging, one_line, parse_or_explain, stop_requested},
     serving::{Authorizer, Health, Probe, Routes, Server, ServingOptions, page, serve},
 };
 use serde_json::json;
@@ -58,10 +57,11 @@ pub use self::{
     reference::metric_families,
 };
 
-/// Messages that may wait for the thread that decides.
-const CHANNEL: usize = 8192;
-/// Why the process ends when the engine's thread is gone.
-const ENDED: &str = "the thread that decides has ended";
+/// Messages that may wait for the decider: what it takes in at once. Whoever sends more waits, but never the decider
+/// itself, which only hands intents over.
+const CHANNEL: usize = 1024;
+/// Why the process ends when the engine is gone.
+const ENDED: &str = "what decides has ended";
 /// The engine is asked for nothing before these are known.
 const AWAITED: [Kind; 17] = [
     Kind::POD,
@@ -221,9 +221,7 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
     let server =
         start_serving(options, &settings, &clients, &health, &leadership, registry, &shared, &shadow, &tx, configz)
             .await?;
-    let handle = tokio::runtime::Handle::current();
-    let deciding =
-        Worker::spawn("decide", move || decider.run(&handle)).context("cannot start the thread that decides")?;
+    let deciding = tokio::spawn(decider.run(tokio::runtime::Handle::current()));
     let running = Running { deciding, shared: shared.clone(), wake: tx.clone(), dispatcher, calling, informers };
     tracing::info!(
         mode = ?options.mode,
@@ -248,7 +246,7 @@ async fn serve_cluster(options: &Options, plugins: Registry, moderator: &Moderat
                     break Err(anyhow::anyhow!(ENDED));
                 }
                 if settings.leader.enabled {
-                    let event = leader_event(&settings.leader, true, clock::wall());
+                    let event = leader_event(&settings.leader, clock::wall());
                     let _ = running.dispatcher.handle().submit(Intent { id: IntentId(u64::MAX), op: Op::Event(event) });
                 }
             }

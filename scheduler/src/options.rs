@@ -9,11 +9,9 @@ use headroom_engine::{
 };
 use headroom_runtime::{
     lease::{Durations, LeaderConfig, LeaderConfigError, identity},
-    process::{ConnectionFlags, GoDuration, LeaderFlags, LogFlags, ServingFlags},
+    process::{ConnectionFlags, GoDuration, LeaderFlags, LogFlags, ServingFlags, StockFlags},
 };
 use thiserror::Error;
-
-use crate::stock_flags::StockFlags;
 
 /// Port of the stock kube-scheduler.
 const SECURE_PORT: u16 = 10259;

@@ -28,8 +28,8 @@ const LIMIT: (&str, &str) = (
 
 type Formula = fn(&PodSpec) -> Resources;
 
-/// The page: the thread that decides is asked for the pods, another one writes them down. One reader at a time, since
-/// the text of a large cluster is long.
+/// The page: the decider is asked for the pods, a thread beside it writes them down. One reader at a time, since the text
+/// of a large cluster is long.
 pub(crate) fn page(tx: mpsc::Sender<Message>) -> Page {
     let turn = Arc::new(Mutex::new(()));
     Arc::new(move || {

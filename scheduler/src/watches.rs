@@ -15,7 +15,7 @@ use crate::inputs::{self, Message};
 
 /// Starts an informer for each kind that is read.
 pub(crate) fn start(clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Message>, tasks: &mut Tasks) {
-    let interners = wire::shared_interners();
+    let interners = wire::scheduling_interners();
     let client = || clients.watch.clone();
     let config = InformerConfig::default;
     // Upstream's selector: pods that have ended take no room on a node.

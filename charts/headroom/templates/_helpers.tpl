@@ -69,6 +69,9 @@ Everything that follows from more than one value is decided here.
 {{- $hostNetwork = $exposed -}}
 {{- end -}}
 {{- $several := gt (int $values.replicas) 1 -}}
+{{- /* Where another node, the pod network or another scheduler may be missing, no two share a node. Schedulers never do: a
+takeover makes them the only ones, and changes no more than their mode. */}}
+{{- $apart := and $several (or (eq $component "scheduler") $exposed $hostNetwork) }}
 component: {{ $component }}
 mode: {{ $mode }}
 name: {{ include "headroom.fullname" $root }}-{{ $component }}
@@ -78,14 +81,13 @@ lease: {{ $lease }}
 port: {{ ternary (add $port 100) $port $hostNetwork }}
 servicePort: {{ $port }}
 hostNetwork: {{ $hostNetwork }}
-{{- /* Where another node, the pod network or another scheduler may be missing, no two share a node. */}}
-apart: {{ and $several (or $exposed $hostNetwork) }}
+apart: {{ $apart }}
 several: {{ $several }}
 toleratesAll: {{ or $all (ne $values.nodeName "") }}
 priority: {{ and $priority (ne $values.priorityClassName "") }}
 {{- /* A new process beside the old one needs a lease that keeps them apart, a port of its own and, when they live apart, a
 node of its own. */}}
-surge: {{ and $values.leaderElection.enabled (not $hostNetwork) (not (and $several $exposed)) }}
+surge: {{ and $values.leaderElection.enabled (not $hostNetwork) (not $apart) }}
 {{- end -}}
 
 {{/* Labels by which the pods of a process are found; they never change. `list $ "scheduler"`. */}}
@@ -210,6 +212,23 @@ and lease follow from the same values as those of the process.
 {{- end }}
 - --leader-elect={{ $values.leaderElection.enabled }}
 - --holder={{ $process.name }}-
+{{- end -}}
+
+{{/*
+The processes that are asked before an uninstall whether work was handed back, as a list in YAML. Each asks for what a takeover
+has written down: where the scheduler does, the controllers need not, unless loops of kube-controller-manager stand in the
+values.
+*/}}
+{{- define "headroom.guards" -}}
+{{- $stock := without .Values.controllers.loops "node-headroom-controller" "memory-profile-controller" -}}
+{{- if .Values.uninstall.guard -}}
+{{- if .Values.scheduler.enabled }}
+- scheduler
+{{- end }}
+{{- if and .Values.controllers.enabled (or $stock (not .Values.scheduler.enabled)) }}
+- controllers
+{{- end }}
+{{- end -}}
 {{- end -}}
 
 {{/* The container of a pod that runs `check`, or another short command of a process' image. `list $ "scheduler" NAME ARGS`. */}}

@@ -50,6 +50,14 @@ pub fn need(world: &World, pod: &std::sync::Arc<Pod>) -> Amounts {
     [memory, requests.memory, requests.milli_cpu, 1]
 }
 
+/// What the model expects a pod to take, whether or not a rule asks for it, bytes.
+#[must_use]
+pub fn demand(world: &World, pod: &std::sync::Arc<Pod>) -> i64 {
+    let index = world.engine().cache().memory();
+    let candidate = index.map(|index| index.candidate(&PodInfo::new(pod.clone()), world.now().wall));
+    candidate.map_or(0, |candidate| candidate.demand.total.max(0))
+}
+
 /// The part of a pod's need by the model that may be swapped out, bytes.
 #[must_use]
 pub fn swappable(world: &World, pod: &std::sync::Arc<Pod>) -> i64 {
@@ -83,6 +91,12 @@ pub fn overfull(world: &World, name: &Str, swappable: i64) -> bool {
 /// themselves.
 #[must_use]
 pub fn room(world: &World, name: &Str, swappable: i64) -> Option<Amounts> {
+    left(world, name, swappable).filter(|left| left.iter().all(|part| *part >= 0))
+}
+
+/// The same, with less than nothing of each part of which there is too little. `None` for a node that is not there.
+#[must_use]
+pub fn left(world: &World, name: &Str, swappable: i64) -> Option<Amounts> {
     let row = world.engine().cache().node(name)?;
     let memory = match (&row.memory, params(world)) {
         (Some(memory), Some(params)) if params.enforcement == Enforcement::Filter => {
@@ -95,13 +109,12 @@ pub fn room(world: &World, name: &Str, swappable: i64) -> Option<Amounts> {
     };
     let allocatable = &row.node.allocatable;
     let pods = i64::try_from(row.pods.len()).unwrap_or(i64::MAX);
-    let room = [
+    Some([
         memory.min(PLENTY),
         allocatable.memory.saturating_sub(row.requested.memory),
         allocatable.milli_cpu.saturating_sub(row.requested.milli_cpu),
         allocatable.pods.saturating_sub(pods),
-    ];
-    room.iter().all(|part| *part >= 0).then_some(room)
+    ])
 }
 
 /// What a control plane has to keep free for itself, by the rule that keeps pods off it.

@@ -76,6 +76,20 @@ pub fn workload(pod: &Pod) -> Option<WorkloadName> {
     })
 }
 
+/// What made a pod: its workload, or else the Job that it is of, which nothing makes again.
+#[must_use]
+pub fn made_by(pod: &Pod) -> Option<WorkloadName> {
+    let job = || {
+        let owner = pod.meta.controller().filter(|owner| owner.kind == "Job")?;
+        Some(WorkloadName {
+            namespace: pod.meta.key.namespace.to_string(),
+            kind: owner.kind.to_string(),
+            name: owner.name.to_string(),
+        })
+    };
+    workload(pod).or_else(job)
+}
+
 /// A cluster at one time.
 #[derive(Debug, Clone, Default)]
 pub struct Cluster {
@@ -140,9 +154,24 @@ impl Cluster {
         self.pods.iter().filter(move |pod| pod.node_name.as_deref() == Some(node))
     }
 
-    /// The pods without a node.
+    /// The pods without a node that want one. Of DaemonSets these are only those that are made for a node which is there,
+    /// and not on it yet.
     pub fn waiting(&self) -> impl Iterator<Item = &Arc<Pod>> {
-        self.pods.iter().filter(|pod| self.node_of(pod).is_none())
+        let wants = move |pod: &Pod| match bond(pod) {
+            Bond::Free => self.node_of(pod).is_none(),
+            Bond::Daemon => pod.node_name.is_none() && made_for(pod).is_none_or(|node| self.nodes.contains_key(node)),
+            Bond::Static => false,
+        };
+        self.pods.iter().filter(move |pod| wants(pod))
+    }
+
+    /// The pods of DaemonSets that wait for room on this node, which they are made for. What gates hold back waits for more
+    /// than that.
+    pub fn awaited(&self, node: &str) -> impl Iterator<Item = &Arc<Pod>> {
+        self.pods.iter().filter(move |pod| {
+            let free = pod.node_name.is_none() && pod.spec.scheduling_gates.is_empty();
+            free && bond(pod) == Bond::Daemon && made_for(pod).is_some_and(|name| *name == *node)
+        })
     }
 
     /// The node of a pod, if it exists.
@@ -169,12 +198,11 @@ impl Cluster {
         Ok(world)
     }
 
-    /// The claims of a pod with their volumes, as far as they are known.
+    /// The claims that a pod names with their volumes, as far as they are known. Those of ephemeral volumes go with it.
     fn claims_of(&self, pod: &Pod) -> Vec<(&Arc<PersistentVolumeClaim>, Option<&Arc<PersistentVolume>>)> {
-        let key = |name: String| ObjectKey { namespace: pod.meta.key.namespace.clone(), name: name.into() };
+        let key = |name: Str| ObjectKey { namespace: pod.meta.key.namespace.clone(), name };
         let names = pod.spec.volumes.iter().filter_map(|volume| match &volume.kind {
-            VolumeKind::PersistentVolumeClaim(name) => Some(key(name.to_string())),
-            VolumeKind::Ephemeral => Some(key(format!("{}-{}", pod.meta.key.name, volume.name))),
+            VolumeKind::PersistentVolumeClaim(name) => Some(key(name.clone())),
             _ => None,
         });
         let found = names.filter_map(|key| self.claims.get(&key));
@@ -185,22 +213,35 @@ impl Cluster {
     #[must_use]
     pub fn immovable(&self, pod: &Pod) -> Option<String> {
         let here = self.node_of(pod)?;
-        let local = |volume: &PersistentVolume| {
-            let Some(affinity) = &volume.node_affinity else { return false };
-            let by_name = |term: &NodeSelectorTerm| {
-                !term.match_fields.is_empty() || term.match_expressions.iter().any(|r| r.key == *HOSTNAME)
-            };
-            affinity.terms.iter().any(by_name) && volume.reaches(&here.meta.labels)
-        };
-        let held = self.claims_of(pod).into_iter().find(|(_, volume)| volume.is_some_and(|v| local(v)))?;
+        let held =
+            self.claims_of(pod).into_iter().find(|(_, volume)| volume.is_some_and(|v| self.is_local(v, here)))?;
         Some(format!("its claim {} is a local volume of {}", held.0.meta.key.name, here.name()))
+    }
+
+    /// Whether a volume is on the machine of this node: its affinity says so by the node's name, or selects no other node,
+    /// by whatever key its driver has. A zone with one node in it is no machine.
+    fn is_local(&self, volume: &PersistentVolume, here: &Node) -> bool {
+        let Some(affinity) = volume.node_affinity.as_ref().filter(|_| volume.reaches(&here.meta.labels)) else {
+            return false;
+        };
+        let by_name = |term: &NodeSelectorTerm| {
+            !term.match_fields.is_empty() || term.match_expressions.iter().any(|r| r.key == *HOSTNAME)
+        };
+        let by_machine = |term: &NodeSelectorTerm| {
+            term.matches("", &here.meta.labels) && !term.match_expressions.iter().all(|r| is_of_place(&r.key))
+        };
+        let no_other = || self.nodes.values().all(|n| n.name() == here.name() || !volume.reaches(&n.meta.labels));
+        affinity.terms.iter().any(by_name) || (affinity.terms.iter().any(by_machine) && no_other())
     }
 
     /// Why moving the pod is felt, if it is. `replicas` is how many pods its workload has.
     #[must_use]
     pub fn interruption(&self, pod: &Pod, replicas: usize) -> Option<&'static str> {
-        if workload(pod).is_none() {
+        let Some(owner) = pod.meta.controller() else {
             return Some("bare pod: somebody has to create it again");
+        };
+        if owner.kind == "Job" {
+            return Some("pod of a Job: what it does begins anew");
         }
         let once = |claim: &PersistentVolumeClaim| {
             claim.access_modes.contains(AccessModes::READ_WRITE_ONCE)
@@ -236,6 +277,13 @@ impl Cluster {
     }
 }
 
+/// Whether a label says where a machine stands, as drivers of network storage have it: `topology.kubernetes.io/zone`,
+/// `topology.ebs.csi.aws.com/zone`, `csi.hetzner.cloud/location`, `region`.
+fn is_of_place(key: &str) -> bool {
+    let word = key.rsplit('/').next().unwrap_or(key);
+    ["zone", "region", "location"].iter().any(|place| word.contains(place))
+}
+
 /// Makes pods ready to be asked about. Pods of one template go on to share its spec.
 struct Prepare {
     profiles: Vec<Str>,
@@ -261,6 +309,13 @@ impl Prepare {
         ready.status.nominated_node_name = None;
         Arc::new(ready)
     }
+}
+
+/// The node that a pod of a DaemonSet is made for.
+fn made_for(pod: &Pod) -> Option<&Str> {
+    let required = pod.spec.affinity.as_ref()?.node.as_ref()?.required.as_ref()?;
+    let mut fields = required.terms.iter().flat_map(|term| term.match_fields.iter());
+    fields.find(|field| field.key == *"metadata.name")?.values.first()
 }
 
 /// Whether a DaemonSet of this pod wants a pod on that node (`daemon.NodeShouldRunDaemonPod`, resources apart).
@@ -297,56 +352,4 @@ pub fn copy(pod: &Pod, name: &str) -> Arc<Pod> {
 }
 
 #[cfg(test)]
-mod tests {
-    use headroom_core::testing::{claim, node, pod, volume};
-
-    use super::*;
-
-    fn cluster(inputs: Vec<Input>) -> Cluster {
-        Cluster::new(inputs, &Scheduler::standard(), Now::at_secs(1_800_000_000))
-    }
-
-    #[test]
-    fn pods_are_made_ready_and_share_their_spec() {
-        let first = pod("a").spec(|s| s.scheduler_name = "other".into()).arc();
-        let mut second = (*first).clone();
-        second.meta.key.name = "b".into();
-        let c = cluster(vec![Input::PodApplied(first), Input::PodApplied(Arc::new(second))]);
-        assert!(Arc::ptr_eq(&c.pods[0].spec, &c.pods[1].spec));
-        assert_eq!(c.pods[0].spec.preemption_policy, PreemptionPolicy::Never);
-        assert_eq!(c.pods[0].spec.scheduler_name, "default-scheduler");
-        assert_eq!(c.waiting().count(), 2);
-    }
-
-    #[test]
-    fn who_stays_and_who_is_felt() {
-        let local = volume("v").affinity(HOSTNAME, &["a"]);
-        let remote = volume("w").csi("csi.example.com", "w");
-        let c = cluster(vec![
-            Input::NodeApplied(node("a").arc()),
-            Input::NodeApplied(node("b").arc()),
-            Input::StorageApplied(StorageObject::Volume(local.arc())),
-            Input::StorageApplied(StorageObject::Volume(remote.arc())),
-            Input::StorageApplied(StorageObject::Claim(claim("c").bound("v").arc())),
-            Input::StorageApplied(StorageObject::Claim(claim("d").bound("w").arc())),
-        ]);
-        let with = |claim: &str| pod("p").on("a").claim(claim).owner("StatefulSet", "db", "db").build();
-        assert_eq!(c.immovable(&with("c")).as_deref(), Some("its claim c is a local volume of a"));
-        assert_eq!(c.immovable(&with("d")), None);
-        let web = pod("web").on("a").owner("ReplicaSet", "web", "web").build();
-        assert_eq!((c.interruption(&web, 2), c.interruption(&web, 1)), (None, Some("single replica")));
-        assert!(c.interruption(&pod("bare").on("a").build(), 1).is_some_and(|why| why.starts_with("bare pod")));
-        assert_eq!(c.node_of(&pod("lost").on("gone").build()), None);
-    }
-
-    #[test]
-    fn daemons_follow_selectors_and_taints() {
-        let daemon = pod("d").owner("DaemonSet", "d", "d").node_selector("disk", "ssd").build();
-        assert_eq!((bond(&daemon), bond(&pod("p").build())), (Bond::Daemon, Bond::Free));
-        assert!(!daemon_wants(&daemon, &node("a").build()));
-        let ssd = || node("a").label("disk", "ssd");
-        assert!(daemon_wants(&daemon, &ssd().build()));
-        assert!(!daemon_wants(&daemon, &ssd().taint("k", "", Effect::NoSchedule).build()));
-        assert_eq!(daemon_on(&daemon, &"n".into()).meta.key.name, "d-on-n");
-    }
-}
+pub(crate) mod tests;

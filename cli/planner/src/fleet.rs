@@ -4,19 +4,27 @@
 //! anew; then, while there is budget, every way to share the pods out is gone through. That last search is complete: if
 //! it ends, the set does not hold the pods (where the order of the pods makes no difference, see [`Load::order_free`]).
 
+mod waiting;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-use headroom_core::{Str, object::Pod};
+use headroom_core::{
+    Str,
+    object::{Node, NodeHeadroom, Pod},
+    quantity::human_bytes,
+    taint::{Effect, first_untolerated},
+};
 
 use crate::{
     PlanError,
-    bound::{self, Amounts, Needs},
+    bound::{self, Amounts, Needs, PART_NAMES, PARTS},
     cluster::{Bond, Cluster, HOSTNAME, WorkloadName, bond, copy, daemon_on, daemon_wants, is_control_plane, workload},
     machine::Machine,
     today::lose,
+    uses::Uses,
     world::{Scheduler, World},
 };
 
@@ -24,6 +32,9 @@ use crate::{
 const MAX_SEARCHED: usize = 64;
 /// Most decisions of that search for one set of machines.
 const MAX_STEPS: usize = 2_000;
+
+/// So many servers, and more, survive the loss of one: below that a control plane is gone with it.
+pub const SURVIVING_SERVERS: usize = 3;
 
 /// What has to be placed.
 #[derive(Debug)]
@@ -42,6 +53,8 @@ pub struct Load<'a> {
     daemons: Vec<Arc<Pod>>,
     /// The static pods of one node of the control plane.
     statics: Vec<Arc<Pod>>,
+    /// What pods take today.
+    uses: Uses,
 }
 
 /// What became of a set of machines.
@@ -97,7 +110,7 @@ impl<'a> Load<'a> {
         let daemons = cluster.daemons().into_iter().cloned().collect();
         let pods: Vec<Arc<Pod>> = sized.into_iter().map(|(_, pod)| pod).collect();
         let needs = needs.apart(apart(&pods));
-        Ok(Self { cluster, scheduler, pods, needs, swappable, daemons, statics })
+        Ok(Self { cluster, scheduler, pods, needs, swappable, daemons, statics, uses: Uses::of(cluster) })
     }
 
     /// Whether what fits does not depend on the order in which pods come: not where they lean on swap (the last one has
@@ -111,23 +124,36 @@ impl<'a> Load<'a> {
         machines.iter().all(|machine| machine.sample.swap_capacity.unwrap_or(0) == 0) && !self.pods.iter().any(follows)
     }
 
-    /// The machines with what comes with them: static pods, pods of DaemonSets.
+    /// The machines with what comes with them: static pods, pods of DaemonSets, also those that wait for room on a node
+    /// that is there, as far as it has any.
     ///
     /// # Errors
     /// [`PlanError::Config`].
     pub fn world(&self, machines: &[Machine]) -> Result<World, PlanError> {
+        let mut world = self.furnished(machines)?;
+        for machine in machines {
+            self.let_in(&mut world, machine);
+        }
+        Ok(world)
+    }
+
+    /// The same without who waits.
+    fn furnished(&self, machines: &[Machine]) -> Result<World, PlanError> {
         let mut world = World::new(self.scheduler, &self.cluster.others, self.cluster.now)?;
         for machine in machines {
-            world.add_node(&machine.node, Some(&machine.sample));
-            for pod in self.furniture(machine) {
-                world.put(&pod, machine.name());
+            let furniture = self.furniture(machine);
+            let sample = with_static_pods(&machine.sample, &world, &furniture, &self.uses);
+            world.add_node(&machine.node, Some(&sample));
+            for pod in &furniture {
+                world.put(pod, machine.name());
             }
         }
         Ok(world)
     }
 
     /// The pods that come with a machine.
-    fn furniture(&self, machine: &Machine) -> Vec<Arc<Pod>> {
+    #[must_use]
+    pub fn furniture(&self, machine: &Machine) -> Vec<Arc<Pod>> {
         if machine.exists {
             return self.cluster.pods_on(machine.name()).filter(|pod| bond(pod) != Bond::Free).cloned().collect();
         }
@@ -148,8 +174,39 @@ impl<'a> Load<'a> {
         Ok(bound::room(&world, machine.name(), self.swappable).filter(|_| stands))
     }
 
-    /// Whether these machines hold everything, also without any one worker when `survive` says so. Decisions are
-    /// counted in `spent`; the search for a way ends when there are `most` of them.
+    /// Why a machine does not hold what comes with it, if it does not: the system, static pods, pods of DaemonSets, and
+    /// what a server of the control plane keeps free. It is asked of one that exists as well: a node that is to be on
+    /// another machine.
+    ///
+    /// # Errors
+    /// [`PlanError::Config`].
+    pub fn too_small(&self, machine: &Machine) -> Result<Option<String>, PlanError> {
+        let world = self.furnished(std::slice::from_ref(machine))?;
+        let Some(left) = bound::left(&world, machine.name(), self.swappable) else { return Ok(None) };
+        let (ram, system) = (machine.node.capacity.memory, machine.sample.system_overhead.unwrap_or(0));
+        let takes = if machine.overhead_measured { "takes" } else { "is taken to need" };
+        let of = format!("{takes} {} of {}", human_bytes(system), human_bytes(ram));
+        // Whatever swap there is: it is for pods.
+        if system >= ram {
+            return Ok(Some(format!("the system {of}")));
+        }
+        Ok(match (0..PARTS).find(|part| left[*part] < 0) {
+            Some(0) => Some(format!(
+                "the system {of}, which leaves too little for its static pods, pods of DaemonSets and what is kept free"
+            )),
+            Some(part) => {
+                let what = PART_NAMES[part];
+                Some(format!("{what} of its static pods and pods of DaemonSets is more than it has"))
+            }
+            None if machine.control_plane && !bound::keeps_reserve(&world, machine.name()) => {
+                Some(format!("the system {of}, which leaves less than a server of the control plane keeps free"))
+            }
+            None => None,
+        })
+    }
+
+    /// Whether these machines hold everything, also without any one machine that may be lost when `survive` says so.
+    /// Decisions are counted in `spent`; the search for a way ends when there are `most` of them.
     ///
     /// # Errors
     /// [`PlanError::Config`].
@@ -201,7 +258,8 @@ impl<'a> Load<'a> {
         let mut nodes: Vec<Option<Str>> = vec![None; self.pods.len()];
         if stay {
             for (pod, node) in self.pods.iter().zip(&mut nodes) {
-                let stays = pod.node_name.as_ref().filter(|name| there.contains_key(name));
+                let may = |name: &&Str| there.get(name).is_some_and(|machine| self.may_stay(pod, machine));
+                let stays = pod.node_name.as_ref().filter(may);
                 if let Some(name) = stays {
                     world.put(pod, name);
                     *node = Some(name.clone());
@@ -217,6 +275,15 @@ impl<'a> Load<'a> {
             }
         }
         nodes.into_iter().collect()
+    }
+
+    /// Whether a pod may go on where it is: a control plane that is to have its machines for itself, and has not today,
+    /// gives its pods up.
+    fn may_stay(&self, pod: &Pod, there: &Machine) -> bool {
+        let effects = [Effect::NoSchedule, Effect::NoExecute];
+        let refuses = |node: &Node| first_untolerated(&node.taints, &pod.spec.tolerations, &effects).is_some();
+        let today = self.cluster.nodes.get(there.name());
+        !there.control_plane || !refuses(&there.node) || today.is_some_and(|node| refuses(node))
     }
 
     /// Goes through every way to share the pods out, the tightest first. `Some(true)`: found; `Some(false)`: there is
@@ -251,15 +318,38 @@ impl<'a> Load<'a> {
         Some(false)
     }
 
-    /// Whether the loss of any one worker leaves nobody without a place.
+    /// Whether the loss of any one worker leaves nobody without a place; nor that of any one server, where the control
+    /// plane survives it: servers may carry pods as well.
     fn survives(&self, world: &mut World, machines: &[Machine], nodes: &[Str]) -> bool {
-        machines.iter().filter(|machine| !machine.control_plane).all(|machine| {
+        let servers = machines.iter().filter(|machine| machine.control_plane).count();
+        let lost = |machine: &&Machine| !machine.control_plane || servers >= SURVIVING_SERVERS;
+        machines.iter().filter(lost).all(|machine| {
             let here = self.pods.iter().zip(nodes).filter(|(_, node)| *node == machine.name());
             let mut on_it: Vec<Arc<Pod>> = here.map(|(pod, _)| pod.clone()).collect();
-            on_it.extend(self.furniture(machine));
+            on_it.extend(self.furniture(machine).into_iter().chain(self.arrived(world, machine)));
             lose(world, &machine.node, &on_it).is_empty()
         })
     }
+}
+
+/// The sample of a machine with these pods on it. Nothing is learned of static pods, and many declare nothing: what they
+/// take beyond what the model expects of them is part of the working set, as it is where they run.
+#[must_use]
+pub fn with_static_pods(
+    sample: &Arc<NodeHeadroom>,
+    world: &World,
+    pods: &[Arc<Pod>],
+    uses: &Uses,
+) -> Arc<NodeHeadroom> {
+    let statics = pods.iter().filter(|pod| bond(pod) == Bond::Static);
+    let beyond = statics.map(|pod| uses.pod(pod).saturating_sub(bound::demand(world, pod)).max(0));
+    let beyond = beyond.fold(0, i64::saturating_add);
+    let mut with = (**sample).clone();
+    let most = with.capacity.unwrap_or(i64::MAX);
+    if let Some(bytes) = with.sample.as_mut().and_then(|sample| sample.working_set.as_mut()) {
+        *bytes = bytes.saturating_add(beyond).min(most);
+    }
+    Arc::new(with)
 }
 
 /// The most pods of one workload that refuse to be on one node together.

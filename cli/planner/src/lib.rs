@@ -11,6 +11,7 @@
 //! | [`world`] | would this pod go anywhere, and where |
 //! | [`catalogue`] | which machines can be had, for how much |
 //! | [`machine`] | what a machine that does not exist yet would look like as a node |
+//! | [`uses`] | what pods take, where it is measured |
 //! | [`today`] | headroom and overhead now, the next pods, the loss of a node |
 //! | [`bound`] | what no set of machines below a price can hold |
 //! | [`fleet`] | whether one set of machines holds everything |
@@ -27,6 +28,7 @@ pub mod moves;
 pub mod report;
 pub mod search;
 pub mod today;
+pub mod uses;
 pub mod world;
 
 #[cfg(test)]

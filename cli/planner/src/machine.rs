@@ -2,6 +2,8 @@
 //! calm sample: the working set is what the system takes, what pods take is added by the model as they are placed, no
 //! swap is in use (memory-and-swap.md 5.1, 5.4).
 
+mod role;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use headroom_core::{
@@ -11,10 +13,11 @@ use headroom_core::{
     },
     object::{Meta, Node, NodeCondition, NodeHeadroom, ObjectKey, Status},
     resource::Resources,
-    selector::Labels,
     taint::{Effect, Taint},
 };
 
+pub use self::role::Role;
+use self::role::lasting;
 use crate::{
     catalogue::{Offer, Price},
     cluster::{CONTROL_PLANE_ROLES, Cluster, HOSTNAME, is_control_plane},
@@ -27,10 +30,14 @@ pub const OLD_INSTANCE_TYPE: &str = "beta.kubernetes.io/instance-type";
 /// How far RAM may be from that of a type (per thousand) for a node without the label to be taken for one of it.
 const LIKE_PER_MILLE: i64 = 60;
 
+/// What distributions write as the type of every machine, whatever it is: it names none.
+const NO_TYPES: [&str; 3] = ["", "k3s", "rke2"];
+
 /// The machine type that a node says it is of.
 #[must_use]
 pub fn labelled_type(node: &Node) -> Option<&Str> {
-    node.meta.labels.get(INSTANCE_TYPE).or_else(|| node.meta.labels.get(OLD_INSTANCE_TYPE))
+    let said = |label: &str| node.meta.labels.get(label).filter(|value| !NO_TYPES.contains(&value.as_str()));
+    said(INSTANCE_TYPE).or_else(|| said(OLD_INSTANCE_TYPE))
 }
 
 /// The offer that a node is one of: by its label, else the cheapest with its CPU and about its RAM. The second value
@@ -54,7 +61,7 @@ pub fn overhead(node: &Node, sample: Option<&NodeHeadroom>) -> (i64, bool) {
     let measured = sample.and_then(|sample| {
         sample.system_overhead.or_else(|| {
             let working_set = sample.sample.as_ref()?.valid_working_set(node.capacity.memory)?;
-            let pods = sample.pods.iter().map(|(_, _, usage)| usage.working_set);
+            let pods = sample.pods.iter().map(|(_, usage)| usage.working_set);
             Some(headroom_core::memory::headroom::measured_overhead(working_set, pods))
         })
     });
@@ -67,83 +74,6 @@ pub fn overhead(node: &Node, sample: Option<&NodeHeadroom>) -> (i64, bool) {
 /// What the system is taken to use where nothing of the kind was measured.
 fn ladder(capacity: i64, control_plane: bool) -> i64 {
     system_reserve(&NodeMemory { capacity, allocatable: capacity, control_plane, ..NodeMemory::default() })
-}
-
-/// What new nodes of a role have in common with those that are there.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Role {
-    /// Whether it runs the control plane.
-    pub control_plane: bool,
-    /// Labels that all nodes of the role have, their names and types apart.
-    pub labels: Labels,
-    /// Taints that all of them have.
-    pub taints: Vec<Taint>,
-    /// The most that was measured of the system, bytes.
-    pub overhead: Option<i64>,
-    /// The least part of its RAM that a kubelet gives to pods, per thousand.
-    pub allocatable_per_mille: i64,
-    /// Most pods, when the kubelets agree.
-    pub pods: Option<i64>,
-    /// Version of the kubelets: it decides the eviction threshold.
-    pub kubelet_version: Str,
-}
-
-impl Role {
-    /// The role as the nodes of the cluster have it. A cluster without workers lends what is common to all its nodes.
-    #[must_use]
-    pub fn of(cluster: &Cluster, control_plane: bool) -> Self {
-        let all = || cluster.nodes.values();
-        let mut nodes: Vec<&Arc<Node>> = all().filter(|node| is_control_plane(node) == control_plane).collect();
-        let lent = nodes.is_empty();
-        if lent {
-            nodes = all().collect();
-        }
-        let mut this = Self { control_plane, allocatable_per_mille: 1000, ..Self::default() };
-        let Some(first) = nodes.first() else { return this };
-        let own = |key: &str| {
-            key == HOSTNAME
-                || key == INSTANCE_TYPE
-                || key == OLD_INSTANCE_TYPE
-                || (lent || !control_plane) && CONTROL_PLANE_ROLES.contains(&key)
-        };
-        let common = |key: &Str, value: &Str| nodes.iter().all(|node| node.meta.labels.get(key) == Some(value));
-        let labels = first.meta.labels.iter().filter(|(key, value)| !own(key) && common(key, value));
-        this.labels = Labels::new(labels.map(|(key, value)| (key.clone(), value.clone())).collect());
-        if control_plane && !CONTROL_PLANE_ROLES.iter().any(|role| this.labels.has(role)) {
-            this.labels = this.labels.with(CONTROL_PLANE_ROLES[0], "true");
-        }
-        if !lent {
-            let taints = first.taints.iter().filter(|taint| lasting(taint));
-            let everywhere = |taint: &&Taint| nodes.iter().all(|n| n.taints.iter().any(|t| t.matches(taint)));
-            this.taints = taints.filter(everywhere).cloned().collect();
-            let measured = |node: &&&Arc<Node>| {
-                let sample = cluster.samples.get(node.name()).map(|sample| &**sample);
-                Some(overhead(node, sample)).filter(|(_, measured)| *measured).map(|(bytes, _)| bytes)
-            };
-            this.overhead = nodes.iter().filter_map(|node| measured(&node)).max();
-        }
-        let part = |node: &&Arc<Node>| {
-            let (all, given) = (node.capacity.memory, node.allocatable.memory);
-            if all <= 0 { 1000 } else { (i128::from(given) * 1000 / i128::from(all)).clamp(0, 1000) as i64 }
-        };
-        this.allocatable_per_mille = nodes.iter().map(part).min().unwrap_or(1000);
-        let pods = first.allocatable.pods;
-        this.pods = Some(pods).filter(|pods| *pods > 0 && nodes.iter().all(|node| node.allocatable.pods == *pods));
-        this.kubelet_version = first.kubelet_version.clone();
-        this
-    }
-
-    /// What the system would take on a machine of this much RAM.
-    #[must_use]
-    pub fn overhead_on(&self, memory: i64) -> i64 {
-        self.overhead.unwrap_or_else(|| ladder(memory, self.control_plane))
-    }
-}
-
-/// Whether a taint says what a node is for, and not how it is.
-fn lasting(taint: &Taint) -> bool {
-    let passing = ["node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "headroom.dev/"];
-    !passing.iter().any(|prefix| taint.key.starts_with(prefix))
 }
 
 /// One machine of a plan.
@@ -163,6 +93,8 @@ pub struct Machine {
     pub exists: bool,
     /// Swap that has to be set up on a machine that is there.
     pub more_swap: bool,
+    /// Whether what the system takes was measured, on it or on one of its role.
+    pub overhead_measured: bool,
 }
 
 impl Machine {
@@ -211,7 +143,8 @@ impl Machine {
             kubelet_version: role.kubelet_version.clone(),
             ..Node::default()
         };
-        let sample = calm(&node, role.overhead_on(offer.memory), swap, None, now);
+        let eviction = role.eviction_on(offer.memory);
+        let sample = calm(&node, role.overhead_on(offer.memory), swap, eviction, now);
         Self {
             node: Arc::new(node),
             sample: Arc::new(sample),
@@ -220,6 +153,7 @@ impl Machine {
             control_plane: role.control_plane,
             exists: false,
             more_swap: false,
+            overhead_measured: role.overhead.is_some(),
         }
     }
 
@@ -245,8 +179,9 @@ impl Machine {
             // What the kubelet does now is what has to be changed.
             staying.meta.annotations = staying.meta.annotations.with(overrides::SWAP_BEHAVIOR, "LimitedSwap");
         }
-        let (system, _) = overhead(node, known.map(|k| &**k));
-        let sample = calm(&staying, system, sample_swap, known.map(|k| &**k), cluster.now);
+        let (system, overhead_measured) = overhead(node, known.map(|k| &**k));
+        let eviction = known.and_then(|k| k.eviction_hard);
+        let sample = calm(&staying, system, sample_swap, eviction, cluster.now);
         Self {
             node: Arc::new(staying),
             sample: Arc::new(sample),
@@ -255,12 +190,13 @@ impl Machine {
             control_plane,
             exists: true,
             more_swap,
+            overhead_measured,
         }
     }
 }
 
 /// A sample of a node on which nothing but the system runs.
-fn calm(node: &Node, system: i64, swap: i64, known: Option<&NodeHeadroom>, now: Now) -> NodeHeadroom {
+fn calm(node: &Node, system: i64, swap: i64, eviction_hard: Option<i64>, now: Now) -> NodeHeadroom {
     NodeHeadroom {
         meta: Meta { key: node.meta.key.clone(), resource_version: 1, ..Meta::default() },
         sample: Some(Sample {
@@ -272,7 +208,7 @@ fn calm(node: &Node, system: i64, swap: i64, known: Option<&NodeHeadroom>, now: 
             ..Sample::default()
         }),
         capacity: Some(node.capacity.memory),
-        eviction_hard: known.and_then(|k| k.eviction_hard),
+        eviction_hard,
         system_overhead: Some(system),
         swap_behavior: Some(if swap > 0 { SwapBehavior::LimitedSwap } else { SwapBehavior::NoSwap }),
         swap_capacity: Some(swap),
@@ -322,6 +258,7 @@ mod tests {
         Input::SampleApplied(Arc::new(NodeHeadroom {
             meta: Meta { key: ObjectKey::new("", name), ..Meta::default() },
             system_overhead: Some(system),
+            eviction_hard: Some(50 * MIB),
             ..NodeHeadroom::default()
         }))
     }
@@ -350,10 +287,12 @@ mod tests {
         assert_eq!(labels.get(INSTANCE_TYPE).map(|l| &**l), Some("small"));
         let sample = machine.sample.sample.unwrap();
         assert_eq!((sample.working_set, sample.swap_used), (Some(270 * MIB), Some(0)));
+        assert!(machine.overhead_measured && machine.sample.eviction_hard == Some(50 * MIB));
         assert_eq!(machine.sample.swap_behavior, Some(SwapBehavior::LimitedSwap));
         // Control planes never swap; one that was not measured is taken for a k3s server.
         let server = Machine::new(&offer("small", 4000), "n", &Role::of(&cluster, true), 512 * MIB, cluster.now);
         assert_eq!((server.node.swap_capacity, server.sample.system_overhead), (Some(0), Some(1450 * MIB)));
+        assert!(!server.overhead_measured);
         assert!(is_control_plane(&server.node));
     }
 
@@ -366,6 +305,28 @@ mod tests {
         assert_eq!(of("a"), Some(("small".to_owned(), false)));
         assert_eq!(of("b"), Some(("medium".to_owned(), true)));
         assert_eq!(of("s"), None);
+    }
+
+    #[test]
+    fn what_a_distribution_writes_on_every_node_is_no_type() {
+        let offers = [offer("small", 700), offer("k3s", 1000), offer("medium", 1020)];
+        for (new, old, expected) in [
+            ("k3s", None, None),
+            ("rke2", None, None),
+            ("", None, None),
+            ("k3s", Some("k3s"), None),
+            ("k3s", Some("small"), Some("small")),
+            ("small", Some("k3s"), Some("small")),
+            ("other", None, Some("other")),
+        ] {
+            let builder = node("n").capacity("1", "1020Mi", 30).label(INSTANCE_TYPE, new);
+            let n = old.map_or_else(|| builder.clone(), |old| builder.clone().label(OLD_INSTANCE_TYPE, old)).build();
+            assert_eq!(labelled_type(&n).map(Str::as_str), expected, "{new:?} {old:?}");
+            // The size decides then: `k3s` is the first that is near.
+            let by_size = offer_of(&n, &offers).map(|(offer, concluded)| (offer.name.as_str(), concluded));
+            let by_label = |label: &str| offers.iter().find(|o| o.name == *label).map(|o| (o.name.as_str(), false));
+            assert_eq!(by_size, expected.map_or(Some(("k3s", true)), by_label), "{new:?} {old:?}");
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! How to get from the nodes of today to a set of machines: what is ordered, drained and given back, in an order in
 //! which every pod has its place before it needs it.
 
+mod order;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use headroom_core::{Str, quantity::human_bytes};
 use serde::Serialize;
 
+use self::order::{Group, in_order};
 use crate::{
     catalogue::{Offer, Price},
     cluster::{Cluster, is_control_plane, workload},
@@ -182,14 +185,25 @@ pub fn moves(
     let weight = |name: &Str| placements.iter().filter(|p| p.from.as_deref() == Some(name.as_str())).count();
     let serves = |name: &Str| cluster.nodes.get(name).is_some_and(|node| is_control_plane(node));
     leaving.sort_by_key(|name| (serves(name), weight(name), (*name).clone()));
-    for name in leaving {
+    let drained = leaving.into_iter().map(|name| (name, true));
+    let staying = machines.iter().filter(|machine| machine.exists).map(|machine| (machine.name(), false));
+    let groups = drained.chain(staying).map(|(node, leaves)| {
+        let pods = steps.pod_moves(&placements, node);
+        Group { node, leaves, pods }
+    });
+    let groups: Vec<Group<'_>> = groups.filter(|group| group.leaves || !group.pods.is_empty()).collect();
+    for Group { node: name, leaves, pods } in in_order(load, machines, groups) {
         let server = serves(name);
-        let pods = steps.pod_moves(&placements, name);
         let targets: BTreeSet<&str> = pods.iter().map(|pod| pod.to.as_str()).collect();
         for machine in machines {
-            if targets.contains(machine.name().as_str()) || (server && machine.control_plane) {
+            if targets.contains(machine.name().as_str()) || (leaves && server && machine.control_plane) {
                 steps.add(machine);
             }
+        }
+        if !leaves {
+            let text = format!("evict {} to make room for others", counted_pods(pods.len()));
+            steps.step("Move", name, text, pods, false);
+            continue;
         }
         if !pods.is_empty() {
             let verb = if pods.len() == 1 { "goes" } else { "go" };
@@ -197,26 +211,20 @@ pub fn moves(
             steps.step("Drain", name, text, pods, false);
         }
         let price = cluster.nodes.get(name).and_then(|node| offer_of(node, offers)).map(|(offer, _)| offer.price);
-        let price = price.unwrap_or_default();
-        steps.price = Price(steps.price.0.saturating_sub(price.0));
+        steps.price = Price(steps.price.0.saturating_sub(price.unwrap_or_default().0));
         let what = if server {
             "take it out of the control plane (move its datastore first), delete the node and the machine"
         } else {
             "delete the node and the machine"
         };
-        let text = format!("{what}: {} a month less", money(price));
+        let less =
+            price.map_or_else(|| "what it costs is not known".to_owned(), |p| format!("{} a month less", money(p)));
+        let text = format!("{what}: {less}");
         steps.step("Remove", name, text, Vec::new(), server);
     }
-    // What is for pods that wait today, and for those that move between nodes that stay.
+    // What is for pods that wait today.
     for machine in machines {
         steps.add(machine);
-    }
-    for machine in machines.iter().filter(|machine| machine.exists) {
-        let pods = steps.pod_moves(&placements, machine.name());
-        if !pods.is_empty() {
-            let text = format!("evict {} to make room for others", counted_pods(pods.len()));
-            steps.step("Move", machine.name(), text, pods, false);
-        }
     }
     steps.moves
 }

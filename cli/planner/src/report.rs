@@ -40,6 +40,9 @@ pub struct Plan {
     pub placements: Vec<Placement>,
     /// Pods that would wait.
     pub pending: Vec<Waiting>,
+    /// What else stands against it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
     /// The cheapest set of machines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cheapest: Option<Cheapest>,
@@ -82,6 +85,10 @@ pub struct NodeRoom {
     pub overhead_measured: bool,
     /// The system's part of the price.
     pub overhead_per_month: Option<Price>,
+    /// What the control plane takes in static pods, beside the system's share.
+    pub control_plane_bytes: i64,
+    /// Their part of the price.
+    pub control_plane_per_month: Option<Price>,
     /// What Headroom itself takes.
     pub headroom_agent_bytes: i64,
     /// Headroom's part of the price.
@@ -138,6 +145,7 @@ pub struct Loss {
 
 /// A pod without a place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Waiting {
     /// Namespace.
     pub namespace: String,
@@ -148,14 +156,32 @@ pub struct Waiting {
     /// What would have to give: each was tried.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fixes: Vec<String>,
+    /// It has no place today either, so that the change that was asked about is not why.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub waits_now: bool,
 }
 
 impl Waiting {
     /// With the scheduler's words.
     #[must_use]
     pub fn new(pod: &ObjectKey, reason: String) -> Self {
-        Self { namespace: pod.namespace.to_string(), name: pod.name.to_string(), reason, fixes: Vec::new() }
+        Self {
+            namespace: pod.namespace.to_string(),
+            name: pod.name.to_string(),
+            reason,
+            fixes: Vec::new(),
+            waits_now: false,
+        }
     }
+}
+
+/// What stands against a plan, pods without a place apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The nodes that it is about.
+    pub nodes: Vec<String>,
+    /// What it is.
+    pub reason: String,
 }
 
 /// Where a pod goes.
@@ -213,4 +239,12 @@ pub struct Cheapest {
     pub moves: Vec<Move>,
     /// Pods that cannot leave their node, and why.
     pub immovable: Vec<Waiting>,
+}
+
+impl Cheapest {
+    /// Whether all is known of what is paid today, so that there is a difference.
+    #[must_use]
+    pub const fn today_is_known(&self) -> bool {
+        self.unpriced_nodes == 0
+    }
 }

@@ -5,9 +5,12 @@
 //! the others are tried with the engine. The first on which everything fits is the answer. The lower bound is the price
 //! of the cheapest set that is neither excluded nor proven too small: mostly the answer's own.
 
+mod kept;
+mod servers;
 mod sets;
 
 use std::{
+    cell::Cell,
     cmp::Reverse,
     collections::{BTreeSet, BinaryHeap},
     sync::Arc,
@@ -20,12 +23,17 @@ use headroom_core::{
     taint::{Effect, first_untolerated},
 };
 
+pub use self::kept::TooMany;
+use self::{
+    kept::Kept,
+    servers::{control_planes, is_separate},
+};
 use crate::{
     PlanError,
     bound::{self, Amounts, PARTS},
     catalogue::{Catalogue, Offer, Price},
-    cluster::{Bond, CONTROL_PLANE_ROLES, Cluster, bond, is_control_plane},
-    fleet::{Fit, Load, Placed},
+    cluster::{CONTROL_PLANE_ROLES, Cluster, is_control_plane},
+    fleet::{Fit, Load, Placed, SURVIVING_SERVERS},
     machine::{Machine, Role, control_plane_taint, offer_of},
 };
 
@@ -33,8 +41,8 @@ use crate::{
 const MAX_SETS: usize = 200_000;
 /// Most sets that are kept to be looked at: some 200 bytes each.
 const MAX_OPEN: usize = 1_000_000;
-/// Most decisions of the engine for one question.
-const MAX_DECISIONS: usize = 40_000;
+/// Most decisions of the engine for one search; with so many the last set is tried to its end.
+pub const MAX_DECISIONS: usize = 40_000;
 /// Where a set is looked for when the ordered search has spent its budget: so many sizes of each type.
 const SIZES_TRIED: usize = 6;
 
@@ -47,7 +55,7 @@ pub struct Question<'a> {
     pub swap: Option<i64>,
     /// Most machines.
     pub max_nodes: usize,
-    /// The loss of any one worker must leave nobody without a place.
+    /// The loss of any one worker must leave nobody without a place, nor that of one server of three or more.
     pub survive: bool,
     /// Nodes that stay as they are.
     pub keep: BTreeSet<Str>,
@@ -68,6 +76,8 @@ pub struct Answer {
     pub lower_bound: Price,
     /// Sets that were tried with the engine.
     pub sets_tried: usize,
+    /// Decisions of the engine for them.
+    pub decisions: usize,
     /// Pods that cannot leave their nodes, which are kept therefore.
     pub immovable: Vec<(ObjectKey, String)>,
     /// Swap of new workers, bytes.
@@ -78,6 +88,8 @@ pub struct Answer {
     pub separate: bool,
     /// Which part there is too little of, as far as one can say, when no set was found.
     pub lacking: Option<usize>,
+    /// Machines that no set does without are more than may be: nothing was looked for.
+    pub too_many: Option<TooMany>,
 }
 
 /// As much swap as any worker gives its pods today.
@@ -92,25 +104,6 @@ pub fn swap_today(cluster: &Cluster) -> i64 {
     cluster.nodes.values().filter(|node| !is_control_plane(node)).map(of).max().unwrap_or(0)
 }
 
-/// How many machines a control plane of `today` nodes needs: two members of etcd survive no failure more than one does,
-/// three and more are there to survive one.
-const fn control_planes(today: usize) -> usize {
-    match today {
-        0 => 0,
-        1 | 2 => 1,
-        _ => 3,
-    }
-}
-
-/// Whether nothing else goes to the nodes of the control plane today.
-fn is_separate(cluster: &Cluster) -> bool {
-    let mut servers = cluster.nodes.values().filter(|node| is_control_plane(node)).peekable();
-    let closed = |node: &Arc<Node>| {
-        node.unschedulable || node.taints.iter().any(|taint| CONTROL_PLANE_ROLES.contains(&taint.key.as_str()))
-    };
-    servers.peek().is_some() && servers.all(closed)
-}
-
 /// One set of machines on its way: how many of each type.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Set {
@@ -120,6 +113,8 @@ struct Set {
     orders: usize,
     /// How many machines.
     nodes: usize,
+    /// RAM of those that cost nothing, bytes: no price says that a small one is enough.
+    unpaid: i64,
     /// Which type the control plane has.
     server: usize,
     /// Workers of each type.
@@ -138,6 +133,11 @@ struct Kind<'a> {
     there: usize,
 }
 
+/// Memory of a machine that costs nothing, bytes; none of one that is paid.
+fn unpaid(offer: &Offer) -> i64 {
+    if offer.price > Price(0) { 0 } else { offer.memory }
+}
+
 struct Search<'a> {
     load: &'a Load<'a>,
     question: &'a Question<'a>,
@@ -152,6 +152,10 @@ struct Search<'a> {
     server_count: usize,
     /// Whether some pod may go to new machines of the control plane.
     servers_open: bool,
+    /// Nodes that are too small for pods of DaemonSets which wait for them: another machine takes their place.
+    full: BTreeSet<Str>,
+    /// Decisions of the engine so far.
+    decisions: Cell<usize>,
 }
 
 /// The cheapest set of machines for a load.
@@ -163,22 +167,18 @@ pub fn cheapest(load: &Load<'_>, question: &Question<'_>) -> Result<Answer, Plan
     if let Some(unknown) = question.keep.iter().find(|name| !cluster.nodes.contains_key(*name)) {
         return Err(PlanError::NoSuchNode(unknown.to_string()));
     }
-    let mut keep = question.keep.clone();
-    let mut immovable = Vec::new();
-    for pod in cluster.pods.iter().filter(|pod| bond(pod) == Bond::Free) {
-        if let (Some(why), Some(node)) = (cluster.immovable(pod), &pod.node_name) {
-            immovable.push((pod.meta.key.clone(), why));
-            keep.insert(node.clone());
-        }
-    }
-    let search = Search::new(load, question, &keep)?;
-    let mut answer = search.run()?;
-    answer.immovable = immovable;
+    let kept = Kept::of(cluster, &question.keep);
+    let search = Search::new(load, question, &kept)?;
+    let mut answer = match search.too_many(&kept) {
+        Some(too_many) => Answer { too_many: Some(too_many), ..search.answer(Vec::new(), None, 0, 0, None) },
+        None => search.run()?,
+    };
+    answer.immovable = kept.immovable;
     Ok(answer)
 }
 
 impl<'a> Search<'a> {
-    fn new(load: &'a Load<'a>, question: &'a Question<'a>, keep: &BTreeSet<Str>) -> Result<Self, PlanError> {
+    fn new(load: &'a Load<'a>, question: &'a Question<'a>, kept: &Kept) -> Result<Self, PlanError> {
         let cluster = load.cluster;
         let swap = question.swap.unwrap_or_else(|| swap_today(cluster)).max(0);
         let separate = question.separate.unwrap_or_else(|| is_separate(cluster));
@@ -193,7 +193,7 @@ impl<'a> Search<'a> {
             first_untolerated(&closing, &pod.spec.tolerations, &[Effect::NoSchedule, Effect::NoExecute]).is_none()
         };
         let offers = &question.catalogue.offers;
-        let kept_nodes = keep.iter().filter_map(|name| cluster.nodes.get(name));
+        let kept_nodes = kept.nodes.keys().filter_map(|name| cluster.nodes.get(name));
         let kept: Vec<Machine> = kept_nodes
             .map(|node| Machine::kept(cluster, node, offer_of(node, offers).map(|(offer, _)| offer), 0))
             .collect();
@@ -207,6 +207,8 @@ impl<'a> Search<'a> {
             servers: Vec::new(),
             server_count: 0,
             servers_open: !separate || load.pods.iter().any(tolerates),
+            full: BTreeSet::new(),
+            decisions: Cell::new(0),
             worker,
             server,
             kept,
@@ -215,6 +217,12 @@ impl<'a> Search<'a> {
             // What is overfull already holds nothing more; what stays on it does so as it does today.
             let room = load.room(machine)?.unwrap_or([0; PARTS]);
             this.kept_rooms.push(room);
+        }
+        for node in cluster.nodes.values().filter(|node| cluster.awaited(node.name()).next().is_some()) {
+            let offer = offer_of(node, offers).map(|(offer, _)| offer);
+            if load.too_full(&Machine::kept(cluster, node, offer, swap))? {
+                this.full.insert(node.name().clone());
+            }
         }
         let today = cluster.nodes.values().filter(|node| is_control_plane(node)).count();
         let staying = this.kept.iter().filter(|machine| machine.control_plane).count();
@@ -238,7 +246,7 @@ impl<'a> Search<'a> {
             // A node of this type that is there already may have more for pods than a new one is sure to have.
             let mut rooms = vec![self.load.room(&machine)?];
             let mut there = 0;
-            for node in self.load.cluster.nodes.values() {
+            for node in self.load.cluster.nodes.values().filter(|node| !self.full.contains(node.name())) {
                 let of = offer_of(node, &self.question.catalogue.offers);
                 if is_control_plane(node) == role.control_plane && of.is_some_and(|(of, _)| of.name == offer.name) {
                     there += usize::from(!self.kept.iter().any(|kept| kept.name() == node.name()));
@@ -248,10 +256,15 @@ impl<'a> Search<'a> {
             let largest = |a: Amounts, b: Amounts| std::array::from_fn(|part| a[part].max(b[part]));
             let Some(room) = rooms.into_iter().flatten().reduce(largest) else { continue };
             // Offers come by price: one that is beaten is beaten by one before it. What a machine gives by the model
-            // says nothing of its swap alone, so only types that agree on that are compared.
-            let beaten =
-                kinds.iter().any(|k| k.offer.swap == offer.swap && (0..PARTS).all(|part| k.room[part] >= room[part]));
-            if !beaten {
+            // says nothing of its swap alone, so only types that agree on that are compared. What is there already is
+            // beaten by a lower price alone: for the same one nobody has to order another machine. So is what costs
+            // nothing: a larger one is no bargain.
+            let beats = |k: &Kind<'_>| {
+                k.offer.swap == offer.swap
+                    && (k.offer.price < offer.price || (there == 0 && offer.price > Price(0)))
+                    && (0..PARTS).all(|part| k.room[part] >= room[part])
+            };
+            if !kinds.iter().any(beats) {
                 kinds.push(Kind { offer, room, there });
             }
         }
@@ -277,31 +290,38 @@ impl<'a> Search<'a> {
             self.workers.iter().skip(set.from).map(|kind| (kind.offer.price.0, kind.room)).collect();
         let missing = self.load.needs.missing_costs(&together, &offers);
         set.least = set.least.max(set.price.saturating_add(missing));
+        set.orders = self.orders(set);
+        missing < i64::MAX
+    }
+
+    /// How many machines of a set have to be ordered.
+    fn orders(&self, set: &Set) -> usize {
         let ordered = |kind: &Kind<'_>, count: usize| count.saturating_sub(kind.there);
         let workers = self.workers.iter().zip(&set.counts).map(|(kind, count)| ordered(kind, usize::from(*count)));
         let servers = self.servers.get(set.server).map_or(0, |kind| ordered(kind, self.server_count));
-        set.orders = workers.sum::<usize>() + servers;
-        missing < i64::MAX
+        workers.sum::<usize>() + servers
     }
 
     /// The sets that one begins with: nothing but what is kept, and the control plane.
     fn roots(&self) -> Vec<Set> {
         let kept: Price = self.kept.iter().filter_map(|machine| machine.price).sum();
-        let root = |server: usize, price: i64| Set {
+        let root = |server: usize, price: i64, unpaid: i64| Set {
             least: 0,
             orders: 0,
             nodes: self.kept.len() + self.server_count,
+            unpaid,
             server,
             counts: vec![0; self.workers.len()],
             price: kept.0.saturating_add(price),
             from: 0,
         };
         if self.server_count == 0 {
-            return vec![root(0, 0)];
+            return vec![root(0, 0, 0)];
         }
         let count = i64::try_from(self.server_count).unwrap_or(i64::MAX);
-        let price = |kind: &Kind<'_>| kind.offer.price.0.saturating_mul(count);
-        self.servers.iter().enumerate().map(|(at, kind)| root(at, price(kind))).collect()
+        let times = |of_one: i64| of_one.saturating_mul(count);
+        let of = |(at, kind): (usize, &Kind<'_>)| root(at, times(kind.offer.price.0), times(unpaid(kind.offer)));
+        self.servers.iter().enumerate().map(of).collect()
     }
 
     fn run(&self) -> Result<Answer, PlanError> {
@@ -331,8 +351,7 @@ impl<'a> Search<'a> {
                 None => {
                     tried += 1;
                     let machines = self.machines(&set);
-                    let survive = self.question.survive;
-                    match self.load.check(&machines, survive, &mut spent, MAX_DECISIONS)? {
+                    match self.check(&machines, &mut spent)? {
                         Fit::Fits(placed) => {
                             let bound = unproven.map_or(set.price, |price| price.min(set.price));
                             return Ok(self.answer(machines, Some(placed), bound, tried, None));
@@ -349,6 +368,7 @@ impl<'a> Search<'a> {
                 let mut next = set.clone();
                 next.counts[at] = next.counts[at].saturating_add(1);
                 next.price = next.price.saturating_add(kind.offer.price.0);
+                next.unpaid = next.unpaid.saturating_add(unpaid(kind.offer));
                 next.nodes += 1;
                 next.from = at;
                 if self.estimate(&mut next) {
@@ -360,15 +380,17 @@ impl<'a> Search<'a> {
         Ok(self.answer(Vec::new(), None, unproven.unwrap_or(0), tried, lacking))
     }
 
-    /// The part that is too little once the largest worker is lost, if the question asks for that.
+    /// The part that is too little once a machine that may be lost is, if the question asks for that.
     fn cannot_lose_one(&self, set: &Set, rooms: &[Amounts]) -> Option<usize> {
         // A pod that cannot leave its node is lost with it whatever the rest has: that is the engine's to say.
         if !self.question.survive || !self.kept.is_empty() {
             return None;
         }
         let workers = self.workers.iter().zip(&set.counts).filter(|(_, count)| **count > 0).map(|(kind, _)| kind.room);
+        let survives = self.servers_open && self.server_count >= SURVIVING_SERVERS;
+        let server = self.servers.get(set.server).filter(|_| survives).map(|kind| kind.room);
         let together = bound::sum(rooms);
-        workers.into_iter().find_map(|lost| {
+        workers.chain(server).find_map(|lost| {
             (0..PARTS).find(|part| together[*part].saturating_sub(lost[*part]) < self.load.needs.total()[*part])
         })
     }
@@ -387,11 +409,16 @@ impl<'a> Search<'a> {
             placed,
             lower_bound: Price(bound),
             sets_tried,
+            decisions: self.decisions.get(),
             immovable: Vec::new(),
             swap: self.swap,
             control_planes: self.server_count + self.kept.iter().filter(|machine| machine.control_plane).count(),
             separate: self.separate,
             lacking,
+            too_many: None,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! The cluster as it is: headroom and overhead of each node, the next pod of each workload, the loss of a node.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use headroom_core::{
+    Str,
     object::{Node, ObjectKey, Pod, VolumeKind},
     resource::Resources,
 };
@@ -12,6 +13,7 @@ use crate::{
     cluster::{Bond, Cluster, WorkloadName, bond, copy, is_control_plane, workload},
     machine::{labelled_type, offer_of, overhead},
     report::{Loss, NodeRoom, Waiting, WorkloadRoom},
+    uses::Uses,
     world::World,
 };
 
@@ -23,10 +25,16 @@ const PART_OF: &str = "app.kubernetes.io/part-of";
 /// The nodes, by name, as the world has them.
 #[must_use]
 pub fn nodes(cluster: &Cluster, world: &World, offers: &[Offer]) -> Vec<NodeRoom> {
-    cluster.nodes.values().map(|node| node_room(cluster, world, node, offers)).collect()
+    planned(cluster, world, offers, &Uses::of(cluster))
 }
 
-fn node_room(cluster: &Cluster, world: &World, node: &Arc<Node>, offers: &[Offer]) -> NodeRoom {
+/// The nodes of a plan, whose samples know of no pods: these take what is measured of them today.
+#[must_use]
+pub fn planned(after: &Cluster, world: &World, offers: &[Offer], uses: &Uses) -> Vec<NodeRoom> {
+    after.nodes.values().map(|node| node_room(after, world, node, offers, uses)).collect()
+}
+
+fn node_room(cluster: &Cluster, world: &World, node: &Arc<Node>, offers: &[Offer], uses: &Uses) -> NodeRoom {
     let sample = cluster.samples.get(node.name()).map(|sample| &**sample);
     let (system, measured) = overhead(node, sample);
     let offer = offer_of(node, offers);
@@ -36,8 +44,12 @@ fn node_room(cluster: &Cluster, world: &World, node: &Arc<Node>, offers: &[Offer
     let row = world.engine().cache().node(node.name());
     let memory = row.and_then(|row| row.memory.as_ref());
     let requested = row.map_or_else(Resources::default, |row| row.requested.clone());
-    let ours = cluster.pods_on(node.name()).filter(|pod| is_ours(pod));
-    let ours = ours.map(|pod| used(pod, sample)).fold(0, i64::saturating_add);
+    let take = |these: fn(&Pod) -> bool| {
+        let pods = cluster.pods_on(node.name()).filter(|pod| these(pod));
+        pods.map(|pod| uses.pod(pod)).fold(0, i64::saturating_add)
+    };
+    let ours = take(is_ours);
+    let control_plane = if is_control_plane(node) { take(|pod| bond(pod) == Bond::Static) } else { 0 };
     NodeRoom {
         name: node.name().to_string(),
         role: if is_control_plane(node) { "control-plane" } else { "worker" },
@@ -50,6 +62,8 @@ fn node_room(cluster: &Cluster, world: &World, node: &Arc<Node>, offers: &[Offer
         overhead_bytes: system,
         overhead_measured: measured,
         overhead_per_month: share(system),
+        control_plane_bytes: control_plane,
+        control_plane_per_month: share(control_plane),
         headroom_agent_bytes: ours,
         headroom_agent_per_month: share(ours),
         pods: row.map_or(0, |row| row.pods.len()),
@@ -66,12 +80,6 @@ fn node_room(cluster: &Cluster, world: &World, node: &Arc<Node>, offers: &[Offer
 /// Whether a pod is part of Headroom itself.
 fn is_ours(pod: &Pod) -> bool {
     pod.meta.labels.get(PART_OF).is_some_and(|part| *part == "headroom")
-}
-
-/// RAM that a pod uses, else requests.
-fn used(pod: &Pod, sample: Option<&headroom_core::object::NodeHeadroom>) -> i64 {
-    let measured = sample.and_then(|sample| sample.usage(&pod.meta.uid)).map(|usage| usage.working_set.max(0));
-    measured.unwrap_or_else(|| headroom_core::requests::pod_requests(&pod.spec).memory)
 }
 
 /// What is paid per month, and how many nodes have no known price.
@@ -116,37 +124,57 @@ pub fn workloads(cluster: &Cluster, world: &mut World) -> Vec<WorkloadRoom> {
     rooms
 }
 
-/// One more pod of a workload. A StatefulSet would make it claims of its own, which are not known: they are left out.
+/// One more pod of a workload. A StatefulSet would make it claims of its own, and so would an ephemeral volume; these are
+/// not known, and left out.
 fn another(pod: &Arc<Pod>, of: &WorkloadName, number: usize) -> Arc<Pod> {
     let mut next = copy(pod, &format!("{}-next-{number}", of.name));
-    if of.kind == "StatefulSet" && pod.spec.has_claims() {
+    let own = |kind: &VolumeKind| match kind {
+        VolumeKind::Ephemeral => true,
+        VolumeKind::PersistentVolumeClaim(_) => of.kind == "StatefulSet",
+        _ => false,
+    };
+    if pod.spec.volumes.iter().any(|volume| own(&volume.kind)) {
         let row = Arc::make_mut(&mut next);
         let spec = Arc::make_mut(&mut row.spec);
-        let others = spec.volumes.iter().filter(|v| !matches!(v.kind, VolumeKind::PersistentVolumeClaim(_)));
-        spec.volumes = others.cloned().collect();
+        spec.volumes = spec.volumes.iter().filter(|volume| !own(&volume.kind)).cloned().collect();
     }
     next
 }
 
 /// The pods without a node that would stay without one; those that find a place count there from now on.
 pub fn waiting(cluster: &Cluster, world: &mut World) -> Vec<Waiting> {
-    let mut waiting = Vec::new();
-    for pod in cluster.waiting().filter(|pod| bond(pod) == Bond::Free) {
-        if let Err(reason) = world.place(pod) {
-            waiting.push(Waiting::new(&pod.meta.key, reason));
-        }
-    }
-    waiting
+    settle(cluster, world).1
 }
 
-/// Who has no place without this node: tried, and put back as it was. `on_it` are all pods of the node.
+/// Gives the pods without a node a place, as far as there is one; they count there from now on. Who has which node then,
+/// and who has none. The highest priority comes first, then who waits longest, as in the scheduler's queue.
+pub fn settle(cluster: &Cluster, world: &mut World) -> (BTreeMap<ObjectKey, Str>, Vec<Waiting>) {
+    let mut queue: Vec<&Arc<Pod>> = cluster.waiting().collect();
+    queue.sort_by_key(|pod| (Reverse(pod.spec.priority), pod.meta.created));
+    let (mut placed, mut waiting) = (BTreeMap::new(), Vec::new());
+    for pod in queue {
+        match world.place(pod) {
+            Ok(node) => {
+                placed.insert(pod.meta.key.clone(), node);
+            }
+            Err(reason) => waiting.push(Waiting::new(&pod.meta.key, reason)),
+        }
+    }
+    waiting.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    (placed, waiting)
+}
+
+/// Who has no place without this node: tried, and put back as it was. `on_it` are all pods of the node. Those of the
+/// highest priority come first, as in the scheduler's queue.
 pub fn lose(world: &mut World, node: &Arc<Node>, on_it: &[Arc<Pod>]) -> Vec<(ObjectKey, String)> {
     for pod in on_it {
         world.take(pod);
     }
     world.remove_node(node.name());
+    let mut homeless: Vec<&Arc<Pod>> = on_it.iter().filter(|pod| bond(pod) == Bond::Free).collect();
+    homeless.sort_by_key(|pod| Reverse(pod.spec.priority));
     let (mut placed, mut lost) = (Vec::new(), Vec::new());
-    for pod in on_it.iter().filter(|pod| bond(pod) == Bond::Free) {
+    for pod in homeless {
         match world.place(pod) {
             Ok(_) => placed.push(pod),
             Err(reason) => lost.push((pod.meta.key.clone(), reason)),
@@ -189,12 +217,15 @@ pub fn losses(cluster: &Cluster, world: &mut World) -> Vec<Loss> {
 mod tests {
     use headroom_core::{
         Now,
-        testing::{node, pod},
+        testing::{self, PodBuilder, node, pod},
     };
-    use headroom_engine::Input;
+    use headroom_engine::{Input, cache::StorageObject};
 
     use super::*;
-    use crate::world::Scheduler;
+    use crate::{
+        cluster::{CONTROL_PLANE_ROLES, HOSTNAME},
+        world::Scheduler,
+    };
 
     fn cluster() -> Cluster {
         let web = |name: &str, on: &str| {
@@ -227,6 +258,97 @@ mod tests {
         assert_eq!(workloads(&cluster, &mut world), rooms);
         let waiting = waiting(&cluster, &mut world);
         assert_eq!((waiting.len(), waiting[0].name.as_str()), (1, "huge"));
+    }
+
+    #[test]
+    fn claims_that_one_more_pod_would_get_are_left_out() {
+        let more = |owner: &str, volumes: fn(PodBuilder) -> PodBuilder| {
+            let p = pod("p-0").requests("400m", "64Mi").owner(owner, "p", "p").on("a");
+            let inputs =
+                vec![Input::NodeApplied(node("a").capacity("1", "1Gi", 10).arc()), Input::PodApplied(volumes(p).arc())];
+            let cluster = Cluster::new(inputs, &Scheduler::standard(), Now::at_secs(1_800_000_000));
+            let mut world = cluster.world(&Scheduler::standard()).unwrap();
+            workloads(&cluster, &mut world)[0].more
+        };
+        assert_eq!(more("ReplicaSet", |p| p.ephemeral("scratch")), 1);
+        assert_eq!(more("StatefulSet", |p| p.claim("data").ephemeral("scratch")), 1);
+        assert_eq!(more("ReplicaSet", |p| p.claim("data")), 0, "it names a claim that is not there");
+    }
+
+    #[test]
+    fn what_is_ephemeral_holds_no_pod() {
+        let lost = |volume: fn(PodBuilder) -> PodBuilder| {
+            let local = testing::volume("v").affinity(HOSTNAME, &["a"]);
+            let claims = ["p-scratch", "data"].map(|name| testing::claim(name).bound("v").of_pod("p").arc());
+            let mut inputs = vec![
+                Input::NodeApplied(node("a").capacity("1", "1Gi", 10).arc()),
+                Input::NodeApplied(node("b").capacity("1", "1Gi", 10).arc()),
+                Input::StorageApplied(StorageObject::Volume(local.arc())),
+                Input::PodApplied(
+                    volume(pod("p").requests("100m", "64Mi").owner("ReplicaSet", "p", "p").on("a")).arc(),
+                ),
+            ];
+            inputs.extend(claims.map(|claim| Input::StorageApplied(StorageObject::Claim(claim))));
+            let cluster = Cluster::new(inputs, &Scheduler::standard(), Now::at_secs(1_800_000_000));
+            let mut world = cluster.world(&Scheduler::standard()).unwrap();
+            (cluster.immovable(&cluster.pods[0]).is_some(), losses(&cluster, &mut world)[0].pending.len())
+        };
+        assert_eq!(lost(|pod| pod.claim("data")), (true, 1));
+        assert_eq!(lost(|pod| pod.ephemeral("scratch")), (false, 0));
+    }
+
+    #[test]
+    fn who_finds_a_place_first_has_the_highest_priority() {
+        let one = |name: &str, priority: i32| {
+            let p = pod(name).requests("600m", "64Mi").owner("ReplicaSet", name, name).priority(priority).on("a");
+            Input::PodApplied(p.arc())
+        };
+        let inputs = vec![
+            Input::NodeApplied(node("a").capacity("2", "1Gi", 10).arc()),
+            Input::NodeApplied(node("b").capacity("1", "1Gi", 10).arc()),
+            one("first-by-name", 0),
+            one("second-by-name", 7),
+        ];
+        let cluster = Cluster::new(inputs, &Scheduler::standard(), Now::at_secs(1_800_000_000));
+        let mut world = cluster.world(&Scheduler::standard()).unwrap();
+        let lost = losses(&cluster, &mut world);
+        let names: Vec<&str> = lost[0].pending.iter().map(|w| w.name.as_str()).collect();
+        assert_eq!(names, ["first-by-name"]);
+    }
+
+    #[test]
+    fn who_waits_gets_a_place_in_the_order_of_the_queue() {
+        let one = |name: &str, priority: i32, created: i64| {
+            let p = pod(name).requests("600m", "64Mi").owner("ReplicaSet", name, name).created(created);
+            Input::PodApplied(p.priority(priority).arc())
+        };
+        let left = |pods: Vec<Input>| {
+            let inputs = [vec![Input::NodeApplied(node("a").capacity("1", "1Gi", 10).arc())], pods].concat();
+            let cluster = Cluster::new(inputs, &Scheduler::standard(), Now::at_secs(1_800_000_000));
+            let mut world = cluster.world(&Scheduler::standard()).unwrap();
+            waiting(&cluster, &mut world).into_iter().map(|pod| pod.name).collect::<Vec<_>>()
+        };
+        assert_eq!(left(vec![one("a", 0, 1), one("b", 7, 2), one("c", 0, 3)]), ["a", "c"]);
+        assert_eq!(left(vec![one("a", 0, 2), one("b", 0, 1)]), ["a"]);
+    }
+
+    #[test]
+    fn static_pods_of_a_server_are_the_control_planes_share() {
+        let etcd = |on: &str| pod(&format!("etcd-{on}")).requests("100m", "256Mi").owner("Node", on, on).on(on).arc();
+        let inputs = vec![
+            Input::NodeApplied(node("s").label(CONTROL_PLANE_ROLES[0], "").capacity("1", "1Gi", 10).arc()),
+            Input::NodeApplied(node("w").capacity("1", "1Gi", 10).arc()),
+            Input::PodApplied(etcd("s")),
+            Input::PodApplied(etcd("w")),
+            Input::PodApplied(pod("other").requests("100m", "64Mi").on("s").arc()),
+        ];
+        let cluster = Cluster::new(inputs, &Scheduler::standard(), Now::at_secs(1_800_000_000));
+        let world = cluster.world(&Scheduler::standard()).unwrap();
+        let offer =
+            Offer { name: "small".into(), milli_cpu: 1000, memory: 1 << 30, pods: 110, price: Price(1000), swap: true };
+        let nodes = nodes(&cluster, &world, &[offer]);
+        let share = |i: usize| (nodes[i].control_plane_bytes, nodes[i].control_plane_per_month);
+        assert_eq!((share(0), share(1)), ((256 << 20, Some(Price(250))), (0, Some(Price(0)))));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headroom_core::{
     Now, Str,
-    object::{Node, NodeHeadroom, Pod},
+    object::{Node, NodeHeadroom, Pod, Volume, VolumeKind},
 };
 use headroom_engine::{ConfigError, Configuration, DecisionResult, Engine, Input, Mode, NoProbe, Registry};
 
@@ -125,8 +125,7 @@ impl World {
     /// The message of the FailedScheduling event. The pod is not in the world then.
     pub fn place(&mut self, pod: &Pod) -> Result<Str, String> {
         self.decisions += 1;
-        let mut pending = pod.clone();
-        pending.node_name = None;
+        let mut pending = anew(pod);
         pending.meta.resource_version = self.newer();
         self.tell(Input::PodApplied(Arc::new(pending)));
         let decision = self.engine.schedule_one(self.now, &mut Vec::new(), &mut NoProbe);
@@ -146,7 +145,7 @@ impl World {
     /// The nodes on which the pod would be let, those first that it fills best.
     pub fn feasible(&mut self, pod: &Pod) -> Vec<Str> {
         self.decisions += 1;
-        let explained = self.engine.explain(pod, self.now);
+        let explained = self.engine.explain(&anew(pod), self.now);
         let mut nodes: Vec<(i64, Str)> = explained
             .nodes
             .iter()
@@ -156,6 +155,19 @@ impl World {
         nodes.sort_by(|a, b| (a.0, &*a.1).cmp(&(b.0, &*b.1)));
         nodes.into_iter().map(|(_, name)| name).collect()
     }
+}
+
+/// The pod as it is made for another place. The ephemeral volumes that it had go with the one that was there; where the
+/// new ones may be is not known, and they are left out.
+fn anew(pod: &Pod) -> Pod {
+    let mut anew = pod.clone();
+    let was_there = anew.node_name.take().is_some();
+    let ephemeral = |volume: &Volume| matches!(volume.kind, VolumeKind::Ephemeral);
+    if was_there && anew.spec.volumes.iter().any(ephemeral) {
+        let spec = Arc::make_mut(&mut anew.spec);
+        spec.volumes = spec.volumes.iter().filter(|volume| !ephemeral(volume)).cloned().collect();
+    }
+    anew
 }
 
 /// The message without what it says of preemption: planned pods never preempt.

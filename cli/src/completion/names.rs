@@ -104,7 +104,7 @@ impl Names {
 
     async fn list(self, typed: &Typed) -> Option<Vec<String>> {
         let kubeconfig = typed.kubeconfig.as_ref().map(PathBuf::from);
-        let connection = Connection { context: typed.context.clone(), kubeconfig };
+        let connection = Connection { context: typed.context.clone(), kubeconfig, ..Connection::default() };
         let (client, namespace) = connection.client().await.ok()?;
         let path = self.path(typed.namespace.as_ref().unwrap_or(&namespace))?;
         let request = http::Request::get(path).header(http::header::ACCEPT, METADATA).body(Vec::new()).ok()?;

@@ -12,8 +12,18 @@ pub(crate) enum Api {
     Create { collection: String, object: Value },
     /// It is deleted; undone it is made.
     Delete { collection: String, object: Value },
-    /// It is changed; `undo` is the patch for the way back.
-    Patch { path: String, kind: &'static str, patch: Value, undo: Value, says: Vec<String>, back: Vec<String> },
+    /// It is changed; `undo` is the patch for the way back. Where somebody else may change it as well, `read_as` is the
+    /// resourceVersion of what was read: it is not changed if it is another one by then, and changed back only while it
+    /// has what `patch` gave it.
+    Patch {
+        path: String,
+        kind: &'static str,
+        patch: Value,
+        undo: Value,
+        read_as: Option<String>,
+        says: Vec<String>,
+        back: Vec<String>,
+    },
 }
 
 impl Api {
@@ -22,8 +32,8 @@ impl Api {
         match self.clone() {
             Self::Create { collection, object } => Self::Delete { collection, object },
             Self::Delete { collection, object } => Self::Create { collection, object },
-            Self::Patch { path, kind, patch, undo, says, back } => {
-                Self::Patch { path, kind, patch: undo, undo: patch, says: back, back: says }
+            Self::Patch { path, kind, patch, undo, read_as, says, back } => {
+                Self::Patch { path, kind, patch: undo, undo: patch, read_as, says: back, back: says }
             }
         }
     }
@@ -46,6 +56,26 @@ impl Api {
             // Flags of Deployments stand in these, as they were found.
             Self::Patch { says, .. } => says.iter().map(|line| clean(line)).collect(),
         }
+    }
+}
+
+/// Whether an object has what a merge patch gives it.
+pub(crate) fn has(object: &Value, patch: &Value) -> bool {
+    match patch {
+        Value::Object(fields) => fields.iter().all(|(name, value)| match object.get(name) {
+            Some(found) if !found.is_null() => has(found, value),
+            _ => takes_away(value),
+        }),
+        patch => object == patch,
+    }
+}
+
+/// Whether a merge patch gives nothing.
+fn takes_away(patch: &Value) -> bool {
+    match patch {
+        Value::Null => true,
+        Value::Object(fields) => fields.values().all(takes_away),
+        _ => false,
     }
 }
 
@@ -82,7 +112,25 @@ impl Change {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn objects_have_what_a_patch_gave_them() {
+        let object = json!({"metadata": {"name": "a"}, "data": {"a": "1", "b": "2"}, "status": null});
+        for (patch, expected) in [
+            (json!({"data": {"a": "1"}}), true),
+            (json!({"data": {"a": "2"}}), false),
+            (json!({"data": {"c": "1"}}), false),
+            (json!({"data": {"c": null}, "spec": {"x": {"y": null}}}), true),
+            (json!({"data": {"a": null}}), false),
+            (json!({"status": {"x": null}}), true),
+            (json!({"status": {"x": 1}}), false),
+        ] {
+            assert_eq!(has(&object, &patch), expected, "{patch}");
+        }
+    }
 
     #[test]
     fn flags_of_others_do_not_move_the_cursor() {
@@ -91,6 +139,7 @@ mod tests {
             kind: "k",
             patch: Value::Null,
             undo: Value::Null,
+            read_as: None,
             says: vec!["Deployment a/b: --mode=x\u{1b}[1A\r".to_owned()],
             back: Vec::new(),
         };

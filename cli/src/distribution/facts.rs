@@ -6,7 +6,7 @@ use headroom_core::Timestamp;
 use headroom_runtime::wire::time::parse_rfc3339;
 use serde_json::Value;
 
-use super::{Distribution, managed, of_kind, ours::Ours, record::Record, text};
+use super::{Distribution, managed, of_kind, ours::Ours, read::ReadAs, record::Record, text};
 use crate::doctor::{Look, NodeFacts, Program, State, cut, flag, is_k3s, schedulers};
 
 /// A lease that was renewed so many seconds ago, or less, is held.
@@ -116,7 +116,10 @@ pub(crate) struct Facts {
     pub(crate) cluster_configuration: Option<String>,
     /// `--controllers` in k0s' ClusterConfig, if that is an object of the cluster: empty when it says nothing.
     pub(crate) k0s_controllers: Option<String>,
+    /// All that stands there, as words of a command line.
+    pub(crate) k0s_arguments: Option<Vec<String>>,
     pub(crate) record: Record,
+    pub(crate) read_as: ReadAs,
     /// The last of each loop and of each party.
     pub(crate) sightings: Vec<Sighting>,
 }
@@ -134,7 +137,9 @@ impl Facts {
         let servers = servers.collect();
         let lease = |lease: &Value| (text(lease, "/metadata/name").to_owned(), LeaseFacts::from_object(lease));
         let k0s = raw.k0s.as_ref();
+        let read_as = ReadAs::of(&raw);
         Self {
+            read_as,
             at,
             distribution,
             because: cut(&because),
@@ -148,6 +153,7 @@ impl Facts {
                 .map(|config| text(&config, "/data/ClusterConfiguration").to_owned())
                 .filter(|text| !text.is_empty()),
             k0s_controllers: k0s.map(|o| text(o, "/spec/controllerManager/extraArgs/controllers").to_owned()),
+            k0s_arguments: k0s.map(k0s_arguments),
             record: raw.record.as_ref().map(Record::from_object).unwrap_or_default(),
             sightings: sightings(&raw.written),
             state: State::from_objects(raw.cluster),
@@ -211,8 +217,15 @@ impl Facts {
     }
 }
 
+/// What k0s' ClusterConfig gives its controller manager, as words of a command line.
+fn k0s_arguments(config: &Value) -> Vec<String> {
+    let arguments = config.pointer("/spec/controllerManager/extraArgs").and_then(Value::as_object);
+    let word = |(name, value): (&String, &Value)| Some(format!("--{name}={}", value.as_str()?));
+    arguments.into_iter().flatten().filter_map(word).collect()
+}
+
 /// Whether k3s runs the control plane on this node, and its flags are known.
-fn is_server_of_k3s(node: &NodeFacts) -> bool {
+pub(crate) fn is_server_of_k3s(node: &NodeFacts) -> bool {
     is_k3s(node) && node.args.first().is_some_and(|word| word == "server")
 }
 

@@ -238,11 +238,24 @@ pub(crate) struct Here {
 }
 
 impl Here {
-    /// Which of the nodes this machine is.
+    /// Which of the nodes this machine is; or whose files are below a directory: then whoever may write there may.
     ///
     /// # Errors
     /// One line: not root, or none of the nodes.
-    pub(crate) fn find(nodes: &[String]) -> anyhow::Result<Self> {
+    pub(crate) fn find(nodes: &[String], root: Option<&Path>) -> anyhow::Result<Self> {
+        let name = headroom_runtime::lease::hostname();
+        let named = nodes.iter().find(|node| **node == name || name.split('.').next() == Some(node.as_str()));
+        if let Some(root) = root {
+            let only = if let [only] = nodes { Some(only) } else { None };
+            let node = named.or(only).with_context(|| {
+                format!(
+                    "--host-root: this host, {name}, is none of the control-plane nodes ({}), so that nothing shows whose \
+                     files those are: leave --host-files out, and the changes are printed",
+                    nodes.join(", ")
+                )
+            })?;
+            return Ok(Self { node: node.clone(), root: root.to_path_buf() });
+        }
         let owner = fs::metadata("/proc/self").map(|found| {
             use std::os::unix::fs::MetadataExt as _;
             found.uid()
@@ -251,10 +264,12 @@ impl Here {
             matches!(owner, Ok(0)),
             "--host-files needs root on a control-plane host: without it the changes are printed, and waited for"
         );
-        let name = headroom_runtime::lease::hostname();
-        let node = nodes.iter().find(|node| **node == name || name.split('.').next() == Some(node.as_str()));
-        let node = node.with_context(|| {
-            format!("--host-files: this host, {name}, is none of the control-plane nodes ({})", nodes.join(", "))
+        let node = named.with_context(|| {
+            format!(
+                "--host-files: this host, {name}, is none of the control-plane nodes ({}): run this on one of them, or \
+                 leave it out, and the changes are printed",
+                nodes.join(", ")
+            )
         })?;
         Ok(Self { node: node.clone(), root: PathBuf::from("/") })
     }
@@ -341,6 +356,19 @@ mod tests {
         assert!(line.contains("h.yaml is not as it was expected") && !line.contains('\n'), "{line}");
         assert_eq!(fs::read_to_string(at("m/kcm.yaml")).unwrap(), MANIFEST);
         assert!(at("m/scheduler.yaml").exists());
+    }
+
+    #[test]
+    fn files_below_a_directory_are_those_of_the_only_node() {
+        let nodes = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let here = Here::find(&nodes(&["cp.example"]), Some(Path::new("/mnt"))).unwrap();
+        assert_eq!((here.node.as_str(), here.root.as_path()), ("cp.example", Path::new("/mnt")));
+        let own = headroom_runtime::lease::hostname();
+        assert_eq!(Here::find(&nodes(&["cp.example", &own]), Some(Path::new("/mnt"))).unwrap().node, own);
+        for unknown in [nodes(&["a.example", "b.example"]), Vec::new()] {
+            let line = Here::find(&unknown, Some(Path::new("/mnt"))).unwrap_err().to_string();
+            assert!(line.starts_with("--host-root: this host, ") && !line.contains('\n'), "{line}");
+        }
     }
 
     #[test]

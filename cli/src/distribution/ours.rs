@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::text;
-use crate::doctor::{Program, flag};
+use crate::doctor::{Program, flag, name_and_value};
 
 /// The namespace of the control plane.
 const SYSTEM: &str = "kube-system";
@@ -26,7 +26,7 @@ pub(crate) struct Ours {
     apart: bool,
     pub(crate) host_network: bool,
     pub(crate) tolerates_all: bool,
-    recreate: bool,
+    pub(crate) recreate: bool,
     /// Its Helm release.
     pub(crate) release: Option<String>,
     /// Others that look the same. None count where this one is in kube-system, which is nobody's but the operators'.
@@ -110,6 +110,11 @@ impl Ours {
         flag(&self.words, name).last().copied()
     }
 
+    /// Whether its pods come back without any scheduler.
+    pub(crate) const fn is_pinned(&self) -> bool {
+        !self.node_name.is_empty()
+    }
+
     /// Why it must not be what a cluster depends on: it would not come back by itself.
     pub(crate) fn unsafe_because(&self) -> Option<&'static str> {
         if self.replicas < 1 {
@@ -118,14 +123,15 @@ impl Ours {
         if self.recreate {
             return Some("its strategy is Recreate: an update would end the old one first");
         }
-        let stays = !self.node_name.is_empty() || (self.replicas >= 2 && self.apart);
+        let stays = self.is_pinned() || (self.replicas >= 2 && self.apart);
         if stays { None } else { Some("nobody would schedule its pod if that were lost") }
     }
 
-    /// The patch after which this flag has this value, or is gone, and the one that undoes it.
-    pub(crate) fn with_flag(&self, name: &str, value: Option<&str>) -> (Value, Value) {
+    /// The patch after which these flags have these values, or are gone, and the one that undoes it.
+    pub(crate) fn with_flags(&self, flags: &[(&str, Option<&str>)]) -> (Value, Value) {
         let patch = |words: &[String]| json!({"spec": {"template": {"spec": {"containers": [{"name": self.container, self.field: words}]}}}});
-        (patch(&with_flag(&self.words, name, value)), patch(&self.words))
+        let changed = flags.iter().fold(self.words.clone(), |words, (name, value)| with_flag(&words, name, *value));
+        (patch(&changed), patch(&self.words))
     }
 }
 
@@ -138,10 +144,10 @@ fn with_flag(words: &[String], name: &str, value: Option<&str>) -> Vec<String> {
         if std::mem::take(&mut skip) {
             continue;
         }
-        match word.strip_prefix("--").and_then(|word| word.strip_prefix(name)) {
-            Some(rest) if rest.is_empty() || rest.starts_with('=') => {
+        match word.strip_prefix("--").map(name_and_value) {
+            Some((given, behind)) if given == name => {
                 changed.extend(wanted.take());
-                skip = rest.is_empty() && words.get(i + 1).is_some_and(|next| !next.starts_with("--"));
+                skip = behind.is_none() && words.get(i + 1).is_some_and(|next| !next.starts_with("--"));
             }
             _ => changed.push(word.clone()),
         }
@@ -166,16 +172,28 @@ pub(crate) mod tests {
                    "containers": [{"name": component, "image": format!("{name}:0.1.0"), "args": args}]}}}})
     }
 
+    /// The same with two pods that no node pins, on two nodes.
+    pub(crate) fn two_apart(mut deployment: Value) -> Value {
+        let term = json!([{"topologyKey": "kubernetes.io/hostname"}]);
+        let spec = &mut deployment["spec"]["template"]["spec"];
+        spec["nodeName"] = Value::Null;
+        spec["affinity"] = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}});
+        deployment["spec"]["replicas"] = 2.into();
+        deployment
+    }
+
     #[test]
     fn what_the_chart_installs() {
         let found = Ours::find(&[deployment("scheduler", &["--mode=shadow"])], Program::Scheduler).unwrap();
         assert_eq!((found.mode(), found.unsafe_because()), ("shadow", None));
         assert_eq!(found.full_name(), "kube-system/headroom-scheduler");
         assert_eq!((found.account.as_str(), found.release.as_deref()), ("headroom-scheduler", Some("headroom")));
-        let (patch, undo) = found.with_flag("mode", Some("primary"));
+        let (patch, undo) = found.with_flags(&[("mode", Some("primary"))]);
         let containers = |args: &[&str]| json!({"spec": {"template": {"spec": {"containers": [{"name": "scheduler", "args": args}]}}}});
         assert_eq!(patch, containers(&["--mode=primary"]));
         assert_eq!(undo, containers(&["--mode=shadow"]));
+        let (patch, undo) = found.with_flags(&[("mode", None), ("v", Some("2")), ("config", None)]);
+        assert_eq!((patch, undo), (containers(&["--v=2"]), containers(&["--mode=shadow"])));
         assert_eq!(Ours::find(&[deployment("scheduler", &[])], Program::Controllers), None);
     }
 
@@ -201,17 +219,11 @@ pub(crate) mod tests {
             change(&mut object);
             Ours::find(&[object], Program::Scheduler).unwrap().unsafe_because()
         };
-        let apart = |o: &mut Value| {
-            let term = json!([{"topologyKey": "kubernetes.io/hostname"}]);
-            o["spec"]["template"]["spec"]["affinity"] =
-                json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}});
-            o["spec"]["replicas"] = 2.into();
-        };
         assert!(of(|_| ()).unwrap().contains("nobody would schedule"));
         assert!(of(|o| o["spec"]["replicas"] = 2.into()).unwrap().contains("nobody would schedule"));
         assert!(of(|o| o["spec"]["replicas"] = 0.into()).unwrap().contains("no replicas"));
         assert!(of(|o| o["spec"]["strategy"]["type"] = "Recreate".into()).unwrap().contains("Recreate"));
-        assert_eq!(of(apart), None);
+        assert_eq!(of(|o| *o = two_apart(o.take())), None);
     }
 
     #[test]
@@ -227,5 +239,10 @@ pub(crate) mod tests {
         ] {
             assert_eq!(with_flag(&words(before), "mode", value), words(after), "{before}");
         }
+        let before = words("--node_monitor_period=1s --b --node-monitor-period 3s");
+        assert_eq!(with_flag(&before, "node-monitor-period", Some("2s")), words("--node-monitor-period=2s --b"));
+        let ours =
+            Ours::find(&[deployment("controllers", &["--node_monitor_period=1s"])], Program::Controllers).unwrap();
+        assert_eq!(ours.flag("node-monitor-period"), Some("1s"));
     }
 }

@@ -1,5 +1,6 @@
 //! One look at what the facts are made of.
 
+use anyhow::Context;
 use headroom_runtime::clock;
 use kube::Client;
 use serde_json::Value;
@@ -7,7 +8,8 @@ use serde_json::Value;
 use super::{
     facts::{Facts, Raw},
     record,
-    requests::{Requests, is, why},
+    requests::{Requests, is},
+    text,
 };
 use crate::cluster;
 
@@ -20,6 +22,28 @@ const WRITTEN: [(&str, &str); 4] = [
     ("/apis/discovery.k8s.io/v1/endpointslices", "EndpointSlice"),
     ("/api/v1/events?fieldSelector=reason%3DScheduled", "Event"),
 ];
+
+/// What objects were read as that somebody else may change as well: their resourceVersions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ReadAs {
+    pub(crate) kubeadm: Option<String>,
+    pub(crate) k0s: Option<String>,
+    pub(crate) record: Option<String>,
+}
+
+impl ReadAs {
+    pub(super) fn of(raw: &Raw) -> Self {
+        let version = |object: Option<&Value>| {
+            let version = object.map(|object| text(object, "/metadata/resourceVersion").to_owned());
+            version.filter(|version| !version.is_empty())
+        };
+        Self {
+            kubeadm: version(raw.kubeadm.as_ref()),
+            k0s: version(raw.k0s.as_ref()),
+            record: version(raw.record.as_ref()),
+        }
+    }
+}
 
 /// The facts now, and what could not be read, in sentences for people.
 ///
@@ -63,6 +87,6 @@ fn allowed<T: Default>(read: Result<T, kube::Error>, what: &str, notes: &mut Vec
             notes.push(format!("you may not read {what}: done without"));
             Ok(T::default())
         }
-        Err(error) => anyhow::bail!("cannot read {what}: {}", why(&error)),
+        Err(error) => Err(error).with_context(|| format!("cannot read {what}")),
     }
 }

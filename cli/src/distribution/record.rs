@@ -1,5 +1,7 @@
 //! What a takeover changed, kept in the cluster: the handback, perhaps on another machine and next year, undoes just that.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -47,6 +49,9 @@ pub(crate) struct LoopsRecord {
     /// kubeadm's ClusterConfiguration before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cluster_configuration: Option<String>,
+    /// Flags of stock that were copied to ours, which did not have them: names and values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) flags: BTreeMap<String, String>,
 }
 
 impl Record {
@@ -109,9 +114,18 @@ mod tests {
     fn it_comes_back_as_it_was() {
         let record = Record {
             scheduler: Some(SchedulerRecord { mode: "secondary".into(), elects: true, keep_standby: false }),
-            loops: Some(LoopsRecord { names: vec!["endpoints-controller".into()], ..LoopsRecord::default() }),
+            loops: Some(LoopsRecord {
+                names: vec!["endpoints-controller".into()],
+                flags: BTreeMap::from([("endpoint-updates-batch-period".to_owned(), "1s".to_owned())]),
+                ..LoopsRecord::default()
+            }),
         };
         assert_eq!(Record::from_object(&record.object()), record);
+        let older = json!({"data": {"record.json": r#"{"loops": {"names": ["endpoints-controller"]}}"#}});
+        assert_eq!(
+            Record::from_object(&older).loops,
+            Some(LoopsRecord { flags: BTreeMap::new(), ..record.loops.clone().unwrap() })
+        );
         assert_eq!(Record::from_object(&json!({"data": {"record.json": "{"}})), Record::default());
         assert!(Record::from_object(&json!({})).is_empty() && !record.is_empty());
         assert!(not_understood(Some(&json!({"data": {"record.json": "{"}}))).is_some());

@@ -2,9 +2,9 @@
 
 use http::{Method, Request, header};
 use kube::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::doctor::text::clean;
+use super::text;
 
 /// Objects per page of a list.
 const PAGE: u32 = 500;
@@ -13,6 +13,10 @@ const MAX_OBJECTS: usize = 100_000;
 /// Metadata alone, `managedFields` included.
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const JSON: &str = "application/json";
+/// Our name in `managedFields`.
+const MANAGER: &str = "kubectl-headroom";
+/// How often an object is looked at again that somebody writes at the same time.
+const TRIES: u32 = 10;
 /// Lists of named items are merged by name.
 pub(crate) const STRATEGIC: &str = "application/strategic-merge-patch+json";
 /// Fields are replaced; `null` takes one away.
@@ -92,13 +96,29 @@ impl Requests {
 
     /// Changes an object by a patch of the kind [`STRATEGIC`] or [`MERGE`].
     pub(crate) async fn patch(&self, path: &str, kind: &str, patch: &Value) -> Result<Value, kube::Error> {
-        self.send(Method::PATCH, path, (JSON, kind), Some(patch)).await
+        let path = format!("{path}?fieldManager={MANAGER}");
+        self.send(Method::PATCH, &path, (JSON, kind), Some(patch)).await
+    }
+
+    /// Leaves the fields that [`Self::patch`] has changed to nobody: whoever applies the object on the server's side, as
+    /// Helm 4 does, would be refused every later change of a field that is ours.
+    pub(crate) async fn disown(&self, path: &str) -> Result<(), kube::Error> {
+        let mut tries = 0;
+        loop {
+            let found = self.get(path).await?;
+            let Some(patch) = found.as_ref().and_then(without_ours) else { return Ok(()) };
+            match self.send(Method::PATCH, path, (JSON, MERGE), Some(&patch)).await {
+                Err(error) if is(&error, 409) && tries < TRIES => tries += 1,
+                Err(error) => return Err(error),
+                Ok(_) => return Ok(()),
+            }
+        }
     }
 
     /// Deletes an object with what belongs to it. One that is gone is no error.
     pub(crate) async fn delete(&self, path: &str) -> Result<(), kube::Error> {
-        let options = serde_json::json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0,
-                                         "propagationPolicy": "Background"});
+        let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0,
+                             "propagationPolicy": "Background"});
         match self.send(Method::DELETE, path, (JSON, JSON), Some(&options)).await {
             Ok(_) => Ok(()),
             Err(error) if is(&error, 404) => Ok(()),
@@ -107,21 +127,41 @@ impl Requests {
     }
 }
 
+/// The patch after which none of an object's fields are ours; none where none are.
+fn without_ours(object: &Value) -> Option<Value> {
+    let entries = object.pointer("/metadata/managedFields")?.as_array()?;
+    let of_others: Vec<&Value> = entries.iter().filter(|entry| text(entry, "/manager") != MANAGER).collect();
+    if of_others.len() == entries.len() {
+        return None;
+    }
+    // An empty list would change nothing: it may be that of somebody who does not know the field.
+    let list = if of_others.is_empty() { json!([{}]) } else { json!(of_others) };
+    let version = object.pointer("/metadata/resourceVersion")?;
+    Some(json!({"metadata": {"resourceVersion": version, "managedFields": list}}))
+}
+
 /// Whether the API server answered with this status.
 pub(crate) fn is(error: &kube::Error, code: u16) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == code)
 }
 
-/// What an error says, in one line.
-pub(crate) fn why(error: &kube::Error) -> String {
-    match error {
-        // Webhooks of others write some of these.
-        kube::Error::Api(status) => clean(&status.message).split_whitespace().collect::<Vec<_>>().join(" "),
-        other => headroom_runtime::process::one_line(other),
-    }
-}
-
 /// A token of a list as a part of a URL: base64, of which three characters mean something there.
 fn encoded(token: &str) -> String {
     token.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_left_to_others() {
+        let entry = |manager: &str| json!({"manager": manager, "operation": "Update", "fieldsV1": {"f:spec": {}}});
+        let object = |entries: Vec<Value>| json!({"metadata": {"resourceVersion": "7", "managedFields": entries}});
+        let left = |entries: Vec<Value>| without_ours(&object(entries));
+        assert_eq!(left(vec![entry("helm")]), None);
+        assert_eq!(without_ours(&json!({})), None);
+        assert_eq!(left(vec![entry("helm"), entry(MANAGER)]), Some(object(vec![entry("helm")])));
+        assert_eq!(left(vec![entry(MANAGER)]), Some(object(vec![json!({})])));
+    }
 }

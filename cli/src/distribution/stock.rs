@@ -138,6 +138,7 @@ pub(crate) fn loops(facts: &Facts, before: &LeftOut, after: &LeftOut) -> (Vec<Ch
                     kind: MERGE,
                     patch: patch(&new),
                     undo: patch(&old),
+                    read_as: facts.read_as.k0s.clone(),
                     says: says(&value),
                     back: says(known),
                 };
@@ -230,6 +231,7 @@ fn kubeadm(
                 kind: MERGE,
                 patch: patch(&changed),
                 undo: patch(config),
+                read_as: facts.read_as.kubeadm.clone(),
                 says: says(&new),
                 back: says(current),
             }));

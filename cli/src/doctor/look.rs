@@ -57,7 +57,7 @@ impl<'a> Look<'a> {
     }
 
     /// All pods, by namespace and name.
-    pub(super) fn pods(&self) -> impl Iterator<Item = &'a PodFacts> {
+    pub(crate) fn pods(&self) -> impl Iterator<Item = &'a PodFacts> {
         self.state.pods.values()
     }
 
@@ -205,19 +205,24 @@ pub(super) fn is_ordinary(pod: &Pod) -> bool {
     pod.is_active() && !daemon && !pod.is_mirror() && pod.meta.key.namespace != *"kube-system"
 }
 
-/// Values of a flag in the order in which they stand: `--name=value` or `--name value`; `true` where none follows.
+/// The name of a flag without its dashes, and its value where one stands behind `=`. The name is as helps have it: the stock
+/// components and ours take `_` for `-`.
+pub(crate) fn name_and_value(flag: &str) -> (String, Option<&str>) {
+    let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
+    (name.replace('_', "-"), value)
+}
+
+/// Values of a flag in the order in which they stand: `--name=value` or `--name value`; `true` where none follows. `name` is
+/// as helps have it.
 pub(crate) fn flag<'a>(args: &'a [String], name: &str) -> Vec<&'a str> {
     let mut values = Vec::new();
     for (i, word) in args.iter().enumerate() {
-        let Some(rest) = word.strip_prefix("--").and_then(|word| word.strip_prefix(name)) else { continue };
-        match rest.strip_prefix('=') {
-            Some(value) => values.push(value),
-            None if rest.is_empty() => {
-                let next = args.get(i + 1).filter(|next| !next.starts_with("--"));
-                values.push(next.map_or("true", String::as_str));
-            }
-            None => {}
-        }
+        let value = match word.strip_prefix("--").map(name_and_value) {
+            Some((given, value)) if given == name => value,
+            _ => continue,
+        };
+        let next = || args.get(i + 1).filter(|next| !next.starts_with("--")).map_or("true", String::as_str);
+        values.push(value.unwrap_or_else(next));
     }
     values
 }
@@ -235,5 +240,15 @@ mod tests {
         assert_eq!(flag(&args, "on"), ["true"]);
         assert_eq!(flag(&args, "c"), [""]);
         assert!(flag(&args, "d").is_empty());
+    }
+
+    #[test]
+    fn names_of_flags_in_both_spellings() {
+        let args: Vec<String> = ["--leader_elect=false", "--leader-elect", "a_b", "--leader_elect_x", "leader_elect=1"]
+            .map(String::from)
+            .into();
+        assert_eq!(flag(&args, "leader-elect"), ["false", "a_b"]);
+        assert_eq!(flag(&args, "leader-elect-x"), ["leader_elect=1"]);
+        assert_eq!(name_and_value("a_b=c_d=e"), ("a-b".to_owned(), Some("c_d=e")));
     }
 }

@@ -10,9 +10,8 @@ mod state;
 mod table;
 pub(crate) mod text;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 use headroom_core::Timestamp;
 use headroom_runtime::clock;
@@ -23,15 +22,16 @@ use self::{
 };
 pub(crate) use self::{
     checks::{control_loops, schedulers},
-    look::{Look, flag, is_k3s},
+    look::{Look, flag, is_k3s, name_and_value},
     state::{NodeFacts, Program, State},
     text::cut,
 };
 use crate::{
     NO,
     cluster::{self, Connection, Lacking},
-    explain::{Output, time},
-    file, snapshot,
+    explain::Output,
+    snapshot,
+    view::View,
 };
 
 /// Flags of `doctor`.
@@ -58,14 +58,8 @@ pub(crate) struct Options {
     /// How to print
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
-    /// A saved cluster instead of the live one: a v1 List in YAML or JSON, - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["context", "kubeconfig"])]
-    snapshot: Option<PathBuf>,
-    /// The time that ages are counted to, RFC 3339; now, or that of the snapshot's newest sample
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    at: Option<Timestamp>,
     #[command(flatten)]
-    connection: Connection,
+    view: View,
 }
 
 /// The ids of all checks.
@@ -81,6 +75,10 @@ fn id(text: &str) -> Result<String, String> {
 }
 
 impl Options {
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.view.connection
+    }
+
     /// The checks that are asked for.
     fn rules(&self) -> Vec<&'static Rule> {
         let mut rules = checks::all();
@@ -97,21 +95,19 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut lacking = Vec::new();
-    let (state, default_time) = match &options.snapshot {
-        Some(path) => {
-            let named = || format!("--snapshot {}", path.display());
-            let text = file::read(path).with_context(named)?;
-            let state = State::from_objects(snapshot::objects(&text).with_context(named)?);
+    let (state, default_time) = match options.view.saved(snapshot::objects)? {
+        Some(objects) => {
+            let state = State::from_objects(objects);
             let at = state.time().unwrap_or_else(clock::wall);
             (state, at)
         }
         None => {
-            let (client, _) = options.connection.client().await?;
+            let (client, _) = options.view.connection.client().await?;
             let objects = cluster::read_what_may_be(&client, &checks::kinds(), &mut lacking).await?;
             (State::from_objects(objects), clock::wall())
         }
     };
-    let diagnosis = diagnosed(&state, options.at.unwrap_or(default_time), &rules, &lacking);
+    let diagnosis = diagnosed(&state, options.view.at.unwrap_or(default_time), &rules, &lacking);
     for note in state.notes.iter().chain(&notes(&lacking, &diagnosis)) {
         eprintln!("{note}");
     }

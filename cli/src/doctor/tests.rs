@@ -1,5 +1,6 @@
 //! For every check a cluster that has it and one that just has not; and what holds for all of them.
 
+use headroom_runtime::wire::time::parse_rfc3339;
 use serde_json::{Value, json};
 
 use super::{finding::Finding, *};
@@ -18,7 +19,7 @@ const MIB: i64 = 1 << 20;
 
 /// The time of all tests.
 fn at() -> Timestamp {
-    time("2026-11-22T10:00:00Z").unwrap()
+    parse_rfc3339("2026-11-22T10:00:00Z").unwrap()
 }
 
 /// The object with these fields changed; lists are replaced.

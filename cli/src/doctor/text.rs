@@ -1,34 +1,12 @@
 //! Texts of others, made fit for a terminal and for a command line.
 
 use headroom_core::Timestamp;
+pub(crate) use headroom_runtime::process::{clean, cut};
 
 use crate::top::table::age;
 
-/// How much of a text of others is repeated, characters.
-const LONGEST: usize = 300;
 /// Longest name that an object can have.
 const LONGEST_NAME: usize = 253;
-
-/// Whether a character moves the cursor, turns the text around or cannot be seen.
-fn moves(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-/// The text in one line, without what a terminal would obey.
-pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if moves(c) { ' ' } else { c }).collect()
-}
-
-/// The same, not longer than anybody reads.
-pub(crate) fn cut(text: &str) -> String {
-    let mut shown: String = clean(text).split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = shown.char_indices().nth(LONGEST) {
-        shown.truncate(end);
-        shown.push_str(" ...");
-    }
-    shown
-}
 
 /// A name or address as an argument of a command. Nothing that an object can have as its name needs quotes; what else
 /// stands there is not repeated in something that people paste.
@@ -72,15 +50,6 @@ pub(super) fn mebibytes(bytes: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_moves_the_cursor() {
-        assert_eq!(clean("a\u{1b}[2Jb\nc\u{202e}d"), "a [2Jb c d");
-        assert_eq!(cut("  a \t b  "), "a b");
-        let long = cut(&"é".repeat(1000));
-        assert_eq!(long.chars().count(), LONGEST + 4);
-        assert!(long.ends_with("é ..."));
-    }
 
     #[test]
     fn no_name_leaves_its_word() {

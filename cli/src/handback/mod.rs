@@ -9,6 +9,7 @@ use clap::Args;
 use self::steps::{Wish, give};
 use crate::{
     NO,
+    cluster::Connection,
     takeover::{Manner, refuse, rights},
 };
 
@@ -23,6 +24,12 @@ Exit status: 0 done, 1 a step failed and what was done is undone, 2 the answer i
 pub(crate) struct Options {
     #[command(flatten)]
     manner: Manner,
+}
+
+impl Options {
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.manner.connection
+    }
 }
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {

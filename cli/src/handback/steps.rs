@@ -10,7 +10,9 @@ use crate::{
     takeover::{
         canary::Kind,
         plan::{Check, Plan, Step},
-        steps::{canaries, our_flag, record_change, runs_of_ours, what, with_control},
+        refusals::unpinned,
+        steps::{canaries, our_flag, our_flags, record_change, runs_of_ours, what, with_control},
+        tuned,
     },
 };
 
@@ -46,6 +48,9 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
         // Where it is not written down: `secondary` serves whoever asks for ours by name.
         let kept =
             kept.unwrap_or_else(|| SchedulerRecord { mode: "secondary".to_owned(), ..SchedulerRecord::default() });
+        if let Some(refused) = waits_for_ever(facts, &kept) {
+            return Err(vec![refused]);
+        }
         let without = LeftOut { scheduler: true, ..now.clone() };
         let with = LeftOut { scheduler: false, ..now.clone() };
         let start = (!kept.keep_standby).then(|| stock::scheduler(facts, &without, &with));
@@ -64,6 +69,7 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
         steps.extend(loop_steps(facts, &now, &after, &loops));
         if let Some(kept) = &mut record.loops {
             kept.names.retain(|name| !loops.contains(name));
+            kept.flags.retain(|name, _| !tuned::is_of(name, &loops));
         }
         record.loops = record.loops.filter(|kept| !kept.names.is_empty());
     }
@@ -79,7 +85,20 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     }
     let title =
         format!("Give {} back to stock ({}: {})", what(scheduler, &loops), facts.distribution.as_str(), facts.because);
-    Ok(Plan { title, steps, notes: notes(facts, scheduler, &loops), gives_back: true, dead_man: Vec::new() })
+    let notes = notes(facts, scheduler, &loops);
+    Ok(Plan { title, steps, notes, gives_back: true, lasting: Vec::new(), dead_man: Vec::new() })
+}
+
+/// Why ours cannot leave default-scheduler alone before the stock scheduler begins: the pods of its rollout are pods of
+/// default-scheduler.
+fn waits_for_ever(facts: &Facts, kept: &SchedulerRecord) -> Option<String> {
+    let stock_is_there = facts.stock_schedulers().is_some_and(|seen| !seen.is_empty());
+    if kept.elects || kept.keep_standby || stock_is_there {
+        return None;
+    }
+    let because = "nothing shows that the stock scheduler asks for the lease (where it does, start it first), so that ours has \
+                   to be silent before it begins";
+    unpinned(facts.scheduler.as_ref()?, because, Some("mode=primary"))
 }
 
 fn scheduler_steps(facts: &Facts, kept: &SchedulerRecord, start: Option<Change>) -> Vec<Step> {
@@ -115,7 +134,10 @@ fn loop_steps(facts: &Facts, now: &LeftOut, after: &LeftOut, loops: &[String]) -
     let list = list.filter(|list| !list.is_empty());
     let asked = canaries(loops);
     let stop = Step::new("Ours leaves them alone. Their work waits until the next step");
-    let stop = our_flag(stop, ours, "headroom-controllers", "controllers", list.as_deref());
+    let (copied, _) = tuned::to_take_back(facts, loops);
+    let mut flags = vec![("controllers", list.as_deref())];
+    flags.extend(copied.iter().map(|name| (name.as_str(), None)));
+    let stop = our_flags(stop, ours, "headroom-controllers", &flags);
     let quiet = Check::Quiet { canaries: with_control(asked.clone()), loops: Vec::new() };
     let stop = if asked.is_empty() { stop } else { stop.check(quiet) };
     let mut start = Step::new("The stock manager goes on");
@@ -128,10 +150,19 @@ fn notes(facts: &Facts, scheduler: bool, loops: &[String]) -> Vec<String> {
     let schedulers = facts.scheduler.iter().filter(|_| scheduler);
     let mut deployed = schedulers.chain(facts.controllers.iter().filter(|_| !loops.is_empty()));
     let release = deployed.find_map(|ours| ours.release.as_deref());
+    let (copied, changed) = tuned::to_take_back(facts, loops);
+    let what = if copied.is_empty() {
+        "mode=primary and controllers.loops"
+    } else {
+        "mode=primary, controllers.loops and the flags of stock in controllers.extraArgs"
+    };
     let note = |release: &str| {
         format!(
-            "Before the next upgrade of the Helm release {release}, take mode=primary and controllers.loops out of its values, where they are there."
+            "Before the next upgrade of the Helm release {release}, take {what} out of its values, where they are there."
         )
     };
-    release.map(note).into_iter().collect()
+    let stays = |name: String| {
+        format!("headroom-controllers keeps its --{name}: somebody has changed it since it was copied from stock.")
+    };
+    changed.into_iter().map(stays).chain(release.map(note)).collect()
 }

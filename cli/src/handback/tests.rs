@@ -1,15 +1,17 @@
 //! Clusters that were taken over, and the way back to the letter.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::steps::{Wish, give};
 use crate::distribution::{
     change::{Api, Change},
     facts::{
-        Facts, Raw, SCHEDULER_LEASE,
+        CONTROLLERS_LEASE, Facts, Raw, SCHEDULER_LEASE,
         tests::{at, component, lease, server},
     },
-    ours::tests::deployment,
+    ours::tests::{deployment, two_apart},
     record::{LoopsRecord, Record, SchedulerRecord},
 };
 
@@ -17,7 +19,10 @@ const CONFIG: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfigura
 
 /// kubeadm, after a takeover of the scheduler and of one loop.
 fn kubeadm() -> Raw {
-    let controllers = "--controllers=node-headroom-controller,memory-profile-controller,endpoints-controller";
+    let controllers = [
+        "--controllers=node-headroom-controller,memory-profile-controller,endpoints-controller",
+        "--endpoint-updates-batch-period=500ms",
+    ];
     let record = Record {
         scheduler: Some(SchedulerRecord { mode: "shadow".to_owned(), elects: true, keep_standby: false }),
         loops: Some(LoopsRecord {
@@ -25,6 +30,7 @@ fn kubeadm() -> Raw {
             controllers: None,
             stock: Some("*,bootstrapsigner,tokencleaner".to_owned()),
             cluster_configuration: Some(CONFIG.to_owned()),
+            flags: BTreeMap::from([("endpoint-updates-batch-period".to_owned(), "500ms".to_owned())]),
         }),
     };
     let list = "--controllers=*,bootstrapsigner,tokencleaner,-endpoints-controller";
@@ -34,7 +40,7 @@ fn kubeadm() -> Raw {
     Raw {
         cluster: vec![server("v1.36.4", &[]), component("kube-controller-manager", &[list])],
         leases: vec![lease(SCHEDULER_LEASE, "headroom-scheduler")],
-        deployments: vec![deployment("scheduler", &["--mode=primary"]), deployment("controllers", &[controllers])],
+        deployments: vec![deployment("scheduler", &["--mode=primary"]), deployment("controllers", &controllers)],
         kubeadm: Some(json!({"data": {"ClusterConfiguration": config}})),
         record: Some(record.object()),
         ..Raw::default()
@@ -54,9 +60,40 @@ fn k3s() -> Raw {
     }
 }
 
+/// Processes of ours and no Deployments, after a takeover of the scheduler and of loops.
+fn processes(elects: bool, loops: &[&str], stock: Option<&str>) -> Raw {
+    let record = Record {
+        scheduler: Some(SchedulerRecord { mode: "secondary".to_owned(), elects, keep_standby: false }),
+        loops: Some(LoopsRecord {
+            names: loops.iter().map(|name| (*name).to_owned()).collect(),
+            stock: stock.map(str::to_owned),
+            ..LoopsRecord::default()
+        }),
+    };
+    let leases = vec![lease(SCHEDULER_LEASE, "headroom-scheduler"), lease(CONTROLLERS_LEASE, "headroom-controllers")];
+    Raw { leases, record: Some(record.object()), ..Raw::default() }
+}
+
+/// k0s with several controllers and a ClusterConfig that is an object.
+fn k0s() -> Raw {
+    let (before, loops) =
+        ("*,bootstrapsigner,tokencleaner", ["replicationcontroller-controller", "endpoints-controller"]);
+    let list = format!("{before},-{},-{}", loops[0], loops[1]);
+    Raw {
+        cluster: vec![server("v1.36.4+k0s", &[])],
+        k0s: Some(json!({"spec": {"controllerManager": {"extraArgs": {"controllers": list}}}})),
+        ..processes(true, &loops, Some(before))
+    }
+}
+
 #[test]
 fn plans_to_the_letter() {
-    for (raw, expected) in [(kubeadm(), include_str!("golden/kubeadm.txt")), (k3s(), include_str!("golden/k3s.txt"))] {
+    for (raw, expected) in [
+        (kubeadm(), include_str!("golden/kubeadm.txt")),
+        (k3s(), include_str!("golden/k3s.txt")),
+        (k0s(), include_str!("golden/k0s.txt")),
+        (processes(false, &["endpointslice-mirroring-controller"], None), include_str!("golden/any.txt")),
+    ] {
         let text = give(&Facts::new(raw, at()), &Wish::default()).unwrap().text();
         assert_eq!(text, expected, "\n{text}");
     }
@@ -80,13 +117,50 @@ fn what_was_before_comes_back() {
 }
 
 #[test]
+fn k0s_has_its_own_list_again() {
+    let plan = give(&Facts::new(k0s(), at()), &Wish::default()).unwrap();
+    let changes = plan.steps.iter().flat_map(|step| &step.changes);
+    let patches: Vec<&Value> = changes
+        .filter_map(|change| match change {
+            Change::Api(Api::Patch { path, patch, .. }) if path.ends_with("/clusterconfigs/k0s") => Some(patch),
+            _ => None,
+        })
+        .collect();
+    let nothing_of_ours = json!({"spec": {"controllerManager": {"extraArgs": {"controllers": null}}}});
+    assert_eq!(patches, [&nothing_of_ours]);
+}
+
+#[test]
 fn a_part_leaves_the_rest_written_down() {
     let wish = Wish { scheduler: true, ..Wish::default() };
     let plan = give(&Facts::new(kubeadm(), at()), &wish).unwrap();
     let last = plan.steps.last().unwrap();
     let [Change::Api(Api::Patch { patch, .. })] = last.changes.as_slice() else { panic!("{last:?}") };
     let left = Record::from_object(patch);
-    assert_eq!((left.scheduler, left.loops.map(|loops| loops.names.len())), (None, Some(1)));
+    let loops = left.loops.unwrap();
+    assert_eq!((left.scheduler, loops.names.len(), loops.flags.len()), (None, 1, 1));
+}
+
+#[test]
+fn two_that_no_node_pins_wait_for_a_stock_scheduler_that_asks_for_the_lease() {
+    let apart = |mut raw: Raw| {
+        raw.deployments = raw.deployments.into_iter().map(two_apart).collect();
+        give(&Facts::new(raw, at()), &Wish::default())
+    };
+    assert!(apart(kubeadm()).is_ok());
+    let refused = apart(k3s()).unwrap_err();
+    let expected = "--set scheduler.replicas=1 --set scheduler.nodeName=NODE --set mode=primary";
+    assert!(refused.len() == 1 && refused[0].ends_with(expected) && !refused[0].contains('\n'), "{refused:?}");
+    // Without Helm its mode is not touched.
+    let mut without = k3s();
+    without.deployments = without.deployments.into_iter().map(two_apart).collect();
+    without.deployments[0]["metadata"]["labels"] = Value::Null;
+    let refused = give(&Facts::new(without, at()), &Wish::default()).unwrap_err();
+    let expected = r#"headroom-scheduler --patch '{"spec":{"replicas":1,"template":{"spec":{"nodeName":"NODE"}}}}'"#;
+    assert!(refused.len() == 1 && refused[0].ends_with(expected), "{refused:?}");
+    // Whoever has started stock has somebody who schedules them.
+    let started = Raw { cluster: vec![server("v1.36.4+k3s1", &["server"])], ..k3s() };
+    assert!(apart(started).is_ok());
 }
 
 #[test]

@@ -1,31 +1,31 @@
 //! The questions, put to the planner.
 
 mod change;
+mod cheapest;
+mod direct;
+mod rollouts;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 use anyhow::Context;
 use headroom_core::{Str, object::Pod, quantity::human_bytes};
 use headroom_planner::{
     Catalogue, Cluster, PlanError, Price, Scheduler, World,
-    bound::PART_NAMES,
     catalogue::Offer,
-    cluster::{daemon_on, daemon_wants, is_control_plane, workload},
-    fleet::Load,
+    cluster::{daemon_on, daemon_wants, made_by},
     machine::Machine,
-    moves,
-    report::{CatalogueReference, Cheapest, NodeRoom, Placement, Plan, Waiting},
-    search::{self, Question},
+    report::{CatalogueReference, Loss, NodeRoom, Placement, Plan, Waiting},
     today,
+    uses::Uses,
 };
 
-use super::{ControlPlane, Options, files};
-use crate::{file, fixes};
+use super::{FailOn, Options, claims, files, known::Known};
+use crate::fixes;
 
-/// Most machines of a plan where nobody says.
-const MAX_NODES: usize = 10;
 /// Most pods for which changes are tried that would make them fit.
 const MAX_FIXED: usize = 3;
+/// What is taken for granted of a node on which nothing was measured, nor on one of its role.
+const ESTIMATED: &str = "where no NodeHeadroom tells what the system takes, the size of the machine decides";
 
 /// Who asks whom.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +33,7 @@ pub(super) struct Ask<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) scheduler: &'a Scheduler,
     pub(super) catalogue: Option<&'a Catalogue>,
+    pub(super) known: &'a Known,
 }
 
 impl Ask<'_> {
@@ -41,10 +42,9 @@ impl Ask<'_> {
         if self.cluster.nodes.is_empty() {
             return Err(PlanError::NoNodes.into());
         }
-        if let Some(path) = &options.file {
-            let named = || format!("-f {}", path.display());
-            let text = file::read(path).with_context(named)?;
-            return self.fit(&files::asked(&text, namespace, options.replicas).with_context(named)?);
+        if !options.file.is_empty() {
+            let asked = files::asked(&options.file, namespace, options.replicas, self.cluster, self.known)?;
+            return self.fit(&asked, options.fail_on);
         }
         if options.cheapest {
             return self.cheapest(options);
@@ -82,15 +82,19 @@ impl Ask<'_> {
         if priced && unpriced > 0 {
             assumptions.push(format!("{unpriced} of {} nodes have no known price and count nothing", nodes.len()));
         }
+        if let Some(catalogue) = self.catalogue.filter(|_| !priced) {
+            assumptions.push(format!("no node is of a type of catalogue {}: none has a price in it", catalogue.name));
+        }
         if nodes.iter().any(|node| node.machine_concluded) {
-            let how = "nodes without the label node.kubernetes.io/instance-type are taken for the type of their size";
+            let how =
+                "nodes whose label node.kubernetes.io/instance-type names no type are taken for that of their size";
             assumptions.push(how.to_owned());
         }
         if nodes.iter().any(|node| !node.overhead_measured) {
-            let how = "where no NodeHeadroom tells what the system takes, the size of the machine decides";
-            assumptions.push(how.to_owned());
+            assumptions.push(ESTIMATED.to_owned());
         }
-        if let Some(catalogue) = self.catalogue.filter(|catalogue| priced && !catalogue.note.is_empty()) {
+        let used = priced || matches!(question, "Change" | "Cheapest");
+        if let Some(catalogue) = self.catalogue.filter(|catalogue| used && !catalogue.note.is_empty()) {
             assumptions.push(format!("catalogue {}: {}", catalogue.name, catalogue.note));
         }
         Plan {
@@ -112,6 +116,7 @@ impl Ask<'_> {
             losses: Vec::new(),
             placements: Vec::new(),
             pending: Vec::new(),
+            problems: Vec::new(),
             cheapest: None,
             assumptions,
         }
@@ -127,68 +132,124 @@ impl Ask<'_> {
         plan.fits = plan.pending.is_empty();
         let nodes = count(plan.nodes.len(), "node");
         let price = plan.price_per_month.map(|price| format!(", {} a month", self.money(price))).unwrap_or_default();
-        let overhead: i64 = plan.nodes.iter().map(|node| node.overhead_bytes).fold(0, i64::saturating_add);
-        let cost: Price = plan.nodes.iter().filter_map(|node| node.overhead_per_month).sum();
-        let of_it = plan.price_per_month.map(|_| format!(" ({})", self.money(cost))).unwrap_or_default();
         let waiting = match plan.pending.len() {
             0 => String::new(),
             pods => format!("; {} without a place", count(pods, "pod")),
         };
-        plan.summary = format!("{nodes}{price}; the system takes {}{of_it}{waiting}", human_bytes(overhead));
+        plan.summary = format!("{nodes}{price}; {}{waiting}", self.overhead(&plan));
         Ok(plan)
     }
 
+    /// What all nodes together take before they do any work, with its part of the price.
+    fn overhead(&self, plan: &Plan) -> String {
+        let part = |bytes: fn(&NodeRoom) -> i64, cost: fn(&NodeRoom) -> Option<Price>| {
+            let bytes = plan.nodes.iter().map(bytes).fold(0, i64::saturating_add);
+            let cost: Price = plan.nodes.iter().filter_map(cost).sum();
+            let cost = plan.price_per_month.map(|_| format!(" ({})", self.money(cost))).unwrap_or_default();
+            (bytes, format!("{}{cost}", human_bytes(bytes)))
+        };
+        let (_, system) = part(|node| node.overhead_bytes, |node| node.overhead_per_month);
+        let mut text = format!("the system takes {system}");
+        for (whose, (bytes, share)) in [
+            ("pods of the control plane", part(|node| node.control_plane_bytes, |node| node.control_plane_per_month)),
+            ("Headroom", part(|node| node.headroom_agent_bytes, |node| node.headroom_agent_per_month)),
+        ] {
+            if bytes > 0 {
+                text.push_str(&format!(", {whose} {share}"));
+            }
+        }
+        text
+    }
+
+    /// The pods that have no place today and would be given none. What gates hold back is nobody's load.
+    fn without_a_place(&self) -> anyhow::Result<Vec<Waiting>> {
+        let free = self.cluster.waiting().filter(|pod| pod.spec.scheduling_gates.is_empty());
+        let free: BTreeSet<_> = free.map(|pod| (&*pod.meta.key.namespace, &*pod.meta.key.name)).collect();
+        if free.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut world = self.cluster.world(self.scheduler).map_err(PlanError::from)?;
+        let mut without = today::waiting(self.cluster, &mut world);
+        without.retain(|pod| free.contains(&(pod.namespace.as_str(), pod.name.as_str())));
+        Ok(without)
+    }
+
     /// `plan -f`.
-    fn fit(&self, asked: &files::Asked) -> anyhow::Result<Plan> {
+    fn fit(&self, asked: &files::Asked, fail_on: FailOn) -> anyhow::Result<Plan> {
         for note in &asked.notes {
             eprintln!("{note}");
         }
         // What is deployed already is replaced, not added to.
-        let replaced: BTreeSet<_> = asked.pods.iter().chain(&asked.daemons).filter_map(|pod| workload(pod)).collect();
-        let bare: BTreeSet<_> = asked.pods.iter().map(|pod| pod.meta.key.clone()).collect();
+        let mut replaced = asked.workloads.clone();
+        replaced.extend(asked.pods.iter().chain(&asked.daemons).filter_map(|pod| made_by(pod)));
+        let named: BTreeSet<_> = asked.pods.iter().map(|pod| pod.meta.key.clone()).collect();
         let mut after = self.cluster.clone();
         after
             .pods
-            .retain(|pod| !bare.contains(&pod.meta.key) && workload(pod).is_none_or(|name| !replaced.contains(&name)));
+            .retain(|pod| !named.contains(&pod.meta.key) && made_by(pod).is_none_or(|name| !replaced.contains(&name)));
         let gone = self.cluster.pods.len() - after.pods.len();
         after.others.extend(asked.others.iter().cloned());
         let mut world = after.world(self.scheduler).map_err(PlanError::from)?;
+        // Who waits for a place that there is takes it before anything comes.
+        let (settled, _) = today::settle(&after, &mut world);
         let (mut placements, mut pending) = (Vec::new(), Vec::new());
+        let mut daemons: Vec<Arc<Pod>> = Vec::new();
         for daemon in &asked.daemons {
             let daemon = Cluster::prepared(daemon, self.scheduler);
             for node in after.nodes.values().filter(|node| daemon_wants(&daemon, node)) {
                 let pod = daemon_on(&daemon, node.name());
+                for claim in claims::of_copy(&asked.others, &daemon, &pod) {
+                    world.tell(claim);
+                }
                 if world.feasible(&pod).contains(node.name()) {
                     world.put(&pod, node.name());
                     placements.push(placement(&pod, None, node.name()));
+                    daemons.push(bound(&pod, node.name()));
                 } else {
                     pending.push(Waiting::new(&pod.meta.key, refused(&world, &pod, node.name())));
                 }
             }
         }
-        let mut placed: Vec<Arc<Pod>> = after.pods.clone();
-        for pod in &asked.pods {
+        let place = |pod: &Arc<Pod>| settled.get(&pod.meta.key).map_or_else(|| pod.clone(), |node| bound(pod, node));
+        let mut placed: Vec<Arc<Pod>> = after.pods.iter().map(place).collect();
+        // Pods that name their node do not wait for the scheduler. Of the others the highest priority comes first, as in its
+        // queue.
+        let free = |pod: &Pod| pod.node_name.as_deref().is_none_or(str::is_empty);
+        let mut queue: Vec<&Arc<Pod>> = asked.pods.iter().collect();
+        queue.sort_by_key(|pod| (free(pod), Reverse(pod.spec.priority)));
+        for pod in queue {
             let pod = Cluster::prepared(pod, self.scheduler);
-            match world.place(&pod) {
+            let given = match &pod.node_name {
+                Some(node) => direct::put(&mut world, &pod, node),
+                None => world.place(&pod),
+            };
+            match given {
                 Ok(node) => {
                     placements.push(placement(&pod, None, &node));
-                    let mut bound = (*pod).clone();
-                    bound.node_name = Some(node);
-                    placed.push(Arc::new(bound));
+                    placed.push(bound(&pod, &node));
                 }
                 Err(reason) => {
                     let mut waiting = Waiting::new(&pod.meta.key, reason);
-                    if pending.len() < MAX_FIXED {
+                    // What would make the scheduler take it does not help one that it never sees.
+                    if free(&pod) && pending.len() < MAX_FIXED {
                         waiting.fixes = would_give(&mut world, &pod, &placed, &after);
                     }
                     pending.push(waiting);
                 }
             }
         }
-        let mut plan = self.answer("Fit", today::nodes(&after, &world, self.offers()));
+        placed.extend(daemons);
+        after.pods = placed;
+        let mut plan = self.answer("Fit", today::planned(&after, &world, self.offers(), &Uses::of(self.cluster)));
         if gone > 0 {
-            let which = count(gone, "pod");
-            plan.assumptions.push(format!("{which} of the same workloads, as they are deployed now, are gone first"));
+            let (which, are) = (count(gone, "pod"), if gone == 1 { "is" } else { "are" });
+            plan.assumptions.push(format!("{which} of the same workloads, as they are deployed now, {are} gone first"));
+        }
+        plan.assumptions.extend(self.stuck(asked)?);
+        match settled.len() {
+            0 => {}
+            1 => plan.assumptions.push("1 pod that waits now gets its place first".to_owned()),
+            pods => plan.assumptions.push(format!("{pods} pods that wait now get their places first")),
         }
         plan.fits = pending.is_empty();
         let all = count(placements.len() + pending.len(), "pod");
@@ -198,93 +259,24 @@ impl Ask<'_> {
             format!("does not fit: {} of {all} would wait", pending.len())
         };
         (plan.placements, plan.pending) = (placements, pending);
-        Ok(plan)
-    }
-
-    /// `plan --cheapest`.
-    fn cheapest(&self, options: &Options) -> anyhow::Result<Plan> {
-        let catalogue = self.needed_catalogue()?;
-        let cluster = self.cluster;
-        let world = cluster.world(self.scheduler).map_err(PlanError::from)?;
-        let now = today::nodes(cluster, &world, &catalogue.offers);
-        let (bill, unpriced) = today::bill(&now);
-        let load = Load::new(cluster, self.scheduler, [])?;
-        let question = Question {
-            catalogue,
-            swap: options.swap,
-            max_nodes: options.max_nodes.unwrap_or_else(|| MAX_NODES.max(cluster.nodes.len())),
-            survive: options.survive > 0,
-            keep: options.keep.iter().map(Str::from).collect(),
-            separate: options.control_plane.map(|place| place == ControlPlane::Separate),
-        };
-        let answer = search::cheapest(&load, &question)?;
-        let mut plan = self.answer("Cheapest", now);
-        let immovable = answer.immovable.iter().map(|(key, why)| Waiting::new(key, why.clone())).collect();
-        plan.assumptions.push(format!(
-            "pods take what was learned of them, else what they declare; new machines have {} of swap for pods",
-            if answer.swap > 0 { human_bytes(answer.swap) } else { "none".to_owned() }
-        ));
-        let servers = cluster.nodes.values().filter(|node| is_control_plane(node)).count();
-        if servers > answer.control_planes {
-            let some = format!("{} of {servers} servers of the control plane are planned", answer.control_planes);
-            plan.assumptions.push(format!("{some}: two survive no loss that one does not (--keep NODE keeps more)"));
-        }
-        if question.survive && answer.control_planes == 1 {
-            let how = "without the one server of the control plane pods run on, and nothing new is placed";
-            plan.assumptions.push(how.to_owned());
-        }
-        let Some(placed) = answer.placed else {
-            plan.fits = false;
-            let what = answer.lacking.map(|part| format!("; {} is what there is too little of", PART_NAMES[part]));
-            plan.summary = format!(
-                "no set of at most {} machines of {} was found on which everything fits{}",
-                question.max_nodes,
-                catalogue.name,
-                what.unwrap_or_default()
-            );
-            return Ok(plan);
-        };
-        let money = |price: Price| catalogue.money(price);
-        let after = after(cluster, &answer.machines, &load, &placed.nodes);
-        plan.nodes = today::nodes(&after, &placed.world, &catalogue.offers);
-        for node in &mut plan.nodes {
-            node.exists = cluster.nodes.contains_key(node.name.as_str());
-        }
-        plan.price_per_month = Some(answer.price);
-        plan.placements = moves::placements(&load, &placed.nodes);
-        let saved = Price(bill.0 - answer.price.0);
-        let less = if saved.0 >= 0 { "less" } else { "more" };
-        let optimal = answer.lower_bound >= answer.price;
-        plan.summary = format!(
-            "{} a month on {}: {} {less} than today's {}",
-            money(answer.price),
-            count(answer.machines.len(), "machine"),
-            money(Price(saved.0.abs())),
-            money(bill)
-        );
-        plan.cheapest = Some(Cheapest {
-            today_per_month: bill,
-            unpriced_nodes: unpriced,
-            price_per_month: answer.price,
-            lower_bound_per_month: answer.lower_bound.min(answer.price),
-            optimal,
-            steered: placed.steered,
-            sets_tried: answer.sets_tried,
-            machines: moves::counted(&answer.machines),
-            moves: moves::moves(&load, &answer.machines, &placed.nodes, &catalogue.offers, bill, &money),
-            immovable,
-        });
+        plan.losses = losses(&after, &mut world, fail_on);
         Ok(plan)
     }
 }
 
-/// The cluster with these machines, for what is shown of its nodes.
-fn after(cluster: &Cluster, machines: &[Machine], load: &Load<'_>, nodes: &[Str]) -> Cluster {
-    let mut after = cluster.clone();
-    after.nodes = machines.iter().map(|machine| (machine.name().clone(), machine.node.clone())).collect();
-    after.samples = machines.iter().map(|machine| (machine.name().clone(), machine.sample.clone())).collect();
-    after.pods = load.pods.iter().zip(nodes).map(|(pod, node)| bound(pod, node)).collect();
-    after
+/// What the loss of each node of a plan leaves without a place, where that is what counts as no.
+fn losses(after: &Cluster, world: &mut World, fail_on: FailOn) -> Vec<Loss> {
+    if fail_on == FailOn::Loss { today::losses(after, world) } else { Vec::new() }
+}
+
+/// What a node's own sample cannot say of a planned one: whether it is there, and whether what its system takes was
+/// measured anywhere.
+fn as_machines(nodes: &mut [NodeRoom], machines: &[Machine]) {
+    for machine in machines {
+        for node in nodes.iter_mut().filter(|node| node.name == machine.name().as_str()) {
+            (node.exists, node.overhead_measured) = (machine.exists, machine.overhead_measured);
+        }
+    }
 }
 
 fn bound(pod: &Arc<Pod>, node: &Str) -> Arc<Pod> {
@@ -321,6 +313,11 @@ fn would_give(world: &mut World, pod: &Arc<Pod>, pods: &[Arc<Pod>], cluster: &Cl
 
 fn distinct(placements: &[Placement]) -> usize {
     placements.iter().map(|placement| placement.to.as_str()).collect::<BTreeSet<_>>().len()
+}
+
+/// Pods that a change does not help.
+fn wait_as_now(pods: usize) -> String {
+    if pods == 1 { "1 pod waits as it does now".to_owned() } else { format!("{pods} pods wait as they do now") }
 }
 
 /// A number of things.

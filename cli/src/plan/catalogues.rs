@@ -21,7 +21,17 @@ macro_rules! built_in {
 
 /// By name; where several have a cluster's types, the first counts: those in force come before those of old.
 const BUILT_IN: &[(&str, &str)] =
-    built_in!("digitalocean", "digitalocean-managed", "linode", "home", "digitalocean-2019");
+    built_in!("digitalocean", "digitalocean-managed", "linode", "hetzner", "vultr", "home", "digitalocean-2019");
+
+/// Labels of the nodes of managed pools, and the catalogue of such pools where one is built in: DigitalOcean, Linode,
+/// Google, Amazon, Azure.
+const POOLS: [(&str, Option<&str>); 5] = [
+    ("doks.digitalocean.com/node-pool", Some("digitalocean-managed")),
+    ("lke.linode.com/pool-id", None),
+    ("cloud.google.com/gke-nodepool", None),
+    ("eks.amazonaws.com/nodegroup", None),
+    ("kubernetes.azure.com/agentpool", None),
+];
 
 /// The names of those that are built in.
 fn names() -> String {
@@ -53,14 +63,34 @@ pub(super) fn find(name: &str) -> anyhow::Result<Catalogue> {
     parsed(&text).with_context(|| format!("--catalog {name}"))
 }
 
-/// The first catalogue that has the types of all nodes, by their labels.
+/// The first catalogue that has the types of all nodes, by their labels; that of managed pools where all are in one.
 pub(super) fn of(cluster: &Cluster) -> Option<Catalogue> {
     let types: Vec<&str> = cluster.nodes.values().filter_map(|node| labelled_type(node)).map(|t| &**t).collect();
     if types.is_empty() || types.len() < cluster.nodes.len() {
         return None;
     }
     let has_all = |catalogue: &Catalogue| types.iter().all(|name| catalogue.offer(name).is_some());
-    BUILT_IN.iter().filter_map(|(_, text)| parsed(text).ok()).find(has_all)
+    let managed = pool(cluster).filter(|(_, count, _)| *count == cluster.nodes.len()).and_then(|(_, _, own)| own);
+    let (first, others): (Vec<_>, Vec<_>) = BUILT_IN.iter().partition(|(name, _)| Some(*name) == managed);
+    first.into_iter().chain(others).filter_map(|(_, text)| parsed(text).ok()).find(has_all)
+}
+
+/// The label of managed pools that nodes have, how many have it, and the catalogue of such pools.
+fn pool(cluster: &Cluster) -> Option<(&'static str, usize, Option<&'static str>)> {
+    let with = |label: &str| cluster.nodes.values().filter(|node| node.meta.labels.has(label)).count();
+    let pools = POOLS.into_iter().map(|(label, own)| (label, with(label), own));
+    pools.max_by_key(|(_, count, _)| *count).filter(|(_, count, _)| *count > 0)
+}
+
+/// What to say where machines of a catalogue that has swap are planned for nodes of managed pools.
+pub(super) fn managed(cluster: &Cluster, catalogue: &Catalogue) -> Option<String> {
+    let (label, count, own) = pool(cluster).filter(|_| catalogue.offers.iter().any(|offer| offer.swap))?;
+    let nodes = if count == 1 { "1 node is".to_owned() } else { format!("{count} nodes are") };
+    let instead = own.map_or_else(|| "--swap none".to_owned(), |own| format!("--swap none or --catalog {own}"));
+    Some(format!(
+        "{nodes} of a managed pool ({label}), whose machines have swap only where the provider sets it up: {instead} \
+         plans without"
+    ))
 }
 
 /// One line per catalogue.
@@ -84,7 +114,12 @@ pub(super) fn age(catalogue: &Catalogue, now: Timestamp) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use headroom_core::Now;
+    use headroom_planner::Scheduler;
+    use serde_json::json;
+
     use super::*;
+    use crate::snapshot::Snapshot;
 
     #[test]
     fn every_catalogue_can_be_read_and_says_where_it_is_from() {
@@ -111,9 +146,57 @@ mod tests {
     }
 
     #[test]
+    fn prices_have_their_currency() {
+        let of = |name: &str, machine: &str| {
+            let catalogue = find(name).unwrap();
+            catalogue.money(catalogue.offer(machine).unwrap().price)
+        };
+        assert_eq!((of("hetzner", "cx23"), of("hetzner", "ccx63")), ("€5.99".to_owned(), "€853.99".to_owned()));
+        assert_eq!(
+            (of("vultr", "vc2-1c-0.5gb"), of("linode", "g6-standard-2")),
+            ("$3.50".to_owned(), "$24".to_owned())
+        );
+    }
+
+    /// What is chosen and said for nodes with these labels, all of one type.
+    fn chosen(labels: &[Option<&str>], machine: &str) -> (Option<String>, Option<String>) {
+        let nodes = labels.iter().enumerate().map(|(number, label)| {
+            let mut all = json!({"node.kubernetes.io/instance-type": machine});
+            if let Some(label) = label {
+                all[*label] = json!("pool");
+            }
+            json!({"kind": "Node", "metadata": {"name": format!("n{number}"), "labels": all}})
+        });
+        let cluster = Cluster::new(Snapshot::from_objects(nodes).inputs(), &Scheduler::standard(), Now::default());
+        let said = managed(&cluster, &find("digitalocean").unwrap());
+        assert_eq!(managed(&cluster, &find("digitalocean-managed").unwrap()), None);
+        (of(&cluster).map(|catalogue| catalogue.name), said)
+    }
+
+    #[test]
+    fn managed_pools_have_no_swap_of_their_own() {
+        let doks = Some("doks.digitalocean.com/node-pool");
+        let name = |name: &str| Some(name.to_owned());
+        assert_eq!(chosen(&[None, None], "s-1vcpu-2gb"), (name("digitalocean"), None));
+        let (own, said) = chosen(&[doks, doks], "s-1vcpu-2gb");
+        let line = "2 nodes are of a managed pool (doks.digitalocean.com/node-pool), whose machines have swap only where \
+                    the provider sets it up: --swap none or --catalog digitalocean-managed plans without";
+        assert_eq!((own, said), (name("digitalocean-managed"), name(line)));
+        // Where it has not all types, or not all nodes are in one, the other is; what is said stays.
+        assert_eq!(chosen(&[doks], "s-4vcpu-8gb").0, name("digitalocean"));
+        let (own, said) = chosen(&[doks, None], "s-1vcpu-2gb");
+        assert_eq!(own, name("digitalocean"));
+        assert!(said.unwrap().starts_with("1 node is of a managed pool (doks"));
+        let (own, said) = chosen(&[Some("lke.linode.com/pool-id")], "g6-standard-2");
+        assert_eq!(own, name("linode"));
+        assert!(said.unwrap().ends_with(" the provider sets it up: --swap none plans without"));
+    }
+
+    #[test]
     fn an_unknown_catalogue_gets_one_line() {
         let line = format!("{:#}", find("moon").unwrap_err());
-        assert!(line.starts_with("--catalog moon: neither a file nor one of the catalogues digitalocean, "), "{line}");
+        let known = "digitalocean, digitalocean-managed, linode, hetzner, vultr, home, digitalocean-2019";
+        assert_eq!(line, format!("--catalog moon: neither a file nor one of the catalogues {known}"));
         let broken = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(broken.path(), "kind: List\n").unwrap();
         let line = format!("{:#}", find(broken.path().to_str().unwrap()).unwrap_err());

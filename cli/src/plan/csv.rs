@@ -4,7 +4,7 @@ use headroom_planner::report::{NodeRoom, Plan};
 
 const COLUMNS: &str = "node,role,machine,exists,price_per_month,ram_bytes,overhead_bytes,overhead_per_month,\
                        headroom_agent_bytes,pods,requested_memory_bytes,requested_milli_cpu,headroom_bytes,\
-                       accessible_swap_bytes";
+                       accessible_swap_bytes,control_plane_bytes,control_plane_per_month";
 
 /// One line per node, with a head.
 pub(super) fn csv(plan: &Plan) -> String {
@@ -34,6 +34,8 @@ fn line(node: &NodeRoom) -> String {
         node.requested_milli_cpu.to_string(),
         shown(node.headroom_bytes.as_ref()),
         shown(node.accessible_swap_bytes.as_ref()),
+        node.control_plane_bytes.to_string(),
+        shown(node.control_plane_per_month.as_ref()),
     ];
     cells.join(",") + "\r\n"
 }

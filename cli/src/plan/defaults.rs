@@ -3,17 +3,14 @@
 
 use serde_json::{Map, Value, json};
 
-/// Priorities that every cluster knows.
-const SYSTEM_PRIORITIES: [(&str, i64); 2] =
-    [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
+use super::known::Classes;
 
 /// Sets what is unset in a pod.
-pub(super) fn set(pod: &mut Value) {
+pub(super) fn set(pod: &mut Value, classes: &Classes) {
     let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) else { return };
     if spec.get("priority").is_none_or(Value::is_null) {
-        let class = spec.get("priorityClassName").and_then(Value::as_str).unwrap_or_default();
-        let known = SYSTEM_PRIORITIES.into_iter().find(|(name, _)| *name == class);
-        if let Some((_, priority)) = known {
+        let class = spec.get("priorityClassName").and_then(Value::as_str);
+        if let Some(priority) = classes.priority(class) {
             spec.insert("priority".to_owned(), json!(priority));
         }
     }
@@ -69,7 +66,7 @@ mod tests {
 
     fn defaulted(spec: Value) -> Value {
         let mut pod = json!({"kind": "Pod", "spec": spec});
-        set(&mut pod);
+        set(&mut pod, &Classes::default());
         pod["spec"].take()
     }
 
@@ -111,7 +108,7 @@ mod tests {
         let spec = defaulted(json!({"priorityClassName": "mine", "containers": [{"ports": [{"containerPort": 80}]}]}));
         assert_eq!((&spec["priority"], &spec["containers"][0]["ports"][0]["hostPort"]), (&Value::Null, &Value::Null));
         let mut nothing = json!({"kind": "Pod"});
-        set(&mut nothing);
+        set(&mut nothing, &Classes::default());
         assert_eq!(nothing, json!({"kind": "Pod"}));
     }
 }

@@ -1,25 +1,54 @@
-//! `-f`: what the workloads of a file would make, and the objects that their pods need.
+//! `-f`: what the workloads of files would make, and the objects that their pods need.
+
+mod given;
+mod made;
+mod rollouts;
+mod runs;
 
 use anyhow::Context;
 use headroom_core::object::Pod;
 use headroom_engine::Input;
-use serde_json::{Value, json};
+use headroom_planner::{Cluster, cluster::WorkloadName};
+use serde_json::Value;
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use super::defaults;
-use crate::snapshot::{Snapshot, objects};
+use self::made::{Names, made};
+use super::{
+    claims, defaults,
+    known::{Classes, Known},
+};
+use crate::{
+    doctor::text::counted,
+    file,
+    snapshot::{Snapshot, objects},
+};
 
-/// Most pods of one workload.
-const MAX_REPLICAS: u64 = 100_000;
+/// The flag.
+const FLAG: &str = "-f";
+/// The annotation of objects that Helm makes at a moment of a release and not as parts of it.
+const HOOK: &str = "/metadata/annotations/helm.sh~1hook";
+/// The one hook whose objects stay.
+const STAYS: &str = "crd-install";
 
-/// What a file asks for.
+/// Most pods of all workloads of a file together: each is made whole and placed by the engine.
+const MAX_PODS: u64 = 50_000;
+
+/// What files ask for.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    /// Pods, in the order of the file.
+    /// Pods, in the order of the files.
     pub(super) pods: Vec<Arc<Pod>>,
     /// Pods of DaemonSets, one each.
     pub(super) daemons: Vec<Arc<Pod>>,
+    /// The workloads, those without pods as well: what they have in the cluster is replaced.
+    pub(super) workloads: BTreeSet<WorkloadName>,
+    /// Deployments whose old pods go only for new ones that run, and how many pods each has.
+    pub(super) rolling: BTreeMap<WorkloadName, usize>,
     /// What else the scheduler reads.
     pub(super) others: Vec<Input>,
     /// What was skipped, in sentences for people.
@@ -44,13 +73,13 @@ fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
         let value: Value = serde_saphyr::from_str(&one).map_err(|error| {
             anyhow::anyhow!("not valid YAML or JSON: {}", error.to_string().lines().next().unwrap_or_default())
         })?;
-        if let Some(line) = not_an_object(&value) {
+        if let Some(line) = wrong(&value) {
             anyhow::bail!(line);
         }
         let is_list = value.get("items").is_some_and(Value::is_array);
         if is_list {
             let items = objects(&one)?;
-            if let Some(line) = items.iter().find_map(not_an_object) {
+            if let Some(line) = items.iter().find_map(wrong) {
                 anyhow::bail!(line);
             }
             all.extend(items);
@@ -61,6 +90,11 @@ fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
         }
     }
     Ok(all)
+}
+
+/// What to say of an object that cannot be planned for.
+fn wrong(value: &Value) -> Option<String> {
+    not_an_object(value).or_else(|| not_a_number(value))
 }
 
 /// What to say of an object with a field that is filled in further down, and so must be a mapping where it is there.
@@ -81,13 +115,56 @@ fn not_an_object(value: &Value) -> Option<String> {
     Some(format!("{} {:?}: {field} is no mapping", text(value, "/kind"), text(value, "/metadata/name")))
 }
 
+/// What to say of a workload that gives a number of pods which the API server refuses.
+fn not_a_number(value: &Value) -> Option<String> {
+    template(value)?;
+    let kind = text(value, "/kind");
+    let fields: &[&str] = match kind {
+        "DaemonSet" => &[],
+        "Job" => &["spec.parallelism", "spec.completions"],
+        "CronJob" => &["spec.jobTemplate.spec.parallelism", "spec.jobTemplate.spec.completions"],
+        _ => &["spec.replicas"],
+    };
+    let (field, given) = fields.iter().find_map(|field| {
+        let given = value.pointer(&format!("/{}", field.replace('.', "/")))?;
+        (!given.is_null() && whole(given).is_none()).then_some((field, given))
+    })?;
+    let name = match text(value, "/metadata/name") {
+        "" => text(value, "/metadata/generateName"),
+        name => name,
+    };
+    Some(format!("{kind} {name:?}: {field} is {given}: expected a whole number, 0 or more"))
+}
+
+/// A number of pods. 3.0 in YAML is the 3 that kubectl makes of it.
+fn whole(value: &Value) -> Option<u64> {
+    let float =
+        || value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..=f64::from(i32::MAX)).contains(number));
+    value.as_u64().or_else(|| float().map(|number| number as u64))
+}
+
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// The namespace of an object that is in one.
+fn namespace_of<'a>(object: &'a Value, default: &'a str) -> &'a str {
+    match text(object, "/metadata/namespace") {
+        "" => default,
+        own => own,
+    }
+}
+
+/// The name of an object with a template of pods.
+fn named_workload(object: &Value, namespace: &str) -> WorkloadName {
+    let [namespace, kind, name] =
+        [namespace_of(object, namespace), text(object, "/kind"), text(object, "/metadata/name")].map(str::to_owned);
+    WorkloadName { namespace, kind, name }
+}
+
 /// The pod template of a workload, and how many pods it asks for.
 fn template(object: &Value) -> Option<(&Value, u64)> {
-    let number = |pointer: &str, default: u64| object.pointer(pointer).and_then(Value::as_u64).unwrap_or(default);
+    let number = |pointer: &str, default: u64| object.pointer(pointer).and_then(whole).unwrap_or(default);
     let at = |pointer: &str| object.pointer(pointer);
     match text(object, "/kind") {
         "Deployment" | "ReplicaSet" | "StatefulSet" | "ReplicationController" => {
@@ -98,7 +175,12 @@ fn template(object: &Value) -> Option<(&Value, u64)> {
             let parallel = number("/spec/parallelism", 1);
             Some((at("/spec/template")?, parallel.min(number("/spec/completions", parallel))))
         }
-        "CronJob" => Some((at("/spec/jobTemplate/spec/template")?, number("/spec/jobTemplate/spec/parallelism", 1))),
+        // One run.
+        "CronJob" => {
+            let parallel = number("/spec/jobTemplate/spec/parallelism", 1);
+            let pods = parallel.min(number("/spec/jobTemplate/spec/completions", parallel));
+            Some((at("/spec/jobTemplate/spec/template")?, pods))
+        }
         // Any other kind with a template of pods in the usual place.
         _ => {
             let template = at("/spec/template").filter(|t| t.pointer("/spec/containers").is_some())?;
@@ -107,69 +189,98 @@ fn template(object: &Value) -> Option<(&Value, u64)> {
     }
 }
 
-/// Who the pods of a workload say that they belong to, and the labels that tell it.
-fn owner(object: &Value) -> (Value, Option<(&'static str, &'static str)>) {
-    let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
-    let owner = |api_version: &str, kind: &str, name: String| {
-        let uid = format!("plan-{name}");
-        json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": uid, "controller": true}])
-    };
-    match kind {
-        // Names lead from the pods of a ReplicaSet to the Deployment, and from those of a Job to the CronJob.
-        "Deployment" => (owner("apps/v1", "ReplicaSet", format!("{name}-plan")), Some(("pod-template-hash", "plan"))),
-        "CronJob" => (owner("batch/v1", "Job", format!("{name}-00000000")), None),
-        _ => (owner(text(object, "/apiVersion"), kind, name.to_owned()), None),
+/// How many pods an object asks for. `replicas` replaces the number that it has itself; of a DaemonSet's pods one stands for
+/// all.
+fn number_of_pods(object: &Value, replicas: Option<u64>) -> u64 {
+    match (template(object), text(object, "/kind")) {
+        (Some(_), "DaemonSet") => 1,
+        (Some((_, number)), _) => replicas.unwrap_or(number),
+        (None, "Pod") => replicas.unwrap_or(1),
+        (None, _) => 0,
     }
 }
 
-/// The pods of a workload, and the claims that a StatefulSet makes for them.
-fn made(object: &Value, template: &Value, replicas: u64, namespace: &str) -> Vec<Value> {
-    let name = text(object, "/metadata/name");
-    let (owners, label) = owner(object);
-    let claims = object.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut made = Vec::new();
-    for number in 0..replicas.min(MAX_REPLICAS) {
-        let pod_name = format!("{name}-{number}");
-        let mut metadata = template.get("metadata").filter(|m| m.is_object()).cloned().unwrap_or_else(|| json!({}));
-        metadata["name"] = pod_name.as_str().into();
-        metadata["namespace"] = namespace.into();
-        metadata["ownerReferences"] = owners.clone();
-        if let Some((key, value)) = label {
-            metadata["labels"][key] = value.into();
-        }
-        let mut spec = template.get("spec").cloned().unwrap_or_default();
-        for claim in &claims {
-            let volume = text(claim, "/metadata/name");
-            let claim_name = format!("{volume}-{pod_name}");
-            let source = json!({"name": volume, "persistentVolumeClaim": {"claimName": claim_name}});
-            match spec.get_mut("volumes").and_then(Value::as_array_mut) {
-                Some(volumes) => volumes.push(source),
-                None => spec["volumes"] = json!([source]),
-            }
-            made.push(json!({
-                "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-                "metadata": {"name": claim_name, "namespace": namespace}, "spec": claim.get("spec"),
-            }));
-        }
-        made.push(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}));
-    }
-    made
+/// Says at which object there are more pods than can be planned for.
+fn too_many(objects: &[Value], replicas: Option<u64>) -> Option<String> {
+    let mut sum: u64 = 0;
+    let over = objects.iter().find(|object| {
+        sum = sum.saturating_add(number_of_pods(object, replicas));
+        sum > MAX_PODS
+    })?;
+    let (kind, name) = (text(over, "/kind"), text(over, "/metadata/name"));
+    Some(format!(
+        "with {kind} {name:?} there are {sum} pods, and at most {MAX_PODS} can be planned for: give --replicas N or a part \
+         of the file"
+    ))
 }
 
-/// What a file asks for. `replicas` replaces the number that each workload has.
+/// Whether Helm makes the object before, after or beside a release: it is not there while the rest runs.
+fn is_hook(object: &Value) -> bool {
+    let Some(hook) = object.pointer(HOOK).filter(|hook| !hook.is_null()) else { return false };
+    hook.as_str().is_none_or(|moments| moments.split(',').all(|moment| moment.trim() != STAYS))
+}
+
+/// What to say of pods whose class of priority is nowhere.
+fn without_class(objects: &[Value], classes: &Classes) -> Option<String> {
+    let pods = objects.iter().filter(|object| text(object, "/kind") == "Pod");
+    let missing: BTreeSet<&str> = pods.filter_map(|pod| classes.missing(pod)).collect();
+    let named = given::named(missing.iter().map(|name| ("PriorityClass", *name)));
+    (!missing.is_empty()).then(|| format!("{named}: neither in the cluster nor in the file, priority 0 is planned"))
+}
+
+/// What files ask of a cluster. `replicas` replaces the number that each workload has.
 ///
 /// # Errors
-/// One line: it cannot be read, or there is nothing in it that makes pods.
-pub(super) fn asked(file: &str, namespace: &str, replicas: Option<u64>) -> anyhow::Result<Asked> {
+/// One line: they cannot be read, there is nothing in them that makes pods, or what makes too many.
+pub(super) fn asked(
+    paths: &[PathBuf],
+    namespace: &str,
+    replicas: Option<u64>,
+    cluster: &Cluster,
+    known: &Known,
+) -> anyhow::Result<Asked> {
     let mut all = Vec::new();
-    for mut object in documents(file)? {
-        let own = text(&object, "/metadata/namespace");
-        let namespace = if own.is_empty() { namespace } else { own }.to_owned();
-        let Some((template, number)) = template(&object) else {
+    for (path, text) in file::read_all(FLAG, paths)? {
+        all.extend(documents(&text).with_context(|| file::named(FLAG, &path))?);
+    }
+    let together = || paths.iter().map(|path| file::named(FLAG, path)).collect::<Vec<_>>().join(" ");
+    of_objects(all, namespace, replicas, cluster, known).with_context(together)
+}
+
+/// What objects ask for.
+fn of_objects(
+    objects: Vec<Value>,
+    namespace: &str,
+    replicas: Option<u64>,
+    cluster: &Cluster,
+    known: &Known,
+) -> anyhow::Result<Asked> {
+    let (hooks, mut documents): (Vec<Value>, Vec<Value>) = objects.into_iter().partition(is_hook);
+    given::name_generated(&mut documents, namespace, cluster);
+    let (documents, twice) = given::last_of_each(documents, namespace);
+    let (mut documents, idle) = runs::without_idle(documents, namespace, known);
+    let numbers = if replicas.is_none() { given::keep_numbers(&mut documents, namespace, cluster) } else { None };
+    if let Some(line) = too_many(&documents, replicas) {
+        anyhow::bail!(line);
+    }
+    let with_pods = documents.iter().filter(|object| template(object).is_some());
+    let with_pods = with_pods.map(|object| named_workload(object, namespace));
+    let workloads: BTreeSet<WorkloadName> = with_pods.chain(idle.paused).collect();
+    let for_some = documents.iter().any(|object| number_of_pods(object, replicas) > 0);
+    let mut rolling = BTreeMap::new();
+    let mut names = Names::given(&documents, namespace, replicas, cluster, &workloads);
+    let mut all = Vec::new();
+    for mut object in documents {
+        let number = number_of_pods(&object, replicas);
+        if rollouts::keeps_all(&object, number) {
+            rolling.insert(named_workload(&object, namespace), usize::try_from(number).unwrap_or(usize::MAX));
+        }
+        let namespace = namespace_of(&object, namespace).to_owned();
+        let Some((template, _)) = template(&object) else {
             let kind = text(&object, "/kind").to_owned();
             if kind == "Pod" {
                 let name = text(&object, "/metadata/name").to_owned();
-                for number in 0..replicas.unwrap_or(1).min(MAX_REPLICAS) {
+                for number in 0..number {
                     let mut pod = object.clone();
                     pod["metadata"]["namespace"] = namespace.as_str().into();
                     if replicas.is_some_and(|replicas| replicas > 1) {
@@ -185,17 +296,31 @@ pub(super) fn asked(file: &str, namespace: &str, replicas: Option<u64>) -> anyho
             }
             continue;
         };
-        let daemon = text(&object, "/kind") == "DaemonSet";
-        let number = if daemon { 1 } else { replicas.unwrap_or(number) };
-        all.extend(made(&object, template, number, &namespace));
+        all.extend(made(&object, template, number, &namespace, &mut names));
     }
-    all.iter_mut().filter(|object| text(object, "/kind") == "Pod").for_each(defaults::set);
+    let classes = known.classes.and(&all);
+    for pod in all.iter_mut().filter(|object| text(object, "/kind") == "Pod") {
+        made::created(pod);
+        defaults::set(pod, &classes);
+    }
+    let missing = without_class(&all, &classes);
+    let pods = all.iter().filter(|object| text(object, "/kind") == "Pod");
+    let claims: Vec<Value> = pods.flat_map(made::ephemeral_claims).collect();
+    all.extend(claims);
+    claims::set_class(&mut all, cluster);
     let snapshot = Snapshot::from_objects(all);
     let mut asked = Asked { notes: snapshot.notes.clone(), ..Asked::default() };
     // Services, ConfigMaps and the like need no remark; what could not be read does.
     asked.notes.retain(|note| note.starts_with("skipped: "));
+    if !hooks.is_empty() {
+        let left = counted(hooks.len(), "object");
+        let why = "Helm makes hooks (helm.sh/hook) before or after a change or as tests, and not to stay";
+        asked.notes.push(format!("{left} left out: {why}"));
+    }
+    let mut machines = 0;
     for input in snapshot.inputs() {
         match input {
+            Input::NodeApplied(_) | Input::SampleApplied(_) => machines += 1,
             Input::PodApplied(pod) => {
                 let daemon = pod.meta.controller().is_some_and(|owner| owner.kind == "DaemonSet");
                 if daemon { asked.daemons.push(pod) } else { asked.pods.push(pod) }
@@ -203,86 +328,21 @@ pub(super) fn asked(file: &str, namespace: &str, replicas: Option<u64>) -> anyho
             other => asked.others.push(other),
         }
     }
-    if asked.pods.is_empty() && asked.daemons.is_empty() {
+    if machines > 0 {
+        let left = counted(machines, "object");
+        asked.notes.push(format!("{left} left out: nodes are not planned from files (--add and --resize do that)"));
+    }
+    // Workloads that are to have no pods are an answer; those whose pods cannot be read are none.
+    if asked.pods.is_empty() && asked.daemons.is_empty() && (for_some || (workloads.is_empty() && idle.count == 0)) {
         let why = asked.notes.first().cloned().unwrap_or_else(|| "nothing in it makes pods".to_owned());
         return Err(anyhow::anyhow!(why)).context("nothing to place");
     }
+    (asked.workloads, asked.rolling) = (workloads, rolling);
+    asked.notes.extend(twice.into_iter().chain(numbers).chain(idle.notes).chain(missing));
+    claims::without_those_there(&mut asked.others, cluster);
+    asked.notes.extend(claims::bind_at_once(&mut asked.others, cluster));
     Ok(asked)
 }
 
 #[cfg(test)]
-mod tests {
-    use headroom_planner::cluster::workload;
-
-    use super::*;
-
-    const APP: &str = "
-# what helm template prints
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: c}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: shop}
-spec:
-  replicas: 2
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: c, resources: {requests: {memory: 64Mi}}}]}
----
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: db}
-spec:
-  template: {spec: {containers: [{name: c}]}}
-  volumeClaimTemplates:
-  - {metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}
----
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: agent}
-spec: {template: {spec: {containers: [{name: c}]}}}
-";
-
-    #[test]
-    fn workloads_become_pods() {
-        let asked = asked(APP, "default", None).unwrap();
-        let keys: Vec<String> = asked.pods.iter().map(|pod| pod.meta.key.to_string()).collect();
-        assert_eq!(keys, ["shop/web-0", "shop/web-1", "default/db-0"]);
-        let web = workload(&asked.pods[0]).unwrap();
-        assert_eq!((web.kind.as_str(), web.name.as_str()), ("Deployment", "web"));
-        assert_eq!((asked.daemons.len(), asked.others.len(), asked.notes.len()), (1, 1, 0));
-        assert!(asked.pods[2].spec.has_claims());
-        assert_eq!(super::asked(APP, "default", Some(5)).unwrap().pods.len(), 10);
-    }
-
-    #[test]
-    fn what_asks_for_nothing_gets_one_line() {
-        for (text, expected) in [
-            ("kind: ConfigMap\nmetadata: {name: c}\n", "nothing in it makes pods"),
-            ("a: [", "not valid YAML or JSON"),
-            ("a: b", "a document without kind"),
-            ("kind: Pod\nmetadata: [a]\n", "Pod \"\": metadata is no mapping"),
-            (
-                "kind: Deployment\nspec: {template: {metadata: {labels: a}, spec: {containers: []}}}\n",
-                "Deployment \"\": spec.template.metadata.labels is no mapping",
-            ),
-            ("kind: StatefulSet\nspec: {template: {spec: a}}\n", "StatefulSet \"\": spec.template.spec is no mapping"),
-            ("kind: List\nitems: [{kind: Pod, metadata: a}]\n", "Pod \"\": metadata is no mapping"),
-            ("", "nothing in it makes pods"),
-        ] {
-            let line = format!("{:#}", asked(text, "default", None).unwrap_err());
-            assert!(line.contains(expected) && !line.contains('\n'), "{text:?}: {line}");
-        }
-    }
-
-    #[test]
-    fn json_and_lists_are_read_as_well() {
-        let pod = r#"{"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}]}}"#;
-        assert_eq!(asked(pod, "ns", Some(2)).unwrap().pods.len(), 2);
-        let list = format!(r#"{{"apiVersion": "v1", "kind": "List", "items": [{pod}]}}"#);
-        assert_eq!(asked(&list, "ns", None).unwrap().pods[0].meta.key.to_string(), "ns/p");
-    }
-}
+mod tests;

@@ -4,9 +4,11 @@
 
 mod ask;
 mod catalogues;
+mod claims;
 mod csv;
 mod defaults;
 mod files;
+mod known;
 mod table;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -19,13 +21,17 @@ use headroom_planner::{Cluster, Scheduler, report::Plan};
 use headroom_runtime::clock;
 use serde_json::Value;
 
+use self::known::Known;
 use crate::{
     NO, NO_SUCH_OBJECT,
     cluster::{self, Connection},
-    explain::time,
     file, rightsize,
     snapshot::{self, Snapshot},
+    view::View,
 };
+
+/// Most nodes that are named where another one was asked for.
+const MAX_NAMED: usize = 10;
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -74,9 +80,10 @@ enum FailOn {
 
 Exit status: 0 it fits, 2 it does not, 3 there is no such node, 1 the tool failed")]
 pub(crate) struct Options {
-    /// Would these fit: objects with pods or pod templates in YAML or JSON, - for standard input
+    /// Would these fit: objects with pods or pod templates in YAML or JSON, in a file or a directory, - for standard
+    /// input
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
-    file: Option<PathBuf>,
+    file: Vec<PathBuf>,
     /// So many pods of each workload of the file
     #[arg(long, value_name = "N", requires = "file")]
     replicas: Option<u64>,
@@ -125,17 +132,17 @@ pub(crate) struct Options {
     /// How to print
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
-    /// A saved cluster instead of the live one: a v1 List in YAML or JSON, - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["context", "kubeconfig"])]
-    snapshot: Option<PathBuf>,
     /// The scheduler's KubeSchedulerConfiguration; the defaults if not given
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The time of the plan, RFC 3339; now, or that of the snapshot's newest sample
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    at: Option<Timestamp>,
     #[command(flatten)]
-    connection: Connection,
+    view: View,
+}
+
+impl Options {
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.view.connection
+    }
 }
 
 fn added(text: &str) -> Result<(String, usize), String> {
@@ -182,8 +189,8 @@ pub(crate) async fn run(options: &Options, registry: fn() -> Registry) -> anyhow
         print!("{}", catalogues::list()?);
         return Ok(ExitCode::SUCCESS);
     }
-    let twice = options.file.as_deref().is_some_and(|file| file.as_os_str() == "-")
-        && options.snapshot.as_deref().is_some_and(|snapshot| snapshot.as_os_str() == "-");
+    let twice = options.file.iter().any(|file| file.as_os_str() == "-")
+        && options.view.snapshot.as_deref().is_some_and(|snapshot| snapshot.as_os_str() == "-");
     anyhow::ensure!(!twice, "-f - and --snapshot -: standard input can be read once");
     let config = match &options.config {
         None => Configuration::default(),
@@ -193,36 +200,35 @@ pub(crate) async fn run(options: &Options, registry: fn() -> Registry) -> anyhow
         }
     };
     let scheduler = Scheduler { config, registry };
-    let (snapshot, resized, namespace, default_time) = match &options.snapshot {
-        Some(path) => {
-            let named = || format!("--snapshot {}", path.display());
-            let objects = snapshot::objects(&file::read(path).with_context(named)?).with_context(named)?;
-            let (snapshot, resized) = taken(objects, options, None);
-            let at = snapshot.time().unwrap_or_else(clock::wall);
-            (snapshot, resized, "default".to_owned(), at)
+    let (Taken { snapshot, known, resized }, namespace, default_time) = match options.view.saved(snapshot::objects)? {
+        Some(objects) => {
+            let taken = taken(objects, options, None);
+            let at = taken.snapshot.time().unwrap_or_else(clock::wall);
+            (taken, "default".to_owned(), at)
         }
         None => {
-            let (client, namespace) = options.connection.client().await?;
+            let (client, namespace) = options.view.connection.client().await?;
             let mut notes = Vec::new();
-            let objects = cluster::read(&client, &mut notes).await?;
+            let objects = if options.after_rightsize {
+                cluster::read_with_templates(&client, &mut notes).await?
+            } else {
+                cluster::read(&client, &mut notes).await?
+            };
             let now = clock::wall();
-            let (mut snapshot, resized) = taken(objects, options, Some(now));
+            let mut taken = taken(objects, options, Some(now));
             // Kinds that are read for the file alone need no remark.
-            snapshot.notes.retain(|note| note.starts_with("skipped: "));
-            snapshot.notes.extend(notes);
-            (snapshot, resized, namespace, now)
+            taken.snapshot.notes.retain(|note| note.starts_with("skipped: "));
+            taken.snapshot.notes.extend(notes);
+            (taken, namespace, now)
         }
     };
     for note in &snapshot.notes {
         eprintln!("{note}");
     }
-    let now = snapshot::now(options.at.unwrap_or(default_time));
+    let now = snapshot::now(options.view.at.unwrap_or(default_time));
     let cluster = Cluster::new(snapshot.inputs(), &scheduler, now);
-    let named = |name: &String| cluster.nodes.contains_key(name.as_str());
-    let mut nodes = options.remove.iter().chain(&options.keep).chain(options.resize.iter().map(|(node, _)| node));
-    if let Some(unknown) = nodes.find(|name| !named(name)) {
-        let place = options.snapshot.as_ref().map(|p| format!(" in {}", p.display())).unwrap_or_default();
-        eprintln!("kubectl headroom: there is no node {unknown:?}{place}");
+    if let Some(line) = no_such_node(options, &cluster) {
+        eprintln!("kubectl headroom: {line}");
         return Ok(ExitCode::from(NO_SUCH_OBJECT));
     }
     let namespace = options.namespace.as_ref().unwrap_or(&namespace);
@@ -233,23 +239,46 @@ pub(crate) async fn run(options: &Options, registry: fn() -> Registry) -> anyhow
     if let Some(warning) = catalogue.as_ref().and_then(|catalogue| catalogues::age(catalogue, now.wall)) {
         eprintln!("{warning}");
     }
-    let asked = ask::Ask { cluster: &cluster, scheduler: &scheduler, catalogue: catalogue.as_ref() };
+    let asked = ask::Ask { cluster: &cluster, scheduler: &scheduler, catalogue: catalogue.as_ref(), known: &known };
     let mut plan = asked.plan(options, namespace)?;
     plan.assumptions.extend(resized);
     print!("{}", printed(&plan, options.output)?);
     Ok(if is_yes(&plan, options.fail_on) { ExitCode::SUCCESS } else { ExitCode::from(NO) })
 }
 
-/// The objects as the scheduler sees them, and what is different with `--after-rightsize`. `now` is the time, unless the
-/// objects tell it.
-fn taken(mut objects: Vec<Value>, options: &Options, now: Option<Timestamp>) -> (Snapshot, Vec<String>) {
+/// What to say of a node that a flag names and that is not there. Where there are no nodes at all, that is what matters.
+fn no_such_node(options: &Options, cluster: &Cluster) -> Option<String> {
+    let mut named = options.remove.iter().chain(&options.keep).chain(options.resize.iter().map(|(node, _)| node));
+    let unknown = named.find(|name| !cluster.nodes.contains_key(name.as_str()))?;
+    let first = cluster.nodes.keys().take(MAX_NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let more = match cluster.nodes.len() {
+        0 => return None,
+        nodes if nodes > MAX_NAMED => format!(" and {} more", nodes - MAX_NAMED),
+        _ => String::new(),
+    };
+    Some(format!("there is no node {unknown:?}{}: there are {first}{more}", options.view.place()))
+}
+
+/// The objects of a cluster.
+struct Taken {
+    /// As the scheduler sees them.
+    snapshot: Snapshot,
+    /// What else they tell.
+    known: Known,
+    /// What is different with `--after-rightsize`.
+    resized: Vec<String>,
+}
+
+/// What there is to plan with. `now` is the time, unless the objects tell it.
+fn taken(mut objects: Vec<Value>, options: &Options, now: Option<Timestamp>) -> Taken {
     let mut resized = Vec::new();
     if options.after_rightsize {
         let saved = || Snapshot::from_objects(objects.iter().cloned()).time();
-        let at = options.at.or(now).or_else(saved).unwrap_or_else(clock::wall);
+        let at = options.view.at.or(now).or_else(saved).unwrap_or_else(clock::wall);
         resized = rightsize::applied(&mut objects, at);
     }
-    (Snapshot::from_objects(objects), resized)
+    let known = Known::of(&objects);
+    Taken { snapshot: Snapshot::from_objects(objects), known, resized }
 }
 
 /// Whether the exit status is 0.

@@ -38,9 +38,12 @@ pub(super) fn table(plan: &Plan, wide: bool) -> String {
     if plan.cheapest.is_none() && !plan.placements.is_empty() {
         placements(&mut text, plan, wide);
     }
-    if !plan.pending.is_empty() {
-        text.push_str("\nWithout a place:\n");
-        waiting(&mut text, &plan.pending, wide);
+    let (as_now, pending): (Vec<Waiting>, Vec<Waiting>) = plan.pending.iter().cloned().partition(|pod| pod.waits_now);
+    for (what, pods) in [("Without a place", pending), ("Without a place, as they are now", as_now)] {
+        if !pods.is_empty() {
+            let _ = writeln!(text, "\n{what}:");
+            waiting(&mut text, &pods, wide);
+        }
     }
     if let Some(cheapest) = &plan.cheapest {
         moves(&mut text, plan, cheapest, wide);
@@ -99,6 +102,8 @@ fn nodes(text: &mut String, plan: &Plan, wide: bool) {
                 format!("{}m/{}m", node.requested_milli_cpu, node.allocatable_milli_cpu),
                 human_bytes(node.headroom_agent_bytes),
                 price(plan, node.headroom_agent_per_month),
+                human_bytes(node.control_plane_bytes),
+                price(plan, node.control_plane_per_month),
             ]);
         }
         cells
@@ -106,7 +111,7 @@ fn nodes(text: &mut String, plan: &Plan, wide: bool) {
     let all: Vec<Vec<String>> = plan.nodes.iter().map(cells).collect();
     let mut columns = vec!["NODE", "MACHINE", "A MONTH", "RAM", "SYSTEM", "COSTS", "LEFT", "PODS"];
     if wide {
-        columns.extend(["ROLE", "SWAP LEFT", "REQUESTED", "CPU", "HEADROOM", "COSTS"]);
+        columns.extend(["ROLE", "SWAP LEFT", "REQUESTED", "CPU", "HEADROOM", "COSTS", "CONTROL PLANE", "COSTS"]);
     }
     lines(text, &columns, &all);
 }
@@ -214,8 +219,10 @@ fn arithmetic(text: &mut String, plan: &Plan, cheapest: &Cheapest) {
         cells
     };
     all.push(total("together", cheapest.price_per_month));
-    all.push(total("today", cheapest.today_per_month));
-    all.push(total("difference", Price(cheapest.price_per_month.0 - cheapest.today_per_month.0)));
+    if cheapest.today_is_known() {
+        all.push(total("today", cheapest.today_per_month));
+        all.push(total("difference", Price(cheapest.price_per_month.0 - cheapest.today_per_month.0)));
+    }
     lines(text, &["COUNT", "MACHINE", "ROLE", "SWAP", "THERE", "EACH", "A MONTH"], &all);
     let bound = money(plan, cheapest.lower_bound_per_month);
     let line = if cheapest.optimal {

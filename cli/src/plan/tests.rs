@@ -1,3 +1,12 @@
+mod claims;
+mod direct;
+mod live;
+mod machines;
+mod shares;
+mod small;
+mod there;
+mod waiting;
+
 use clap::Parser;
 
 use super::*;
@@ -16,17 +25,22 @@ fn options(args: &[&str]) -> Options {
 
 /// The plan for these arguments, on the sixty-dollar cluster.
 fn plan(args: &[&str]) -> Plan {
+    plan_of(&std::fs::read_to_string(SIXTY).unwrap(), args)
+}
+
+/// The plan for these arguments, on a saved cluster.
+fn plan_of(saved: &str, args: &[&str]) -> Plan {
     let options = options(args);
     let scheduler = Scheduler::standard();
-    let objects = snapshot::objects(&std::fs::read_to_string(SIXTY).unwrap()).unwrap();
-    let (snapshot, resized) = taken(objects, &options, None);
+    let objects = snapshot::objects(saved).unwrap();
+    let Taken { snapshot, known, resized } = taken(objects, &options, None);
     assert!(snapshot.notes.is_empty(), "{:?}", snapshot.notes);
     let cluster = Cluster::new(snapshot.inputs(), &scheduler, snapshot::now(snapshot.time().unwrap()));
     let catalogue = match &options.catalog {
         Some(name) => Some(catalogues::find(name).unwrap()),
         None => catalogues::of(&cluster),
     };
-    let ask = ask::Ask { cluster: &cluster, scheduler: &scheduler, catalogue: catalogue.as_ref() };
+    let ask = ask::Ask { cluster: &cluster, scheduler: &scheduler, catalogue: catalogue.as_ref(), known: &known };
     let mut plan = ask.plan(&options, "default").unwrap();
     plan.assumptions.extend(resized);
     plan
@@ -64,6 +78,8 @@ fn plans_of_the_sixty_dollar_cluster_as_they_are_printed() {
         ("cheapest", vec!["--cheapest"]),
         ("remove", vec!["--remove", "crawl-4"]),
         ("add", vec!["--add", "s-1vcpu-1gb=1", "--remove", "rancher"]),
+        ("resize", vec!["--resize", "app=s-1vcpu-2gb"]),
+        ("survive", vec!["--cheapest", "--survive", "1"]),
         ("fit", vec![app.as_str()]),
     ] {
         let plan = plan(&[&then[..], &args].concat());
@@ -77,6 +93,19 @@ fn plans_of_the_sixty_dollar_cluster_as_they_are_printed() {
         assert_eq!(yaml, json, "{name}");
         assert_eq!(printed(&plan, Output::Csv).unwrap().lines().count(), plan.nodes.len() + 1);
         assert!(printed(&plan, Output::Wide).unwrap().lines().count() >= table.lines().count());
+    }
+}
+
+#[test]
+fn the_same_plans_wide_for_spreadsheets_and_as_yaml() {
+    for (name, args, output) in [
+        ("now-wide.txt", &[][..], Output::Wide),
+        ("cheapest-wide.txt", &["--cheapest"][..], Output::Wide),
+        ("cheapest.csv", &["--cheapest"][..], Output::Csv),
+        ("remove.yaml", &["--remove", "crawl-4"][..], Output::Yaml),
+    ] {
+        let plan = plan(&[&["--catalog", "digitalocean-2019"][..], args].concat());
+        golden(name, &printed(&plan, output).unwrap());
     }
 }
 
@@ -97,6 +126,26 @@ fn from_sixty_dollars_to_forty_or_less() {
     // Without swap under everything it takes no less.
     let dry = self::plan(&["--cheapest", "--catalog", "digitalocean-2019", "--swap", "none"]);
     assert!(dry.cheapest.is_none_or(|dry| dry.price_per_month >= cheapest.lower_bound_per_month));
+}
+
+#[test]
+fn prices_of_another_provider_are_not_subtracted() {
+    let plan = plan(&["--cheapest", "--catalog", "hetzner"]);
+    let cheapest = plan.cheapest.as_ref().unwrap();
+    assert_eq!((cheapest.unpriced_nodes, cheapest.today_is_known()), (7, false));
+    let unknown = "; what today's 7 nodes cost is not known from catalogue hetzner";
+    assert!(plan.summary.ends_with(unknown), "{}", plan.summary);
+    // Two of 10 dollars' type (12 since), one of 20 (24), four of 5 (6).
+    let own = "today's 7 nodes cost $72 a month by catalogue digitalocean of 2022-07-01: another currency";
+    assert!(plan.assumptions.iter().any(|line| line.starts_with(own)), "{:?}", plan.assumptions);
+    assert!(plan.assumptions.iter().any(|line| line.starts_with("catalogue hetzner: ")), "{:?}", plan.assumptions);
+    let table = printed(&plan, Output::Table).unwrap();
+    assert!(table.starts_with('€') && !table.contains("difference"), "{table}");
+    assert!(cheapest.moves.iter().any(|step| step.text.ends_with(": what it costs is not known")), "{cheapest:?}");
+    let dollars = self::plan(&["--cheapest", "--catalog", "linode"]);
+    let line = dollars.assumptions.iter().find(|line| line.starts_with("today's 7 nodes cost $72")).unwrap();
+    assert!(line.ends_with(": another provider's prices, so nothing is subtracted"), "{line}");
+    assert!(self::plan(&["--catalog", "hetzner"]).price_per_month.is_none());
 }
 
 #[test]
@@ -159,6 +208,8 @@ fn what_does_not_fit_is_named_with_what_would_have_to_give() {
 fn exit_status_says_whether_it_fits() {
     let app = file(APP);
     let app = app.path().to_str().unwrap();
+    let fits = file(APP.split("---").next().unwrap());
+    let fits = fits.path().to_str().unwrap();
     let snapshot = format!("--snapshot={SIXTY}");
     let code = |number: u8| format!("{:?}", ExitCode::from(number));
     for (args, expected) in [
@@ -166,10 +217,26 @@ fn exit_status_says_whether_it_fits() {
         (vec!["--fail-on", "loss"], 2),
         (vec!["--after-rightsize", "--fail-on", "never"], 0),
         (vec!["-f", app], 2),
+        (vec!["-f", app, "--fail-on", "unschedulable"], 2),
+        (vec!["-f", fits], 0),
+        (vec!["-f", fits, "--fail-on", "unschedulable"], 0),
+        (vec!["-f", fits, "--fail-on", "unschedulable", "--replicas", "100"], 2),
         (vec!["-f", app, "--fail-on", "never"], 0),
+        (vec!["--remove", "crawl-4", "--fail-on", "unschedulable"], 0),
+        (vec!["--remove", "app"], 2),
+        (vec!["--remove", "app", "--fail-on", "never"], 0),
+        (vec!["--add", "s-1vcpu-1gb=1"], 0),
+        (vec!["--remove", "etcd"], 0),
+        (vec!["--remove", "etcd", "--remove", "rancher"], 2),
+        (vec!["--remove", "etcd", "--remove", "rancher", "--fail-on", "never"], 0),
+        (vec!["--resize", "etcd=s-1vcpu-512mb-10gb", "--catalog", "digitalocean"], 2),
+        (vec!["--remove", "crawl-4", "--fail-on", "loss"], 2),
+        (vec!["--add", "s-2vcpu-4gb=1", "--fail-on", "loss"], 0),
+        (vec!["-f", fits, "--fail-on", "loss"], 2),
         (vec!["--remove", "nowhere"], 3),
         (vec!["--cheapest", "--catalog", "digitalocean-2019", "--keep", "nowhere"], 3),
         (vec!["--cheapest", "--catalog", "digitalocean-2019"], 0),
+        (vec!["--cheapest", "--catalog", "digitalocean-2019", "--fail-on", "loss"], 2),
         (vec!["--cheapest", "--catalog", "digitalocean-2019", "--max-nodes", "2"], 2),
         (vec!["--list-catalogs"], 0),
     ] {
@@ -183,16 +250,34 @@ fn errors_are_one_line() {
     let snapshot = format!("--snapshot={SIXTY}");
     let empty = file("kind: List\napiVersion: v1\nitems: []\n");
     let empty = format!("--snapshot={}", empty.path().display());
+    let broken = file(&include_str!("../../../catalogues/home.yaml").replace("kind: MachineCatalog", "kind: Prices"));
+    let broken = broken.path().to_str().unwrap();
     let unlabelled = file("kind: List\napiVersion: v1\nitems:\n- {kind: Node, metadata: {name: a}}\n");
     let unlabelled = format!("--snapshot={}", unlabelled.path().display());
+    let text = file(&APP.replace("replicas: 2", "replicas: '2'"));
+    let text = text.path().to_str().unwrap();
+    let refused =
+        format!("-f {text}: Deployment \"report\": spec.replicas is \"2\": expected a whole number, 0 or more");
     for (args, expected) in [
+        (vec![snapshot.as_str(), "-f", text], refused.as_str()),
         (vec![snapshot.as_str(), "--cheapest", "--catalog", "moon"], "--catalog moon: neither a file nor"),
         (
             vec![snapshot.as_str(), "--add", "x-large=1"],
             "there is no machine type \"x-large\" in catalogue digitalocean",
         ),
+        (
+            vec![snapshot.as_str(), "--catalog", broken],
+            "expected apiVersion headroom.dev/v1alpha1 and kind MachineCatalog",
+        ),
+        (
+            vec![snapshot.as_str(), "--resize=app=small", "--resize=etcd=small", "--resize=app=large"],
+            "--resize app is given twice, with small and with large",
+        ),
         (vec![snapshot.as_str(), "-f", "/does/not/exist"], "-f /does/not/exist: No such file"),
+        (vec!["--snapshot", "/does/not/exist"], "--snapshot /does/not/exist: No such file"),
         (vec![empty.as_str()], "there are no nodes: nothing to plan"),
+        (vec![empty.as_str(), "--remove", "crawl-4"], "there are no nodes: nothing to plan"),
+        (vec![empty.as_str(), "--cheapest", "--catalog", "home"], "there are no nodes: nothing to plan"),
         (vec![unlabelled.as_str(), "--cheapest"], "no catalogue: give --catalog NAME or FILE"),
     ] {
         let line = format!("{:#}", run_with(&args).unwrap_err());

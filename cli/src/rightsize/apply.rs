@@ -1,6 +1,10 @@
 //! Carrying out what is suggested: patches of workloads, and resizes of pods that run.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use kube::Client;
 use serde_json::{Value, json};
@@ -13,6 +17,7 @@ use super::{
 };
 use crate::{
     doctor::text::cut,
+    reach::why,
     trace::{
         api,
         json::{condition, list, text, uid},
@@ -26,21 +31,40 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Who writes, as managedFields name it.
 const MANAGER: &str = "kubectl-headroom";
 
-/// What was done: lines for people, and whether all of it could be.
+/// What was done, or could not be: lines for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Line {
+    Done(String),
+    Failed(String),
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Done(line) | Self::Failed(line)) = self;
+        f.write_str(line)
+    }
+}
+
+/// All of it, in order.
 #[derive(Debug, Default)]
 pub(super) struct Done {
-    pub(super) lines: Vec<String>,
-    pub(super) failed: bool,
+    pub(super) lines: Vec<Line>,
+    /// The workloads whose templates have the new sizes now.
+    pub(super) patched: BTreeSet<String>,
 }
 
 impl Done {
     fn say(&mut self, line: String) {
-        self.lines.push(line);
+        self.lines.push(Line::Done(line));
     }
 
     fn fail(&mut self, line: String) {
-        self.lines.push(line);
-        self.failed = true;
+        self.lines.push(Line::Failed(line));
+    }
+
+    /// Whether something could not be done.
+    pub(super) fn failed(&self) -> bool {
+        self.lines.iter().any(|line| matches!(line, Line::Failed(_)))
     }
 }
 
@@ -60,8 +84,13 @@ fn refused(error: &kube::Error) -> String {
             "it was changed by somebody else meanwhile: run this again".to_owned()
         }
         kube::Error::Api(status) => cut(&status.message),
-        error => headroom_runtime::process::one_line(error),
+        error => why(error),
     }
+}
+
+/// What a workload is called in what is said, and tells it from all others.
+fn named(workload: &Workload) -> String {
+    format!("{} in {}", workload.short(), workload.namespace)
 }
 
 /// Patches every workload that has a patch.
@@ -69,7 +98,7 @@ pub(super) async fn workloads(client: &Client, report: &Report) -> Done {
     let mut done = Done::default();
     for workload in &report.workloads {
         let (Some(patch_of), Some(listed)) = (&workload.patch, workload::known(&workload.kind)) else { continue };
-        let named = format!("{} in {}", workload.short(), workload.namespace);
+        let named = named(workload);
         let path = format!("{}/{}", listed.path(Some(&workload.namespace)), workload.name);
         let mut body = patch_of.clone();
         // Whoever wrote in between is not overwritten.
@@ -80,6 +109,7 @@ pub(super) async fn workloads(client: &Client, report: &Report) -> Done {
                 if let Some(undo) = &workload.undo {
                     done.say(format!("# to take it back:\n{}", workload.command(undo)));
                 }
+                done.patched.insert(named);
             }
             Err(error) => done.fail(format!("{named}: not patched: {}", refused(&error))),
         }
@@ -107,14 +137,17 @@ enum Resize<'a> {
 
 /// Resizes the pods of all workloads that are to be changed. Where the workloads were `patched`, only pods that this
 /// leaves alone: the others are made anew. `pods` are as they were read.
-pub(super) async fn in_place(client: &Client, report: &Report, pods: &[Value], patched: bool) -> Done {
+pub(super) async fn in_place(client: &Client, report: &Report, pods: &[Value], patched: &BTreeSet<String>) -> Done {
     let mut done = Done::default();
     let mut told = Vec::new();
     let pods = pods.iter().filter(|object| text(object, "/kind") == "Pod");
     let by_name: BTreeMap<(&str, &str), &Value> =
         pods.map(|pod| ((text(pod, "/metadata/namespace"), text(pod, "/metadata/name")), pod)).collect();
-    let chosen = report.workloads.iter().filter(|w| w.changed().next().is_some() && !(patched && w.restarts));
-    for workload in chosen {
+    for workload in report.workloads.iter().filter(|workload| workload.changed().next().is_some()) {
+        let patched = patched.contains(&named(workload));
+        if patched && workload.restarts {
+            continue;
+        }
         let mut resized = false;
         for name in &workload.pods {
             let Some(pod) = by_name.get(&(workload.namespace.as_str(), name.as_str())) else { continue };
@@ -127,16 +160,13 @@ pub(super) async fn in_place(client: &Client, report: &Report, pods: &[Value], p
                 Resize::Refused => {}
             }
         }
-        if !patched
-            && resized
-            && let Some(template) = &workload.patch
-        {
-            done.say(format!(
-                "# the template of {} is as it was: its next rollout, and every new pod, has the\n# old sizes. To keep \
-                 the new ones:\n{}",
-                workload.short(),
-                workload.command(template)
-            ));
+        if !patched && resized {
+            let old = "is as it was: its next rollout, and every new pod, has the\n# old sizes. To keep the new ones";
+            let how = match &workload.patch {
+                Some(template) => format!(":\n{}", workload.command(template)),
+                None => ", set them where its containers are declared.".to_owned(),
+            };
+            done.say(format!("# the template of {} {old}{how}", workload.short()));
         }
     }
     answers(client, told, &mut done).await;

@@ -10,31 +10,32 @@ mod suggest;
 mod table;
 mod workload;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, process::ExitCode};
 
-use anyhow::Context;
 use clap::Args;
-use headroom_core::{Timestamp, memory::Params};
+use headroom_core::memory::Params;
 use headroom_runtime::clock;
 use kube::Client;
 use serde_json::Value;
 
 pub(crate) use self::applied::applied;
 use self::{
+    apply::{Done, Line},
     report::{Report, Rules, build},
     suggest::Confidence,
 };
 use crate::{
     NO_SUCH_OBJECT,
     cluster::Connection,
-    explain::{Output, time},
-    file,
+    explain::Output,
+    reach::RIGHT,
     snapshot::{self, MAX_DEPTH, newest},
     trace::{
         api::{self, Listed},
         json::{kind, name, namespace},
         target::{self, Target},
     },
+    view::View,
 };
 
 /// Flags of `rightsize`.
@@ -72,14 +73,8 @@ pub(crate) struct Options {
     /// How to print
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
-    /// A saved cluster instead of the live one: a v1 List in YAML or JSON, - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["context", "kubeconfig"])]
-    snapshot: Option<PathBuf>,
-    /// The time that ages are counted to, RFC 3339; now, or the newest time in the snapshot
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    at: Option<Timestamp>,
     #[command(flatten)]
-    connection: Connection,
+    view: View,
 }
 
 fn target(text: &str) -> Result<Target, String> {
@@ -93,15 +88,13 @@ fn target(text: &str) -> Result<Target, String> {
 }
 
 pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let (objects, within, client, default_time) = match &options.snapshot {
-        Some(path) => {
-            let named = || format!("--snapshot {}", path.display());
-            let objects = snapshot::objects(&file::read(path).with_context(named)?).with_context(named)?;
+    let (objects, within, client, default_time) = match options.view.saved(snapshot::objects)? {
+        Some(objects) => {
             let at = objects.iter().filter_map(|object| newest(object, MAX_DEPTH)).max();
             (objects, "default".to_owned(), None, at.unwrap_or_else(clock::wall))
         }
         None => {
-            let (client, of_context) = options.connection.client().await?;
+            let (client, of_context) = options.view.connection.client().await?;
             let within = options.namespace.clone().unwrap_or(of_context);
             let objects = live(&client, (!options.all_namespaces).then_some(&*within)).await?;
             (objects, within, Some(client), clock::wall())
@@ -109,7 +102,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     };
     let within = options.namespace.clone().unwrap_or(within);
     let params = Params::default();
-    let at = options.at.unwrap_or(default_time);
+    let at = options.view.at.unwrap_or(default_time);
     let rules = Rules { params: &params, lower_from: options.confidence, at };
     let report = build(&objects, |namespace, kind, name| options.wants(&within, (namespace, kind, name)), &rules);
     for note in &report.notes {
@@ -130,25 +123,30 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     print!("{}", printed(&report, options)?);
     let Some(client) = client else { return Ok(code) };
-    let mut failed = false;
+    let (mut failed, mut patched) = (false, BTreeSet::new());
     if options.apply {
-        failed |= tell(options, apply::workloads(&client, &report).await);
+        let done = apply::workloads(&client, &report).await;
+        failed |= tell(options, &done);
+        patched = done.patched;
     }
     if options.in_place {
-        failed |= tell(options, apply::in_place(&client, &report, &objects, options.apply).await);
+        failed |= tell(options, &apply::in_place(&client, &report, &objects, &patched).await);
     }
     Ok(if failed { ExitCode::FAILURE } else { code })
 }
 
-/// Says what was done: to people on stdout, beside a document on stderr. Answers whether something could not be.
-fn tell(options: &Options, done: apply::Done) -> bool {
+/// Says what was done. Answers whether something could not be.
+fn tell(options: &Options, done: &Done) -> bool {
     for line in &done.lines {
-        match options.output {
-            Output::Table | Output::Wide => println!("{line}"),
-            Output::Json | Output::Yaml => eprintln!("{line}"),
-        }
+        if belongs_to_report(line, options.output) { println!("{line}") } else { eprintln!("{line}") }
     }
-    done.failed
+    done.failed()
+}
+
+/// What was done stands on stdout, below the table, which it says more of; beside a document on stderr, as does whatever could
+/// not be done.
+fn belongs_to_report(line: &Line, output: Output) -> bool {
+    matches!((line, output), (Line::Done(_), Output::Table | Output::Wide))
 }
 
 /// A workload that was asked for by name and is not in the report.
@@ -158,6 +156,10 @@ enum Absent {
 }
 
 impl Options {
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.view.connection
+    }
+
     fn wants(&self, within: &str, (namespace, kind, name): (&str, &str, &str)) -> bool {
         let named = |target: &Target| target.of.kind == kind && target.name == name;
         (self.all_namespaces || namespace == within) && (self.targets.is_empty() || self.targets.iter().any(named))
@@ -222,8 +224,8 @@ async fn live(client: &Client, within: Option<&str>) -> anyhow::Result<Vec<Value
         let within = within.filter(|_| listed != api::NODE_HEADROOMS);
         match api::list(client, listed, within).await {
             Ok(list) => objects.extend(list.items),
-            Err(error) => match api::why_not(error, listed.plural)? {
-                Some(why) if needed => anyhow::bail!("{why}: nothing can be said without them"),
+            Err(error) => match api::why_not(error, listed, within)? {
+                Some(why) if needed => anyhow::bail!("{why}: nothing can be said without them; {RIGHT}"),
                 Some(why) => eprintln!("{why}: done without them"),
                 None if listed == api::MEMORY_PROFILES => {
                     anyhow::bail!("the cluster has no MemoryProfile objects: install Headroom's CRDs first")

@@ -186,7 +186,7 @@ impl<'a> Objects<'a> {
     }
 
     /// The object whose template the workload's pods are made from: the workload itself, or, where a saved cluster
-    /// lacks it, its newest ReplicaSet or pod.
+    /// lacks it, its newest ReplicaSet or pod. An undone rollout makes an old ReplicaSet that of the newest revision.
     fn template(&self, within: &'a str, of: &str, called: &str) -> Option<&'a Value> {
         let itself = self.by_name.get(&(within, of, called)).copied();
         let set = || {
@@ -195,7 +195,11 @@ impl<'a> Objects<'a> {
                     && namespace(object) == within
                     && controller(object).is_some_and(|c| text(c, "/kind") == of && text(c, "/name") == called)
             });
-            sets.max_by_key(|set| text(set, "/metadata/creationTimestamp"))
+            let revision = |set: &Value| {
+                let number = text(set, "/metadata/annotations/deployment.kubernetes.io~1revision");
+                number.parse::<u64>().unwrap_or(0)
+            };
+            sets.max_by_key(|set| (revision(set), text(set, "/metadata/creationTimestamp")))
         };
         let pod = || {
             let pods = self.pods(within, of, called).iter().copied();

@@ -1,13 +1,18 @@
 //! Whole reports: of objects as the API has them to what is printed.
 
+mod live;
+
+use headroom_core::Timestamp;
+use headroom_runtime::wire::time::parse_rfc3339;
 use serde_json::json;
 
 use super::*;
+use crate::testkit::{FakeServer, block_on, golden, refusal};
 
 const AT: &str = "2026-11-22T10:00:00Z";
 
 fn at() -> Timestamp {
-    time(AT).unwrap()
+    parse_rfc3339(AT).unwrap()
 }
 
 fn pod(name: &str, owner: (&str, &str), containers: &Value) -> Value {
@@ -70,6 +75,17 @@ fn options(args: &[&str]) -> Result<Options, clap::Error> {
     }
     let parsed = <Top as clap::Parser>::try_parse_from(std::iter::once("x").chain(args.iter().copied()));
     parsed.map(|top| top.options)
+}
+
+#[test]
+fn the_json_of_a_saved_cluster() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/sixty-dollars.yaml");
+    let objects = snapshot::objects(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let at = objects.iter().filter_map(|object| newest(object, MAX_DEPTH)).max().unwrap();
+    let params = Params::default();
+    let rules = Rules { params: &params, lower_from: Confidence::Medium, at };
+    let report = build(&objects, |namespace, _, _| namespace == "shop", &rules);
+    golden("rightsize/golden/shop.json", &printed(&report, &options(&["-o", "json"]).unwrap()).unwrap());
 }
 
 #[test]
@@ -146,6 +162,29 @@ fn json_and_yaml_say_the_same() {
 }
 
 #[test]
+fn what_could_not_be_patched_is_no_part_of_the_report() {
+    let server = FakeServer::new(|asked| {
+        if asked.path.contains("/deployments/web?") {
+            refusal(409, "the object has been modified")
+        } else {
+            (200, json!({}))
+        }
+    });
+    let done = block_on(async { apply::workloads(&server.client(), &reported(&cluster())).await });
+    let failed: Vec<&Line> = done.lines.iter().filter(|line| matches!(line, Line::Failed(_))).collect();
+    let why = "it was changed by somebody else meanwhile: run this again";
+    assert_eq!(failed, [&Line::Failed(format!("deployment/web in default: not patched: {why}"))]);
+    assert!(done.failed());
+    let done: Vec<&Line> = done.lines.iter().filter(|line| matches!(line, Line::Done(_))).collect();
+    assert!(done[0].to_string().starts_with("rc/cache in default: patched, which "), "{done:?}");
+    for (output, beside) in [(Output::Table, true), (Output::Wide, true), (Output::Json, false), (Output::Yaml, false)]
+    {
+        assert_eq!(belongs_to_report(done[0], output), beside, "{output:?}");
+        assert!(!belongs_to_report(failed[0], output), "{output:?}");
+    }
+}
+
+#[test]
 fn what_is_in_use_now_counts_where_it_can_be_told_whose_it_is() {
     let mut objects = cluster();
     let sample = |name: &str| json!({"namespace": "default", "name": name, "workingSetBytes": 200 << 20, "swapUsedBytes": 100 << 20});
@@ -175,6 +214,32 @@ fn what_a_saved_cluster_lacks_is_taken_from_what_it_has() {
     let web = report.workloads.iter().find(|w| w.name == "web").unwrap();
     assert_eq!(web.containers[0].now.request_bytes, Some(1 << 30));
     assert!(web.effect.starts_with("replaces its 1 pod") && web.patch.is_some(), "{web:?}");
+}
+
+#[test]
+fn of_replica_sets_the_newest_revision_has_the_template() {
+    let mut objects = cluster();
+    objects.retain(|o| o["kind"] != "Deployment" && o["kind"] != "ReplicaSet");
+    let set = |name: &str, created: &str, revision: Option<&str>, request: &str| {
+        let web = json!({"name": "web", "image": "i", "resources": {"requests": {"memory": request}}});
+        let mut set = json!({"kind": "ReplicaSet", "metadata": {"name": name, "namespace": "default",
+            "creationTimestamp": format!("2026-11-{created}T10:00:00Z"),
+            "ownerReferences": [{"kind": "Deployment", "name": "web", "controller": true}]},
+            "spec": {"template": {"spec": {"containers": [web]}}}});
+        if let Some(revision) = revision {
+            set["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": revision});
+        }
+        set
+    };
+    let request = |sets: [Value; 2]| {
+        let report = reported(&[&objects[..], &sets].concat());
+        let web = report.workloads.iter().find(|w| w.name == "web").unwrap();
+        web.containers[0].now.request_bytes.unwrap() >> 20
+    };
+    // The rollout to the second one was undone: numbers are compared, and times where there are none.
+    let undone = [set("web-1", "01", Some("10"), "512Mi"), set("web-2", "02", Some("9"), "64Mi")];
+    assert_eq!(request(undone), 512);
+    assert_eq!(request([set("web-1", "01", None, "512Mi"), set("web-2", "02", None, "64Mi")]), 64);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `kubectl headroom status`: who does what stock used to do, with what shows it.
 
 mod owners;
+mod probe;
 
 use std::{fmt::Write as _, process::ExitCode};
 
@@ -20,6 +21,7 @@ use crate::{
 #[command(after_help = "Examples:
   kubectl headroom status
   kubectl headroom status -o wide    with everything that shows it
+  kubectl headroom status --probe    canaries ask who answers, for a minute at most
   kubectl headroom status -o json
 
 Exit status: 0 as it should be as far as is seen, 2 two do the same or nobody does it")]
@@ -27,8 +29,20 @@ pub(crate) struct Options {
     /// How to print
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
+    /// Make canaries, as a takeover does, see who answers them, and remove them: for what nothing else shows
+    #[arg(long)]
+    probe: bool,
+    /// Namespace of the canaries
+    #[arg(short, long, default_value = "kube-system", requires = "probe")]
+    namespace: String,
     #[command(flatten)]
     connection: Connection,
+}
+
+impl Options {
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
 }
 
 /// What scripts get.
@@ -53,7 +67,10 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     for note in notes {
         eprintln!("{note}");
     }
-    let status = status(&facts);
+    let mut status = status(&facts);
+    if options.probe {
+        probe::tell(&mut status.jobs, &probe::ask(&client, &options.namespace).await?);
+    }
     print!("{}", printed(&status, options.output)?);
     let well = status.jobs.iter().all(|job| job.owner.is_well());
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(NO) })

@@ -39,7 +39,7 @@ impl Owner {
         }
     }
 
-    const fn of(who: Who) -> Self {
+    pub(super) const fn of(who: Who) -> Self {
         match who {
             Who::Ours => Self::Headroom,
             Who::Stock => Self::Stock,
@@ -61,6 +61,9 @@ pub(crate) struct Job {
     pub(crate) owner: Owner,
     /// What shows it, the strongest first.
     pub(crate) evidence: Vec<String>,
+    /// Nothing shows the owner but what somebody wrote in the last hour.
+    #[serde(skip)]
+    pub(crate) guessed: bool,
 }
 
 /// The scheduler, and each loop that Headroom can take over.
@@ -107,10 +110,11 @@ fn one_loop(facts: &Facts, name: &str, alias: &str, stock: &Lists<'_, '_>, ours:
         _ => Owner::Unknown,
     };
     let recent = facts.last_seen(name).filter(|seen| facts.at.since(seen.at).as_secs() <= RECENT);
+    let guessed = owner == Owner::Unknown && recent.is_some();
     if let Some(seen) = recent {
         let ago = age(facts.at.since(seen.at).as_secs());
         evidence.push(format!("{} wrote {} {ago} ago, and nobody else later", cut(&seen.manager), seen.object));
-        if owner == Owner::Unknown {
+        if guessed {
             owner = Owner::of(seen.who);
         }
     }
@@ -122,7 +126,7 @@ fn one_loop(facts: &Facts, name: &str, alias: &str, stock: &Lists<'_, '_>, ours:
     if evidence.is_empty() {
         evidence.push(nothing(facts));
     }
-    Job { name: name.to_owned(), owner, evidence }
+    Job { name: name.to_owned(), owner, evidence, guessed }
 }
 
 /// What is known of the managers when nothing is known of a loop.
@@ -180,10 +184,11 @@ fn scheduler(facts: &Facts) -> Job {
         (false, false) => Owner::Unknown,
     };
     let recent = facts.last_seen(SCHEDULER).filter(|seen| facts.at.since(seen.at).as_secs() <= RECENT);
+    let guessed = owner == Owner::Unknown && recent.is_some();
     if let Some(seen) = recent {
         let ago = age(facts.at.since(seen.at).as_secs());
         evidence.push(format!("{} bound {} {ago} ago, and nobody else later", cut(&seen.manager), seen.object));
-        if owner == Owner::Unknown {
+        if guessed {
             owner = Owner::of(seen.who);
         }
     }
@@ -193,5 +198,5 @@ fn scheduler(facts: &Facts) -> Job {
     if evidence.is_empty() {
         evidence.push("no lease, no pod, no event of a binding is seen".to_owned());
     }
-    Job { name: SCHEDULER.to_owned(), owner, evidence }
+    Job { name: SCHEDULER.to_owned(), owner, evidence, guessed }
 }

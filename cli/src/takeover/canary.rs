@@ -1,6 +1,7 @@
 //! Objects that show whether somebody is at work: nobody answers them as long as a loop is at rest, and whoever works
 //! answers within seconds. They run nothing that matters, and are deleted whatever happens.
 
+use headroom_runtime::clock;
 use serde_json::{Value, json};
 
 use crate::{distribution::text, doctor::cut};
@@ -81,6 +82,11 @@ impl Kind {
     }
 }
 
+/// A part of the names of a run's canaries.
+pub(crate) fn run_name() -> String {
+    format!("{:06x}", clock::wall().0 & 0x00ff_ffff)
+}
+
 /// One object, or a few, with a name of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Canary {
@@ -108,10 +114,6 @@ impl Canary {
     /// `Pod kube-system/headroom-canary-…`.
     pub(crate) fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
     }
 
     fn core(&self, plural: &str) -> String {
@@ -213,6 +215,14 @@ impl Canary {
         }
     }
 
+    /// Where the events of its binding are: they say by whom it was.
+    pub(crate) fn bindings(&self) -> String {
+        format!(
+            "/api/v1/namespaces/{}/events?fieldSelector=involvedObject.name%3D{}%2Creason%3DScheduled",
+            self.namespace, self.name
+        )
+    }
+
     /// Whether somebody has answered; a pod that was looked at counts, when any sign of life does.
     pub(crate) fn answered(&self, found: Option<&Value>, any_sign: bool) -> bool {
         let Some(found) = found else { return false };
@@ -257,6 +267,12 @@ impl Canary {
     }
 }
 
+/// The programs that wrote objects, by their `managedFields`.
+pub(crate) fn managers(objects: &[Value]) -> Vec<&str> {
+    let fields = objects.iter().filter_map(|object| object.pointer("/metadata/managedFields")?.as_array()).flatten();
+    fields.map(|entry| text(entry, "/manager")).collect()
+}
+
 /// The condition PodScheduled that says no.
 fn condition(pod: &Value) -> Option<&Value> {
     let conditions = pod.pointer("/status/conditions")?.as_array()?;
@@ -290,8 +306,8 @@ mod tests {
             let canary = canary(kind);
             let removed = canary.removals();
             for (collection, object) in canary.objects() {
-                assert_eq!(object["metadata"]["name"], canary.name());
-                let one = Removal::One(format!("{collection}/{}", canary.name()));
+                assert_eq!(object["metadata"]["name"], canary.name);
+                let one = Removal::One(format!("{collection}/{}", canary.name));
                 assert!(removed.contains(&one), "{kind:?}: {removed:?}");
             }
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    canary::{Canary, Kind},
+    canary::{Canary, Kind, managers},
     execute::{Executor, LOOK, PAUSE},
     plan::{Check, STAYS},
 };
@@ -16,14 +16,14 @@ use crate::{
     distribution::{
         facts::{LeaseFacts, SCHEDULER_LEASE, Who, whose},
         read,
-        requests::{Requests, is, why},
-        text,
+        requests::{Requests, is},
     },
     doctor::control_loops,
+    reach::{self, why},
 };
 
 /// Between two looks.
-const POLL: Duration = Duration::from_millis(500);
+pub(crate) const POLL: Duration = Duration::from_millis(500);
 /// How long the stock manager may take to answer the control, its lease and its start included.
 const CONTROL: Duration = Duration::from_secs(90);
 /// A lease that is not renewed for so long has been given up.
@@ -31,7 +31,7 @@ const GIVEN_UP: Duration = Duration::from_secs(20);
 /// Between two looks at a silence. Longer, and nobody could have answered either: the API server was busy, or away.
 const SLOW: Duration = Duration::from_secs(5);
 /// How long an event may take to say who bound a pod.
-const EVENT: Duration = Duration::from_secs(10);
+pub(crate) const EVENT: Duration = Duration::from_secs(10);
 
 impl Executor<'_> {
     /// Returns when the check is passed.
@@ -128,17 +128,8 @@ impl Executor<'_> {
     async fn release(&mut self, kind: Kind) -> Result<(), String> {
         let canary = Canary::new(kind, &self.settings.namespace, &self.settings.run, self.attempt);
         self.canaries.push(canary.clone());
-        for (collection, object) in canary.objects() {
-            match self.requests.create(&collection, &object).await {
-                Ok(_) => {}
-                Err(error) if is(&error, 409) => {}
-                Err(error) => return Err(format!("cannot make {}: {}", canary.full_name(), why(&error))),
-            }
-        }
-        if let Some(path) = canary.deleted_at_once() {
-            self.requests.delete(&path).await.map_err(|error| why(&error))?;
-        }
-        Ok(())
+        let made = release(&self.requests, &canary).await;
+        made.map_err(|error| format!("cannot make {}: {}", canary.full_name(), why(&error)))
     }
 
     async fn quiet(&mut self, kinds: &[Kind], loops: &[String]) -> anyhow::Result<()> {
@@ -202,7 +193,7 @@ impl Executor<'_> {
 
     /// Whether no stock manager that is seen runs one of these loops.
     async fn left_out(&self, loops: &[String]) -> Result<(), String> {
-        let (facts, _) = read::facts(&self.client).await.map_err(|error| format!("{error:#}"))?;
+        let (facts, _) = read::facts(&self.client).await.map_err(|error| reach::line(&error, None))?;
         for manager in control_loops::stock(&facts.look()) {
             let runs = |name: &str, alias: &str| {
                 loops.iter().any(|known| known == name) && control_loops::runs(&manager.list, name, alias)
@@ -244,17 +235,11 @@ impl Executor<'_> {
 
     /// The event of a binding says by whom it was.
     async fn bound_by(&self, pod: &Canary, who: Who) -> anyhow::Result<()> {
-        let path = format!(
-            "/api/v1/namespaces/{}/events?fieldSelector=involvedObject.name%3D{}%2Creason%3DScheduled",
-            self.settings.namespace,
-            pod.name()
-        );
+        let path = pod.bindings();
         let end = Instant::now() + EVENT;
         while Instant::now() < end {
             let events = self.requests.metadata(&path, 10).await.unwrap_or_default();
-            let fields =
-                events.iter().filter_map(|event| event.pointer("/metadata/managedFields")?.as_array()).flatten();
-            let managers: Vec<&str> = fields.map(|entry| text(entry, "/manager")).collect();
+            let managers = managers(&events);
             if let Some(other) = managers.iter().find(|manager| whose(manager) != Some(who)) {
                 bail!("{} was bound by {other}: another scheduler is at work", pod.full_name());
             }
@@ -269,8 +254,22 @@ impl Executor<'_> {
     }
 }
 
+/// Makes the objects of a canary.
+pub(crate) async fn release(requests: &Requests, canary: &Canary) -> Result<(), kube::Error> {
+    for (collection, object) in canary.objects() {
+        match requests.create(&collection, &object).await {
+            Err(error) if !is(&error, 409) => return Err(error),
+            _ => {}
+        }
+    }
+    match canary.deleted_at_once() {
+        Some(path) => requests.delete(&path).await,
+        None => Ok(()),
+    }
+}
+
 /// Whether the API server answered soon enough for a silence to be one.
-fn awake(look: Duration) -> Result<(), String> {
+pub(crate) fn awake(look: Duration) -> Result<(), String> {
     if look < SLOW {
         return Ok(());
     }

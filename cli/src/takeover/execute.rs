@@ -1,5 +1,8 @@
 //! Carries a plan out: what this program may do it does, what others have to do it prints and waits for. When a step
-//! fails, or somebody interrupts, the canaries go, what was done is undone, and the rest of the way back is printed.
+//! fails, or somebody interrupts, the canaries go, what was done is undone, and the rest of the way back is printed. Whoever
+//! interrupts that as well gets all of what is left as text, at once.
+
+mod changes;
 
 use std::{pin::pin, time::Duration};
 
@@ -7,27 +10,32 @@ use anyhow::bail;
 use futures::future::{Either, select};
 use headroom_runtime::process::stop_requested;
 use kube::Client;
-use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+pub(crate) use self::changes::remove;
+use self::changes::{CHANGED, Sent, insist, send, unsend};
 use super::{
-    canary::{Canary, Removal},
+    canary::Canary,
     checks::rolled_out,
     plan::Plan,
+    stop::{ONCE_MORE, insisted, unless},
 };
-use crate::distribution::{
-    change::{Api, Change},
-    host::{Here, HostWork},
-    record,
-    requests::{MERGE, Requests, is, why},
-    text,
+use crate::{
+    distribution::{
+        change::{Api, Change},
+        host::{Here, HostWork},
+        record,
+        requests::Requests,
+    },
+    reach,
 };
 
 /// A look that takes longer is tried again: the API server may be one that is being restarted.
-pub(super) const LOOK: Duration = Duration::from_secs(20);
-/// How often something is tried that must not be left undone, and the pause between.
-const TRIES: u32 = 15;
-pub(super) const PAUSE: Duration = Duration::from_secs(2);
+pub(crate) const LOOK: Duration = Duration::from_secs(20);
+/// Between tries of what must not be left undone.
+pub(crate) const PAUSE: Duration = Duration::from_secs(2);
+/// How often something is tried that must not be left undone.
+pub(crate) const TRIES: u32 = 15;
 
 /// How a plan is carried out.
 #[derive(Debug, Clone)]
@@ -40,12 +48,14 @@ pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     /// How long a silence has to last; by what is asked if not given.
     pub(crate) quiet: Option<Duration>,
+    /// How often something is tried that must not be left undone.
+    pub(crate) tries: u32,
     /// This machine, if its files may be changed.
     pub(crate) here: Option<Here>,
 }
 
 /// What was done, for the way back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Done {
     Made(Api),
     Here(HostWork),
@@ -91,6 +101,8 @@ pub(super) struct Executor<'a> {
     pub(super) settings: &'a Settings,
     /// Those that exist, or may.
     pub(super) canaries: Vec<Canary>,
+    /// Those that could not be removed. Nobody asks them any more.
+    left: Vec<Canary>,
     /// How often canaries were made.
     pub(super) attempt: u32,
     done: Vec<Done>,
@@ -109,28 +121,35 @@ pub(crate) async fn run(client: &Client, plan: &Plan, settings: &Settings) -> an
         requests,
         settings,
         canaries: Vec::new(),
+        left: Vec::new(),
         attempt: 0,
         done: Vec::new(),
         gives_back: plan.gives_back,
     };
+    let mut told = false;
     let result = {
         let work = pin!(executor.steps(plan));
         let signal = pin!(stop_requested());
         match select(work, signal).await {
             Either::Left((result, _)) => result,
-            Either::Right((signal, _)) => Err(anyhow::anyhow!("stopped by {}", signal.unwrap_or("a signal"))),
+            Either::Right((signal, _)) => {
+                told = true;
+                eprintln!("{ONCE_MORE}");
+                Err(anyhow::anyhow!("stopped by {}", signal.unwrap_or("a signal")))
+            }
         }
     };
-    if result.is_err() {
-        // A request that was given up may still arrive: what it makes or changes must not come after its removal.
-        sleep(PAUSE).await;
+    let ended = executor.put_right(result.as_ref().err(), insisted(told)).await;
+    outcome(result, ended, &executor.left)
+}
+
+/// What becomes of a run: whatever is left behind is no success.
+fn outcome(result: anyhow::Result<()>, ended: Result<(), &'static str>, left: &[Canary]) -> anyhow::Result<()> {
+    match (result, ended) {
+        (Ok(()), Err(signal)) => bail!("stopped by {signal}: every step is done, and canaries are left"),
+        (Ok(()), Ok(())) if !left.is_empty() => bail!("every step is done, and canaries are left"),
+        (result, _) => result,
     }
-    executor.clean().await;
-    if let Err(error) = &result {
-        eprintln!("failed: {error:#}");
-        executor.undo().await;
-    }
-    result
 }
 
 impl Executor<'_> {
@@ -153,8 +172,8 @@ impl Executor<'_> {
             Change::Api(api) => {
                 self.done.push(Done::Made(api.clone()));
                 let done = match send(&self.requests, api).await {
-                    Ok(true) => "done",
-                    Ok(false) => {
+                    Ok(Sent::Made) => "done",
+                    Ok(Sent::There) => {
                         // It was there before: not ours to take away.
                         self.done.pop();
                         if let Some(line) = record::in_the_way(api) {
@@ -162,7 +181,11 @@ impl Executor<'_> {
                         }
                         "there already"
                     }
-                    Err(error) => bail!("{}: {}", api.lines().join(" "), why(&error)),
+                    Ok(Sent::Changed) => {
+                        self.done.pop();
+                        bail!("{}: {CHANGED}; run this again, which reads it again", api.lines().join(" "));
+                    }
+                    Err(error) => return Err(anyhow::Error::new(error).context(api.lines().join(" "))),
                 };
                 for line in api.lines() {
                     println!("  {done}: {line}");
@@ -202,29 +225,67 @@ impl Executor<'_> {
         self.done.push(Done::Asked(change));
     }
 
-    /// Removes all canaries, and what they left.
-    pub(super) async fn clean(&mut self) {
-        // Each is known until it is gone: whoever interrupts this finds the rest.
-        while let Some(canary) = self.canaries.last().cloned() {
-            for removal in canary.removals() {
-                if let Err(error) = insist(async || remove(&self.requests, &removal).await).await {
-                    eprintln!("  not removed: {}: {error}", canary.full_name());
-                }
+    /// Leaves nothing behind but what was asked for, and after a failure not that either. Prints the rest where somebody
+    /// insists on an end.
+    async fn put_right(
+        &mut self,
+        failed: Option<&anyhow::Error>,
+        insisted: impl Future<Output = &'static str>,
+    ) -> Result<(), &'static str> {
+        let ended = unless(insisted, self.clean_and_undo(failed)).await;
+        if ended.is_err() {
+            for line in self.rest(failed.is_some()) {
+                println!("{line}");
             }
-            self.canaries.pop();
+        }
+        ended
+    }
+
+    async fn clean_and_undo(&mut self, failed: Option<&anyhow::Error>) {
+        if failed.is_some() {
+            // A request that was given up may still arrive: what it makes or changes must not come after its removal.
+            sleep(PAUSE).await;
+        }
+        // What could not be removed in the middle is tried once more.
+        let late = self.left.clone();
+        self.canaries.append(&mut self.left);
+        self.clean().await;
+        for canary in late.iter().filter(|canary| !self.left.contains(canary)) {
+            eprintln!("  removed after all: {}", canary.full_name());
+        }
+        if let Some(error) = failed {
+            eprintln!("failed: {}", reach::line(error, None));
+            self.undo().await;
         }
     }
 
-    /// Undoes what was done, the last first, and prints the rest.
+    /// What is left to do, for people.
+    fn rest(&self, failed: bool) -> Vec<String> {
+        let mut lines: Vec<String> = self.canaries.iter().chain(&self.left).rev().map(not_removed).collect();
+        for done in self.done.iter().rev().filter(|_| failed) {
+            lines.push("  for you to undo, in this order, as far as it was done:".to_owned());
+            lines.extend(done.back().lines().iter().map(|line| format!("    {line}")));
+        }
+        lines
+    }
+
+    /// Removes all canaries, and what they left.
+    pub(super) async fn clean(&mut self) {
+        clean(&self.requests, self.settings.tries, &mut self.canaries, &mut self.left).await;
+    }
+
+    /// Undoes what was done, the last first, and prints the rest. Each is known until it is dealt with: whoever interrupts
+    /// this finds the rest.
     async fn undo(&mut self) {
         if self.done.is_empty() {
             return;
         }
         println!("\nThe way back");
         let mut blocked = false;
-        while let Some(done) = self.done.pop() {
+        while let Some(done) = self.done.last().cloned() {
             if blocked && done.moves() {
                 by_hand(&done.back(), "for you to undo when that is done, and not before");
+                self.done.pop();
                 continue;
             }
             let undone = match &done {
@@ -248,30 +309,57 @@ impl Executor<'_> {
                 }
             };
             blocked |= done.moves() && done.blocks(undone, self.gives_back);
+            self.done.pop();
         }
     }
 
     /// Undoes a change of an object. False when it is not, or when what it ends may still run.
     async fn unmake(&self, back: &Api) -> bool {
-        let sent = insist(async || send(&self.requests, back).await.map(|_| ()).map_err(|error| why(&error))).await;
         let lines = back.lines().join(" ");
-        match sent {
-            Ok(()) => println!("  undone: {lines}"),
+        match insist(self.settings.tries, async || unsend(&self.requests, back).await).await {
+            Ok(None) => println!("  undone: {lines}"),
+            Ok(Some(refused)) => {
+                eprintln!("  not undone: {lines}: {refused}: look at it, and undo that by hand");
+                return false;
+            }
             Err(error) => {
-                eprintln!("  not undone: {lines}: {error}");
+                eprintln!("  not undone: {lines}: {error}: undo that by hand");
                 return false;
             }
         }
         // Whoever follows must not meet what is still on its way out.
         if let Api::Patch { path, .. } = back
             && path.contains("/deployments/")
-            && let Err(not_yet) = insist(async || rolled_out(&self.requests, path).await).await
+            && let Err(not_yet) = insist(self.settings.tries, async || rolled_out(&self.requests, path).await).await
         {
             eprintln!("  not rolled out yet: {not_yet}");
             return false;
         }
         true
     }
+}
+
+/// Removes canaries, and what they made; those of which something stays are in `left` then. Each is known until it is gone:
+/// whoever interrupts this finds the rest.
+pub(crate) async fn clean(requests: &Requests, tries: u32, canaries: &mut Vec<Canary>, left: &mut Vec<Canary>) {
+    while let Some(canary) = canaries.last().cloned() {
+        let mut stays = false;
+        for removal in canary.removals() {
+            if let Err(error) = insist(tries, async || remove(requests, &removal).await).await {
+                eprintln!("  not removed: {}: {error}: delete what has that name by hand", canary.full_name());
+                stays = true;
+            }
+        }
+        canaries.pop();
+        if stays {
+            left.push(canary);
+        }
+    }
+}
+
+/// A canary that is left, for people.
+pub(crate) fn not_removed(canary: &Canary) -> String {
+    format!("  not removed: {}: delete what has that name by hand", canary.full_name())
 }
 
 fn by_hand(back: &Change, how: &str) {
@@ -281,86 +369,5 @@ fn by_hand(back: &Change, how: &str) {
     }
 }
 
-/// Tries a few times.
-async fn insist(mut what: impl AsyncFnMut() -> Result<(), String>) -> Result<(), String> {
-    let mut last = String::new();
-    for _ in 0..TRIES {
-        match timeout(LOOK, what()).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(why)) => last = why,
-            Err(_) => last = "the API server does not answer".to_owned(),
-        }
-        sleep(PAUSE).await;
-    }
-    Err(last)
-}
-
-/// Makes a change; false when an object to be made was there.
-async fn send(requests: &Requests, api: &Api) -> Result<bool, kube::Error> {
-    match api {
-        Api::Create { collection, object } => match requests.create(collection, object).await {
-            Ok(_) => Ok(true),
-            Err(error) if is(&error, 409) => Ok(false),
-            Err(error) => Err(error),
-        },
-        Api::Delete { collection, object } => {
-            let path = format!("{collection}/{}", text(object, "/metadata/name"));
-            requests.delete(&path).await.map(|()| true)
-        }
-        Api::Patch { path, kind, patch, .. } => requests.patch(path, kind, patch).await.map(|_| true),
-    }
-}
-
-async fn remove(requests: &Requests, removal: &Removal) -> Result<(), String> {
-    let said = |error: kube::Error| why(&error);
-    match removal {
-        Removal::One(path) => {
-            let Some(found) = requests.get(path).await.map_err(said)? else { return Ok(()) };
-            if found.pointer("/metadata/finalizers").is_some() {
-                let none = json!({"metadata": {"finalizers": Value::Null}});
-                requests.patch(path, MERGE, &none).await.map_err(said)?;
-            }
-            requests.delete(path).await.map_err(said)
-        }
-        Removal::Each(list) => {
-            let collection = list.split('?').next().unwrap_or_default();
-            for object in requests.list(list).await.map_err(said)? {
-                let path = format!("{collection}/{}", text(&object, "/metadata/name"));
-                requests.delete(&path).await.map_err(said)?;
-            }
-            Ok(())
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_of_a_kind_are_never_the_way_back() {
-        let api = Api::Create { collection: "/c".to_owned(), object: json!({"kind": "ConfigMap"}) };
-        let work = HostWork { on: Vec::new(), edits: Vec::new(), command: Vec::new() };
-        let asked = Change::Operator { does: vec!["stop".to_owned()], undoes: vec!["start".to_owned()] };
-        for (done, undone, gives_back, blocks) in [
-            (Done::Made(api.clone()), true, true, false),
-            (Done::Made(api.clone()), false, false, true),
-            (Done::Here(work.clone()), true, true, false),
-            (Done::Here(work), false, true, true),
-            // Ours ends whatever becomes of stock.
-            (Done::Asked(asked.clone()), false, false, false),
-            // Ours would start before anybody can have stopped stock.
-            (Done::Asked(asked.clone()), false, true, true),
-        ] {
-            assert_eq!(done.blocks(undone, gives_back), blocks, "{done:?}");
-        }
-        let patch = |path: &str| {
-            let (path, patch) = (path.to_owned(), Value::Null);
-            Api::Patch { path, kind: MERGE, undo: patch.clone(), patch, says: Vec::new(), back: Vec::new() }
-        };
-        assert!(!Done::Made(api.clone()).moves() && Done::Asked(asked.clone()).moves(), "a record starts nothing");
-        assert!(!Done::Made(patch(record::PATH)).moves() && Done::Made(patch("/apis/apps/v1/x")).moves());
-        assert_eq!(Done::Asked(asked).back().lines(), ["start"]);
-        assert_eq!(Done::Made(api.clone()).back(), Change::Api(api.reversed()));
-    }
-}
+mod tests;

@@ -1,12 +1,16 @@
 //! `kubectl headroom takeover`: from stock to Headroom, step by step, each proven before the next one (DESIGN.md 12).
 
 pub(crate) mod canary;
-mod checks;
+pub(crate) mod checks;
 pub(crate) mod execute;
+mod helm;
 pub(crate) mod plan;
+pub(crate) mod refusals;
 mod replay;
 pub(crate) mod rights;
 pub(crate) mod steps;
+pub(crate) mod stop;
+pub(crate) mod tuned;
 
 use std::{
     io::{IsTerminal as _, stdin},
@@ -21,7 +25,7 @@ use headroom_runtime::{clock, process::GoDuration};
 use kube::Client;
 
 use self::{
-    execute::Settings,
+    execute::{Settings, TRIES},
     plan::Plan,
     replay::Replay,
     steps::{Wish, take},
@@ -56,6 +60,9 @@ pub(crate) struct Manner {
     /// Change files of this host, as root on a control-plane node; otherwise all changes of files are printed
     #[arg(long)]
     pub(crate) host_files: bool,
+    /// Where those files are, if not below /: of a host that is mounted elsewhere. Who may write there need not be root
+    #[arg(long, value_name = "DIR", requires = "host_files")]
+    host_root: Option<PathBuf>,
     /// How long to wait for what others have to do, and for its effect
     #[arg(long, value_name = "DURATION", default_value = "10m")]
     timeout: GoDuration,
@@ -94,6 +101,12 @@ pub(crate) struct Options {
     /// For --dry-run: the scheduler's KubeSchedulerConfiguration; the defaults if not given
     #[arg(long, value_name = "FILE", requires = "dry_run")]
     config: Option<PathBuf>,
+}
+
+impl Options {
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.manner.connection
+    }
 }
 
 /// Upstream's name of a loop, from any of its names.
@@ -136,7 +149,13 @@ impl Manner {
     /// # Errors
     /// A step failed, or nobody can be asked.
     pub(crate) async fn carry_out(&self, client: &Client, facts: &Facts, plan: &Plan) -> anyhow::Result<bool> {
-        let here = if self.host_files { Some(Here::find(&facts.servers)?) } else { None };
+        let root = self.host_root.as_deref();
+        let here = if self.host_files { Some(Here::find(&facts.servers, root)?) } else { None };
+        anyhow::ensure!(
+            root.is_none() || !plan.restarts(),
+            "--host-root does not do here: after the change of its files something has to be started again on the host; \
+             leave --host-files out, and do what is printed there"
+        );
         if !self.yes {
             anyhow::ensure!(stdin().is_terminal(), "this changes the cluster: give --yes where nobody can be asked");
             eprint!("\nGo on? [y/N] ");
@@ -148,9 +167,10 @@ impl Manner {
         }
         let settings = Settings {
             namespace: self.namespace.clone(),
-            run: format!("{:06x}", clock::wall().0 & 0x00ff_ffff),
+            run: canary::run_name(),
             timeout: self.timeout.0,
             quiet: self.quiet_for.map(|quiet| quiet.0),
+            tries: TRIES,
             here,
         };
         execute::run(client, plan, &settings).await?;
@@ -190,7 +210,7 @@ pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result
     if !manner.carry_out(&client, &facts, &plan).await? {
         return Ok(ExitCode::from(NO));
     }
-    print!("{}", plan.dead_man_text());
+    print!("{}{}", plan.lasting_text(), plan.dead_man_text());
     Ok(ExitCode::SUCCESS)
 }
 

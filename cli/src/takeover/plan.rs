@@ -132,11 +132,19 @@ pub(crate) struct Plan {
     pub(crate) notes: Vec<String>,
     /// Whether work goes from ours to stock, so that undoing it starts ours again.
     pub(crate) gives_back: bool,
+    /// What makes it last where Helm would take it back.
+    pub(crate) lasting: Vec<String>,
     /// What to type when all of Headroom is down.
     pub(crate) dead_man: Vec<String>,
 }
 
 impl Plan {
+    /// Whether a host has to start something again after a change of its files.
+    pub(crate) fn restarts(&self) -> bool {
+        let runs = |change: &Change| matches!(change, Change::Hosts(work) if !work.command.is_empty());
+        self.steps.iter().flat_map(|step| &step.changes).any(runs)
+    }
+
     /// For people.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
@@ -152,7 +160,26 @@ impl Plan {
         for note in &self.notes {
             paragraph(&mut text, "NOTE ", note);
         }
+        text.push_str(&self.lasting_text());
         text.push_str(&self.dead_man_text());
+        text
+    }
+
+    /// What Helm has to be told.
+    pub(crate) fn lasting_text(&self) -> String {
+        if self.lasting.is_empty() {
+            return String::new();
+        }
+        let mut text = String::from("\n");
+        paragraph(
+            &mut text,
+            "",
+            "Helm does not know of this: its next upgrade would take it back. This one makes it last, with the network and \
+             the priority that the chart gives to what a cluster depends on:",
+        );
+        for line in &self.lasting {
+            let _ = writeln!(text, "  {line}");
+        }
         text
     }
 

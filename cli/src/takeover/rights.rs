@@ -1,15 +1,10 @@
 //! Rights that ours need for what they take over, and do not have where they only looked on.
 
+use anyhow::Context;
 use kube::Client;
 use serde_json::{Value, json};
 
-use crate::distribution::{
-    change::Api,
-    facts::Facts,
-    ours::Ours,
-    requests::{Requests, why},
-    text,
-};
+use crate::distribution::{change::Api, facts::Facts, ours::Ours, requests::Requests, text};
 
 /// What the chart grants for scheduling.
 const SCHEDULER: &str = include_str!("../../../charts/headroom/files/rbac/scheduler-primary.yaml");
@@ -57,7 +52,7 @@ pub(crate) async fn granted(client: &Client) -> anyhow::Result<Vec<Api>> {
         ("roles", "Role"),
     ] {
         let list = requests.list(&format!("/apis/{GROUP}/v1/{plural}?labelSelector=headroom.dev%2Ftakeover")).await;
-        for object in list.map_err(|error| anyhow::anyhow!("cannot read {plural}: {}", why(&error)))? {
+        for object in list.with_context(|| format!("cannot list {plural}.{GROUP}"))? {
             let (name, namespace) = (text(&object, "/metadata/name"), text(&object, "/metadata/namespace"));
             let mut made = json!({"apiVersion": format!("{GROUP}/v1"), "kind": kind,
                                   "metadata": {"name": name, "labels": {LABEL: name}}});
@@ -133,9 +128,8 @@ fn grant(ours: &Ours, role: &Value) -> [Api; 2] {
 async fn may(requests: &Requests, ours: &Ours, role: &Value) -> anyhow::Result<bool> {
     for review in reviews(ours, role) {
         let asked = requests.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review).await;
-        let answer = asked.map_err(|error| {
-            anyhow::anyhow!("cannot ask what {} may (subjectaccessreviews): {}", ours.full_name(), why(&error))
-        })?;
+        let answer =
+            asked.with_context(|| format!("cannot ask what {} may (subjectaccessreviews)", ours.full_name()))?;
         if answer.pointer("/status/allowed").and_then(Value::as_bool) != Some(true) {
             return Ok(false);
         }

@@ -4,29 +4,32 @@
 //! does not ask, ours must look on until stock is proven to be silent. For loops it is always so: a gap is harmless, an
 //! overlap is not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     canary::Kind,
+    helm,
     plan::{Check, Plan, Step},
+    refusals::refusals,
+    tuned::Tuned,
 };
 use crate::{
     distribution::{
         Distribution,
         change::{Api, Change},
-        facts::{CONTROLLERS_LEASE, Facts, OUR_LEASE, SCHEDULER_LEASE, Who},
+        facts::{Facts, OUR_LEASE, SCHEDULER_LEASE, Who},
         ours::Ours,
         record::{self, LoopsRecord, Record, SchedulerRecord},
         requests::{MERGE, STRATEGIC},
         stock::{self, LeftOut},
     },
-    doctor::{control_loops, cut},
+    doctor::{control_loops, text::clean},
 };
 
+/// The name by which pods ask for ours in `secondary`. In `primary` nobody serves it.
+const OUR_NAME: &str = "headroom-scheduler";
 /// Loops of ours that run when none is named.
 const OWN: &str = "node-headroom-controller,memory-profile-controller";
-/// Loops that only a dead node would move: no canary shows whether somebody runs them.
-const OF_NODES: [&str; 2] = ["node-lifecycle-controller", "taint-eviction-controller"];
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
@@ -75,19 +78,22 @@ pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
             now = without;
         }
     }
-    if !loops.is_empty() {
+    let list = (!loops.is_empty()).then(|| list_of_ours(facts, &loops, &running));
+    let tuned = Tuned::of(facts, &loops);
+    if let Some(list) = &list {
         let mut after = now.clone();
         after.loops.extend(loops.iter().cloned());
-        let (changes, list) = stock::loops(facts, &now, &after);
+        let (changes, of_stock) = stock::loops(facts, &now, &after);
         let kept = record.loops.get_or_insert_with(|| LoopsRecord {
             controllers: facts.controllers.as_ref().and_then(|ours| ours.flag("controllers")).map(str::to_owned),
-            stock: list,
+            stock: of_stock,
             cluster_configuration: facts.cluster_configuration.clone(),
             ..LoopsRecord::default()
         });
         kept.names.extend(loops.iter().cloned());
+        kept.flags.extend(tuned.copied.clone());
         undone.extend(changes.iter().cloned());
-        steps.extend(loop_steps(facts, changes, &loops, &running));
+        steps.extend(loop_steps(facts, changes, &loops, list, &tuned.copied));
     }
     let dead_man = dead_man(facts, &before, &undone, !loops.is_empty());
     let mut first = Step::new("Write down what is changed, for the way back").api(record_change(facts, &record));
@@ -96,7 +102,9 @@ pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     }
     steps.insert(0, first);
     let title = format!("Take over {} ({}: {})", what(scheduler, &loops), facts.distribution.as_str(), facts.because);
-    Ok(Plan { title, steps, notes: notes(facts, wish, scheduler, &loops), gives_back: false, dead_man })
+    let copied = record.loops.map(|kept| kept.flags).unwrap_or_default();
+    let lasting = helm::lasting(facts, scheduler, list.as_deref(), &copied);
+    Ok(Plan { title, steps, notes: notes(facts, wish, scheduler, tuned), gives_back: false, lasting, dead_man })
 }
 
 /// What to type when nothing of ours answers: the changes of stock undone, the last one first.
@@ -135,92 +143,6 @@ pub(crate) fn runs_of_ours(facts: &Facts) -> BTreeSet<String> {
     }
 }
 
-fn refusals(facts: &Facts, wish: &Wish) -> Vec<String> {
-    let mut refused = Vec::new();
-    if let Some(offer) = facts.managed {
-        refused.push(format!(
-            "{offer} runs the control plane: its scheduler and loops cannot be turned off. Stay with mode=secondary"
-        ));
-    }
-    if wish.scheduler {
-        match facts.our_mode() {
-            None => refused.push(
-                "headroom-scheduler does not run: helm install headroom charts/headroom -n kube-system \
-                 --set mode=secondary --set scheduler.nodeName=NODE"
-                    .to_owned(),
-            ),
-            Some("primary") if facts.scheduler.is_none() && facts.holds(SCHEDULER_LEASE) == Some(Who::Stock) => {
-                refused.push("headroom-scheduler cannot be changed here: restart it with --mode=secondary".to_owned());
-            }
-            Some(_) => {}
-        }
-        refused.extend(unclear(facts.scheduler.as_ref(), "scheduler"));
-        refused.extend(facts.scheduler.as_ref().and_then(|ours| unsafe_ours(ours, "scheduler", false)));
-        if wish.keep_standby && facts.stock_elects() != Some(true) {
-            refused.push(
-                "--keep-standby needs a stock scheduler that asks for the lease kube-scheduler, and here nothing shows \
-                 that it does: both would schedule"
-                    .to_owned(),
-            );
-        }
-    }
-    if wish.loops.is_empty() {
-        return refused;
-    }
-    if facts.controllers.as_ref().is_none_or(|ours| ours.replicas < 1)
-        && facts.holds(CONTROLLERS_LEASE) != Some(Who::Ours)
-    {
-        refused
-            .push("headroom-controllers does not run: helm install headroom charts/headroom -n kube-system".to_owned());
-    }
-    refused.extend(unclear(facts.controllers.as_ref(), "controllers"));
-    let of_nodes: Vec<&String> = wish.loops.iter().filter(|name| OF_NODES.contains(&name.as_str())).collect();
-    if of_nodes.is_empty() {
-        return refused;
-    }
-    refused.extend(facts.controllers.as_ref().and_then(|ours| unsafe_ours(ours, "controllers", true)));
-    if control_loops::stock(&facts.look()).is_empty() && !wish.unproven {
-        let names: Vec<&str> = of_nodes.iter().map(|name| name.as_str()).collect();
-        refused.push(format!(
-            "nothing here shows whether the stock manager runs {}: no pod of it is seen, and no canary moves it. Take \
-             it out of its list yourself, make sure, and give --unproven",
-            names.join(", ")
-        ));
-    }
-    refused
-}
-
-/// Why it is not known which Deployment is meant.
-fn unclear(ours: Option<&Ours>, component: &str) -> Option<String> {
-    let ours = ours.filter(|ours| !ours.others.is_empty())?;
-    Some(format!(
-        "{}, {}: each looks like headroom-{component}, and one of them would be given its rights. Remove what is not \
-         yours, or install it in kube-system",
-        ours.full_name(),
-        cut(&ours.others.join(", "))
-    ))
-}
-
-/// Why a Deployment must not become what a cluster depends on, and the way to make it fit.
-fn unsafe_ours(ours: &Ours, component: &str, needs_network: bool) -> Option<String> {
-    let why = ours.unsafe_because().or_else(|| {
-        let fits = !needs_network || (ours.host_network && ours.tolerates_all);
-        if fits {
-            None
-        } else {
-            Some("it must use its node's network and tolerate every taint: nobody else removes them")
-        }
-    })?;
-    let release = ours.release.as_deref().unwrap_or("headroom");
-    let network = if needs_network { format!(" --set {component}.hostNetwork=true") } else { String::new() };
-    Some(format!(
-        "{}: {why}. First: helm upgrade {release} charts/headroom -n {} --reset-then-reuse-values \
-         --set {component}.nodeName=NODE{network}",
-        ours.full_name(),
-        ours.namespace,
-    ))
-}
-
 /// The change of the record.
 pub(crate) fn record_change(facts: &Facts, record: &Record) -> Api {
     let (old, new) = (facts.record.object(), record.object());
@@ -238,35 +160,47 @@ pub(crate) fn record_change(facts: &Facts, record: &Record) -> Api {
         kind: MERGE,
         patch: data(&new),
         undo: data(&old),
+        read_as: facts.read_as.record.clone(),
         says: says.clone(),
         back: says,
     }
 }
 
-/// A flag of ours is changed: by us where it is a Deployment, else by whoever runs it.
+/// A flag of ours is changed.
 pub(crate) fn our_flag(step: Step, ours: Option<&Ours>, program: &str, name: &str, value: Option<&str>) -> Step {
-    let said = |value: Option<&str>| match value {
-        Some(value) => format!("--{name}={value}"),
+    our_flags(step, ours, program, &[(name, value)])
+}
+
+/// Flags of ours are changed: by us where it is a Deployment, else by whoever runs it.
+pub(crate) fn our_flags(step: Step, ours: Option<&Ours>, program: &str, flags: &[(&str, Option<&str>)]) -> Step {
+    let said = |name: &str, value: Option<&str>| match value {
+        Some(value) => clean(&format!("--{name}={value}")),
         None => format!("no --{name}"),
     };
     match ours {
         Some(ours) => {
-            let (patch, undo) = ours.with_flag(name, value);
-            let line = |value: Option<&str>| vec![format!("Deployment {}: {}", ours.full_name(), said(value))];
+            let (patch, undo) = ours.with_flags(flags);
+            let line =
+                |name: &str, value: Option<&str>| format!("Deployment {}: {}", ours.full_name(), said(name, value));
             step.api(Api::Patch {
                 path: ours.path(),
                 kind: STRATEGIC,
                 patch,
                 undo,
-                says: line(value),
-                back: line(ours.flag(name)),
+                // It changes with every pod that comes or goes.
+                read_as: None,
+                says: flags.iter().map(|(name, value)| line(name, *value)).collect(),
+                back: flags.iter().map(|(name, _)| line(name, ours.flag(name))).collect(),
             })
             .check(Check::RolledOut { path: ours.path(), name: ours.full_name() })
         }
-        None => step.change(Change::Operator {
-            does: vec![format!("# run {program} with {}", said(value))],
-            undoes: vec![format!("# run {program} as before, without {}", said(value))],
-        }),
+        None => {
+            let all: Vec<String> = flags.iter().map(|(name, value)| said(name, *value)).collect();
+            step.change(Change::Operator {
+                does: vec![format!("# run {program} with {}", all.join(" and "))],
+                undoes: vec![format!("# run {program} as before, without {}", all.join(" and "))],
+            })
+        }
     }
 }
 
@@ -327,11 +261,8 @@ pub(crate) fn with_control(mut canaries: Vec<Kind>) -> Vec<Kind> {
     canaries
 }
 
-fn loop_steps(facts: &Facts, changes: Vec<Change>, loops: &[String], running: &BTreeSet<String>) -> Vec<Step> {
-    let asked = canaries(loops);
-    let mut stop = Step::new("The stock manager leaves them out. Their work waits until the next step");
-    stop.changes = changes;
-    let quiet = Check::Quiet { canaries: with_control(asked.clone()), loops: loops.to_vec() };
+/// What `--controllers` of ours says after a takeover of these loops.
+fn list_of_ours(facts: &Facts, loops: &[String], running: &BTreeSet<String>) -> String {
     let ours = facts.controllers.as_ref();
     let current = ours.and_then(|ours| ours.flag("controllers")).unwrap_or(OWN);
     let mut list: Vec<&str> = current.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
@@ -339,30 +270,31 @@ fn loop_steps(facts: &Facts, changes: Vec<Change>, loops: &[String], running: &B
         list.extend(running.iter().map(String::as_str));
     }
     list.extend(loops.iter().map(String::as_str));
-    let start = our_flag(Step::new("Ours goes on"), ours, "headroom-controllers", "controllers", Some(&list.join(",")));
+    list.join(",")
+}
+
+fn loop_steps(
+    facts: &Facts,
+    changes: Vec<Change>,
+    loops: &[String],
+    list: &str,
+    copied: &BTreeMap<String, String>,
+) -> Vec<Step> {
+    let asked = canaries(loops);
+    let mut stop = Step::new("The stock manager leaves them out. Their work waits until the next step");
+    stop.changes = changes;
+    let quiet = Check::Quiet { canaries: with_control(asked.clone()), loops: loops.to_vec() };
+    let ours = facts.controllers.as_ref();
+    let mut flags = vec![("controllers", Some(list))];
+    flags.extend(copied.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))));
+    let start = our_flags(Step::new("Ours goes on"), ours, "headroom-controllers", &flags);
     let answered = (!asked.is_empty()).then_some(Check::Answered { canaries: asked, by: None });
     let start = answered.into_iter().fold(start, Step::check);
     vec![stop.check(quiet), start]
 }
 
-fn notes(facts: &Facts, wish: &Wish, scheduler: bool, loops: &[String]) -> Vec<String> {
+fn notes(facts: &Facts, wish: &Wish, scheduler: bool, tuned: Tuned) -> Vec<String> {
     let mut notes = Vec::new();
-    let schedulers = facts.scheduler.iter().filter(|_| scheduler);
-    let mut deployed = schedulers.chain(facts.controllers.iter().filter(|_| !loops.is_empty()));
-    if let Some(release) = deployed.find_map(|ours| ours.release.as_deref()) {
-        let mut values = Vec::new();
-        if scheduler {
-            values.push("mode=primary");
-        }
-        if !loops.is_empty() {
-            values.extend(["controllers.mode=primary", "controllers.loops"]);
-        }
-        notes.push(format!(
-            "Helm does not know of this. The next upgrade of the release {release} takes it back, unless it has the same \
-             values: {}.",
-            values.join(", ")
-        ));
-    }
     if scheduler && facts.distribution == Distribution::Kubeadm && !wish.keep_standby {
         notes.push(
             "kubeadm upgrade writes kube-scheduler.yaml anew. The stock scheduler then stands by, if it asks for the \
@@ -370,11 +302,17 @@ fn notes(facts: &Facts, wish: &Wish, scheduler: bool, loops: &[String]) -> Vec<S
                 .to_owned(),
         );
     }
-    if !loops.is_empty() {
-        notes.push(
-            "Flags that were tuned on the stock manager have the same names on headroom-controllers: copy them."
-                .to_owned(),
-        );
+    if scheduler && facts.our_mode() == Some("secondary") {
+        let look = facts.look();
+        let by_name = look.pods().filter(|pod| pod.row.is_active() && &*pod.row.spec.scheduler_name == OUR_NAME);
+        let count = by_name.count();
+        if count > 0 {
+            notes.push(format!(
+                "Pods that ask for {OUR_NAME} by name (spec.schedulerName) are served in secondary alone; here are {count}. \
+                 They run on. Take it out of their templates first, or those that come after them wait."
+            ));
+        }
     }
+    notes.extend(tuned.notes);
     notes
 }

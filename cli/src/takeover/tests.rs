@@ -13,7 +13,7 @@ use crate::distribution::{
         CONTROLLERS_LEASE, OUR_LEASE, Raw, SCHEDULER_LEASE,
         tests::{at, component, lease, server},
     },
-    ours::tests::deployment,
+    ours::tests::{deployment, two_apart},
     record::{Record, SchedulerRecord},
 };
 
@@ -43,7 +43,10 @@ fn kubeadm() -> Raw {
         cluster: vec![
             server("v1.36.4", &[]),
             component("kube-scheduler", &["--leader-elect=true"]),
-            component("kube-controller-manager", &["--controllers=*,bootstrapsigner,tokencleaner"]),
+            component(
+                "kube-controller-manager",
+                &["--controllers=*,bootstrapsigner,tokencleaner", "--node-monitor-grace-period=40s"],
+            ),
         ],
         leases: vec![lease(SCHEDULER_LEASE, "kube-scheduler")],
         deployments: vec![deployment("scheduler", &["--mode=shadow"]), deployment("controllers", &[])],
@@ -167,6 +170,127 @@ fn what_is_refused() {
     }
     let unproven = Wish { unproven: true, ..taint() };
     assert!(take(&facts(processes()), &unproven).is_ok());
+}
+
+#[test]
+fn those_without_helm_are_told_what_to_change() {
+    let without = |change: fn(&mut Value)| {
+        let mut raw = kubeadm();
+        for deployment in &mut raw.deployments {
+            deployment["metadata"]["labels"] = Value::Null;
+            deployment["spec"]["template"]["spec"]["nodeName"] = Value::Null;
+            change(deployment);
+        }
+        facts(raw)
+    };
+    let nodes = || wish(false, &["taint-eviction-controller"]);
+    let pinned = r#""template":{"spec":{"nodeName":"NODE"}}}}'"#;
+    type Edit = fn(&mut Value);
+    let changes: [(Edit, &str); 3] = [
+        (|_| (), ""),
+        (|o| o["spec"]["replicas"] = 0.into(), r#""replicas":1,"#),
+        (|o| o["spec"]["strategy"]["type"] = "Recreate".into(), r#""strategy":{"type":"RollingUpdate"},"#),
+    ];
+    for (component, wish) in [("scheduler", wish(true, &[])), ("controllers", nodes())] {
+        let first = format!("First: kubectl -n kube-system patch deployment headroom-{component} --patch '");
+        for (change, spec) in changes {
+            let refused = take(&without(change), &wish).unwrap_err();
+            let expected = format!(r#"{first}{{"spec":{{{spec}{pinned}"#);
+            assert!(refused.len() == 1 && refused[0].ends_with(&expected), "{refused:?}");
+        }
+    }
+    // Another port stands in more places than a patch is good for.
+    let refused =
+        take(&without(|o| o["spec"]["template"]["spec"]["hostNetwork"] = false.into()), &nodes()).unwrap_err();
+    assert!(refused.len() == 1 && !refused[0].contains("helm"), "{refused:?}");
+    assert!(refused[0].contains("10357 for 10257") && refused[0].ends_with("has it in a line"), "{refused:?}");
+    // One that was scaled to nothing is not pinned alone.
+    let mut scaled = k3s();
+    scaled.deployments[0]["spec"]["replicas"] = 0.into();
+    let refused = take(&facts(scaled), &wish(true, &[])).unwrap_err();
+    let expected = "--set scheduler.replicas=1 --set scheduler.nodeName=NODE";
+    assert!(refused.len() == 1 && refused[0].ends_with(expected), "{refused:?}");
+    let mut scaled = kubeadm();
+    scaled.deployments[1]["spec"]["replicas"] = 0.into();
+    let refused = take(&facts(scaled), &wish(false, &["endpoints-controller"])).unwrap_err();
+    let expected = "First: kubectl -n kube-system scale deployment headroom-controllers --replicas=1";
+    assert!(refused.len() == 1 && refused[0].ends_with(expected), "{refused:?}");
+}
+
+#[test]
+fn what_secondary_serves_is_not_what_primary_does() {
+    let of = |args: &[&str], name: &str| {
+        let mut by_name = component("web", &[]);
+        by_name["metadata"]["namespace"] = "shop".into();
+        by_name["spec"]["schedulerName"] = name.into();
+        let mut raw = k3s();
+        raw.cluster.push(by_name);
+        raw.deployments = vec![deployment("scheduler", args)];
+        take(&facts(raw), &wish(true, &[]))
+    };
+    let notes = |mode: &str, name: &str| of(&[format!("--mode={mode}").as_str()], name).unwrap().notes;
+    let told = notes("secondary", "headroom-scheduler");
+    assert!(told.len() == 1 && told[0].contains("here are 1. They run on."), "{told:?}");
+    assert!(notes("secondary", "default-scheduler").is_empty() && notes("shadow", "headroom-scheduler").is_empty());
+
+    let config = "--config=/etc/headroom/config.yaml";
+    let refused = of(&["--mode=secondary", config], "default-scheduler").unwrap_err();
+    assert!(refused.len() == 1 && refused[0].contains("no profile for default-scheduler"), "{refused:?}");
+    assert!(refused[0].contains("--set mode=shadow, with a profile"), "{refused:?}");
+    assert!(of(&["--mode=shadow", config], "default-scheduler").is_ok());
+}
+
+#[test]
+fn two_that_no_node_pins_need_a_stock_scheduler_that_asks_for_the_lease() {
+    let apart = |mut raw: Raw| {
+        raw.deployments = raw.deployments.into_iter().map(two_apart).collect();
+        facts(raw)
+    };
+    // Each replica that is exchanged is a pod of default-scheduler: behind the lease one of the two sides serves it.
+    assert!(take(&apart(kubeadm()), &wish(true, &[])).is_ok());
+    let refused = take(&apart(k3s()), &wish(true, &[])).unwrap_err();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let expected = "nobody would schedule the pods of its rollout meanwhile. First: helm upgrade headroom charts/headroom -n \
+                    kube-system --reset-then-reuse-values --set scheduler.replicas=1 --set scheduler.nodeName=NODE";
+    assert!(
+        refused[0].starts_with("kube-system/headroom-scheduler: ") && refused[0].ends_with(expected),
+        "{refused:?}"
+    );
+    // Nothing has to be exchanged where ours holds the lease.
+    let raw = Raw { leases: vec![lease(SCHEDULER_LEASE, "headroom-scheduler")], ..k3s() };
+    assert_eq!(
+        take(&apart(raw), &wish(true, &[])).unwrap_err(),
+        ["Headroom does that already: kubectl headroom status"]
+    );
+}
+
+#[test]
+fn helm_is_told_of_all_that_ours_do_then() {
+    let list = "--controllers=node-headroom-controller,endpoints-controller";
+    let raw = || Raw {
+        deployments: vec![deployment("scheduler", &["--mode=primary"]), deployment("controllers", &[list])],
+        ..kubeadm()
+    };
+    let plan = take(&facts(raw()), &wish(false, &["pod-garbage-collector-controller"])).unwrap();
+    let expected = [
+        "helm upgrade headroom charts/headroom -n kube-system --reset-then-reuse-values \\",
+        "  --set mode=primary \\",
+        "  --set controllers.mode=primary \\",
+        "  --set 'controllers.loops={node-headroom-controller,endpoints-controller,pod-garbage-collector-controller}'",
+    ];
+    assert_eq!(plan.lasting, expected, "what an earlier takeover gave ours stays");
+    assert!(plan.text().contains(&plan.lasting_text()));
+    // Two releases are two upgrades, and without Helm there is none.
+    let mut apart = raw();
+    apart.deployments[1]["metadata"]["annotations"]["meta.helm.sh/release-name"] = "other".into();
+    let plan = take(&facts(apart), &wish(true, &[])).unwrap();
+    let upgrades: Vec<&String> = plan.lasting.iter().filter(|line| line.starts_with("helm upgrade ")).collect();
+    assert!(upgrades.len() == 2 && upgrades[1].starts_with("helm upgrade other "), "{:?}", plan.lasting);
+    let mut without = raw();
+    for deployment in &mut without.deployments {
+        deployment["metadata"]["labels"] = Value::Null;
+    }
+    assert_eq!(take(&facts(without), &wish(true, &[])).unwrap().lasting_text(), "");
 }
 
 #[test]

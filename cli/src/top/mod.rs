@@ -7,7 +7,7 @@ mod read;
 pub(crate) mod table;
 mod watch;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use headroom_api::NodeHeadroom;
@@ -16,7 +16,7 @@ use headroom_runtime::clock;
 use serde_json::{Value, json};
 
 use self::{read::Samples, table::Table};
-use crate::{NO_SUCH_OBJECT, cluster::Connection, explain::time};
+use crate::{NO_SUCH_OBJECT, cluster::Connection, view::View};
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -64,7 +64,7 @@ struct Common {
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
     /// Go on with what changes; Ctrl-C ends it
-    #[arg(short, long, conflicts_with = "snapshot")]
+    #[arg(short, long, conflicts_with_all = ["snapshot", "at"])]
     watch: bool,
     /// Leave out the names of the columns
     #[arg(long)]
@@ -72,14 +72,19 @@ struct Common {
     /// Only those whose labels match, as for kubectl
     #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "snapshot")]
     selector: Option<String>,
-    /// A saved cluster instead of the live one: a v1 List in YAML or JSON, - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["context", "kubeconfig"])]
-    snapshot: Option<PathBuf>,
-    /// The time that ages are counted to, RFC 3339; now, or that of the snapshot's newest sample
-    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "watch")]
-    at: Option<Timestamp>,
     #[command(flatten)]
-    connection: Connection,
+    view: View,
+}
+
+impl Options {
+    pub(crate) fn connection(&self) -> &Connection {
+        let common = match &self.what {
+            None => self.nodes.common(),
+            Some(What::Nodes(options)) => options.common(),
+            Some(What::Pods(options)) => options.common(),
+        };
+        &common.view.connection
+    }
 }
 
 /// What is shown of the samples.
@@ -177,7 +182,8 @@ fn print_one(output: Output, value: &Value) {
 
 /// The time that ages are counted to.
 fn now(common: &Common, newest: Option<Timestamp>) -> Timestamp {
-    common.at.or_else(|| newest.filter(|_| common.snapshot.is_some())).unwrap_or_else(clock::wall)
+    let view = &common.view;
+    view.at.or_else(|| newest.filter(|_| view.snapshot.is_some())).unwrap_or_else(clock::wall)
 }
 
 #[cfg(test)]

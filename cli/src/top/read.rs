@@ -14,7 +14,7 @@ use kube::{
 use serde_json::Value;
 
 use super::{Common, Shown, now};
-use crate::{file, snapshot};
+use crate::{reach::RIGHT, snapshot};
 
 /// What `top` works with.
 #[derive(Default)]
@@ -35,14 +35,10 @@ pub(super) struct Samples {
 }
 
 pub(super) async fn read(common: &Common, shown: &impl Shown) -> anyhow::Result<Samples> {
-    let mut samples = match &common.snapshot {
-        Some(path) => {
-            let named = || format!("--snapshot {}", path.display());
-            let text = file::read(path).with_context(named)?;
-            from_objects(snapshot::objects(&text).with_context(named)?)
-        }
+    let mut samples = match common.view.saved(snapshot::objects)? {
+        Some(objects) => from_objects(objects),
         None => {
-            let (client, namespace) = common.connection.client().await?;
+            let (client, namespace) = common.view.connection.client().await?;
             let list = list(&client).await?;
             let selected = match &common.selector {
                 Some(selector) => Some(select(&client, shown.plural(), shown.selected_in(&namespace), selector).await?),
@@ -110,8 +106,8 @@ pub(super) fn explain(error: kube::Error) -> anyhow::Error {
             anyhow::anyhow!("the cluster has no NodeHeadroom objects: install Headroom's CRDs first")
         }
         kube::Error::Api(status) if status.code == 403 => {
-            anyhow::anyhow!("{} (you need get, list and watch on nodeheadrooms.headroom.dev)", status.message)
+            anyhow::anyhow!("you may not read nodeheadrooms.headroom.dev (get, list, watch) cluster-wide; {RIGHT}")
         }
-        other => other.into(),
+        other => anyhow::Error::new(other).context("cannot read nodeheadrooms.headroom.dev"),
     }
 }

@@ -3,6 +3,8 @@
 use kube::Client;
 use serde_json::Value;
 
+use crate::cluster::resource;
+
 /// Objects per page of a list.
 const PAGE: u32 = 500;
 /// Most objects of one kind.
@@ -40,6 +42,16 @@ impl Listed {
         let root = if self.api_version.contains('/') { "apis" } else { "api" };
         let within = namespace.map(|namespace| format!("namespaces/{namespace}/")).unwrap_or_default();
         format!("/{root}/{}/{within}{}", self.api_version, self.plural)
+    }
+
+    /// What to say to whoever may not do this with the objects of a namespace, or of all of them.
+    pub(crate) fn forbidden(self, verb: &str, namespace: Option<&str>) -> String {
+        let within = namespace.map(|namespace| format!("in namespace {namespace:?}"));
+        format!(
+            "you may not {verb} {} {}",
+            resource(self.api_version, self.plural),
+            within.as_deref().unwrap_or("cluster-wide")
+        )
     }
 }
 
@@ -90,11 +102,11 @@ pub(crate) async fn list(client: &Client, of: Listed, namespace: Option<&str>) -
 ///
 /// # Errors
 /// The API server does not answer, or does not know who asks.
-pub(crate) fn why_not(error: kube::Error, plural: &str) -> anyhow::Result<Option<String>> {
+pub(crate) fn why_not(error: kube::Error, of: Listed, namespace: Option<&str>) -> anyhow::Result<Option<String>> {
     match error {
         kube::Error::Api(status) if status.code == 404 => Ok(None),
-        kube::Error::Api(status) if status.code == 403 => Ok(Some(format!("you may not list {plural}"))),
-        error => Err(anyhow::Error::new(error).context(format!("cannot list {plural}"))),
+        kube::Error::Api(status) if status.code == 403 => Ok(Some(of.forbidden("list", namespace))),
+        error => Err(anyhow::Error::new(error).context(format!("cannot list {}", of.plural))),
     }
 }
 
@@ -115,6 +127,13 @@ fn encoded(token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rights_that_are_missing_are_named_as_roles_name_them() {
+        let expected = "you may not list deployments.apps in namespace \"shop\"";
+        assert_eq!(DEPLOYMENTS.forbidden("list", Some("shop")), expected);
+        assert_eq!(PODS.forbidden("watch", None), "you may not watch pods cluster-wide");
+    }
 
     #[test]
     fn where_kinds_are() {

@@ -28,21 +28,24 @@ pub(super) fn whys_key(pod: &Value) -> &str {
 
 /// The objects of a trace above its pods, and the pods.
 struct Members<'a> {
+    /// Owners that were not read, the target first: others name them as theirs.
+    named: Vec<Object>,
     /// The target and what it manages, down to what creates pods.
     owners: Vec<&'a Value>,
-    /// Each with its owner, if that is known.
+    /// Each with its owner, if that is known, or with the Deployment above a ReplicaSet that was not read.
     pods: Vec<(&'a Value, Option<&'a Value>)>,
 }
 
 /// The trace; `None` where there is no such object.
 pub(super) fn build(world: &World<'_>, target: &Target, whys: &Whys, at: Timestamp) -> Option<Trace> {
     let members = members(world, target)?;
-    let mut steps: Vec<Step> = members.owners.iter().map(|owner| created(world, owner)).collect();
+    let mut steps: Vec<Step> = members.named.iter().cloned().map(only_named).collect();
+    steps.extend(members.owners.iter().map(|owner| created(world, owner)));
     let mut waiting = Vec::new();
     let mut pods = Pods::default();
     for (pod, owner) in &members.pods {
         let why = whys.get(whys_key(pod)).map(String::as_str);
-        steps.extend(pod::steps(world, pod, *owner, why));
+        steps.extend(pod::steps(world, pod, owner.filter(|owner| is_owned(pod, owner)), why));
         waiting.extend(wait::of_pod(world, pod, at));
         let active = !has_ended(pod) && pod.pointer("/metadata/deletionTimestamp").is_none();
         pods.active += usize::from(active);
@@ -75,6 +78,11 @@ pub(super) fn build(world: &World<'_>, target: &Target, whys: &Whys, at: Timesta
     Some(trace)
 }
 
+/// Whether there is such an object, or what is left of it.
+pub(super) fn exists(world: &World<'_>, target: &Target) -> bool {
+    members(world, target).is_some()
+}
+
 /// The pods that a trace of this target is about.
 pub(super) fn pods<'a>(world: &World<'a>, target: &Target) -> Vec<&'a Value> {
     members(world, target).map(|members| members.pods.into_iter().map(|(pod, _)| pod).collect()).unwrap_or_default()
@@ -96,7 +104,9 @@ fn members<'a>(world: &World<'a>, target: &Target) -> Option<Members<'a>> {
         (_, Some(above)) => {
             let sets: Vec<&Value> = world.of("ReplicaSet").filter(|set| is_owned(set, above)).collect();
             let pods = world.of("Pod").filter_map(|pod| {
-                let of = sets.iter().copied().chain([above]).find(|of| is_owned(pod, of))?;
+                let of = sets.iter().copied().chain([above]).find(|of| is_owned(pod, of));
+                // What lies between a Deployment and its pods may be what a list lacks, or nobody may read.
+                let of = of.or_else(|| is_through_unread(world, pod, above).then_some(above))?;
                 Some((pod, Some(of)))
             });
             let pods: Vec<(&Value, Option<&Value>)> = pods.collect();
@@ -113,14 +123,68 @@ fn members<'a>(world: &World<'a>, target: &Target) -> Option<Members<'a>> {
                 controller(object).is_some_and(|c| text(c, "/kind") == of && text(c, "/name") == target.name)
             };
             owners.extend(world.of("ReplicaSet").filter(named));
+            // Or not even the ReplicaSets in between.
+            let through =
+                |pod: &Value| of == "Deployment" && deployment_by_name(world, pod) == Some(target.name.as_str());
             let pods = world.of("Pod").filter_map(|pod| {
                 let set = owners.iter().copied().find(|set| is_owned(pod, set));
-                (set.is_some() || named(&pod)).then_some((pod, set))
+                (set.is_some() || named(&pod) || through(pod)).then_some((pod, set))
             });
             pods.collect()
         }
     };
-    (found.is_some() || !pods.is_empty() || !owners.is_empty()).then_some(Members { owners, pods })
+    let mut named: Vec<Object> = Vec::new();
+    if found.is_none() {
+        named.push(Object::new(target.of.kind, &target.name));
+    }
+    if found.is_none() || target.of.kind == "Deployment" {
+        let unread = pods.iter().filter(|(pod, owner)| owner.is_none_or(|owner| !is_owned(pod, owner)));
+        for reference in unread.filter_map(|(pod, _)| controller(pod)) {
+            let owner = Object::new(text(reference, "/kind"), text(reference, "/name"));
+            if !named.contains(&owner) {
+                named.push(owner);
+            }
+        }
+    }
+    (found.is_some() || !pods.is_empty() || !owners.is_empty()).then_some(Members { named, owners, pods })
+}
+
+/// The Deployment of a pod whose ReplicaSet is not there: ReplicaSets are named after their Deployment and the hash of the
+/// template, which their pods have as a label.
+fn deployment_by_name<'a>(world: &World<'_>, pod: &'a Value) -> Option<&'a str> {
+    let set = controller(pod).filter(|owner| text(owner, "/kind") == "ReplicaSet")?;
+    let hash = text(pod, "/metadata/labels/pod-template-hash");
+    let set = text(set, "/name");
+    let deployment = set.strip_suffix(hash)?.strip_suffix('-')?;
+    let told = !hash.is_empty() && world.find("ReplicaSet", set).is_none();
+    told.then_some(deployment)
+}
+
+/// Whether a pod whose ReplicaSet is not there is one of this Deployment. Names tell; where they do not, since the
+/// ReplicaSet was adopted, the Deployment's selector does.
+fn is_through_unread(world: &World<'_>, pod: &Value, deployment: &Value) -> bool {
+    if kind(deployment) != "Deployment" {
+        return false;
+    }
+    if let Some(named) = deployment_by_name(world, pod) {
+        return named == name(deployment);
+    }
+    let set = controller(pod).filter(|owner| text(owner, "/kind") == "ReplicaSet");
+    set.is_some_and(|set| world.find("ReplicaSet", text(set, "/name")).is_none())
+        && list(deployment, "/spec/selector/matchExpressions").is_empty()
+        && selects(deployment.pointer("/spec/selector/matchLabels"), pod)
+}
+
+/// An owner of which nothing is known but its name.
+fn only_named(object: Object) -> Step {
+    Step {
+        object,
+        event: Event::Created,
+        when: None,
+        took_seconds: None,
+        source: "ownerReferences".to_owned(),
+        note: "not among what was read; known by those that name it as their owner".to_owned(),
+    }
 }
 
 fn owner<'a>(world: &World<'a>, pod: &Value) -> Option<&'a Value> {
@@ -159,4 +223,88 @@ fn revision(set: &Value) -> Option<&str> {
 
 fn later_revision(object: &Value) -> bool {
     kind(object) == "ReplicaSet" && revision(object).is_some_and(|revision| revision != "1")
+}
+
+#[cfg(test)]
+mod tests {
+    use headroom_runtime::wire::time::parse_rfc3339;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        snapshot,
+        trace::{hint, table, target::parse},
+    };
+
+    #[test]
+    fn a_saved_cluster_without_owners_is_traced_by_their_names() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/sixty-dollars.yaml");
+        let objects = snapshot::objects(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let traced = |within: &str, target: &str| {
+            let target = parse(target).unwrap();
+            build(&World::new(&objects, within), &target, &Whys::new(), parse_rfc3339("2026-11-29T10:00:00Z").unwrap())
+        };
+        let trace = traced("crawler", "deployment/fetcher").unwrap();
+        let steps: Vec<String> = trace.steps.iter().map(|s| format!("{} {}", s.object, s.event.as_str())).collect();
+        assert_eq!(steps[..2], ["deployment/fetcher Created", "rs/fetcher-6f7c9d Created"]);
+        assert!(steps[2].starts_with("pod/fetcher-6f7c9d-"), "{steps:?}");
+        assert_eq!((trace.pods.active, trace.pods.wanted, trace.steps[0].when), (4, None, None));
+        let table = table::table(&trace);
+        assert!(table.starts_with("deployment/fetcher in crawler: 4 pods, "), "{table}");
+        assert!(table.contains("not among what was read; known by those that name it as their owner"), "{table}");
+        let mysql = traced("crawler", "sts/mysql").unwrap();
+        assert_eq!((mysql.steps[0].object.to_string(), mysql.pods.active), ("sts/mysql".to_owned(), 1));
+        // What is in no namespace, and what is in another one.
+        assert!(traced("default", "deployment/fetcher").is_none() && traced("crawler", "deployment/none").is_none());
+        let said = |target: &str| hint(&objects, &parse(target).unwrap());
+        assert_eq!(said("deployment/fetcher"), ": there is one in namespace \"crawler\" (-n)");
+        assert!(
+            said("deployment/none").starts_with(", which has no deployments at all, "),
+            "{}",
+            said("deployment/none")
+        );
+        assert_eq!(said("pod/none"), "");
+    }
+
+    #[test]
+    fn a_deployment_has_its_pods_although_no_replica_set_was_read() {
+        let pod = |name: &str, set: &str, hash: &str, app: &str| {
+            json!({"kind": "Pod", "metadata": {"name": name, "creationTimestamp": "2026-11-29T10:00:01Z",
+                   "labels": {"app": app, "pod-template-hash": hash},
+                   "ownerReferences": [{"kind": "ReplicaSet", "name": set, "uid": set, "controller": true}]},
+                   "spec": {"containers": [{"name": "c"}]}})
+        };
+        let mut objects = vec![
+            json!({"kind": "Deployment",
+                   "metadata": {"name": "web", "uid": "d", "creationTimestamp": "2026-11-29T10:00:00Z"},
+                   "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}}}}),
+            pod("web-6f7-a", "web-6f7", "6f7", "web"),
+            pod("web-6f7-b", "web-6f7", "6f7", "web"),
+            // Of a ReplicaSet that was adopted, and of other Deployments.
+            pod("old-a", "old", "", "web"),
+            pod("shop-6f7-a", "shop-6f7", "6f7", "shop"),
+            pod("like-6f7-a", "like-6f7", "6f7", "web"),
+        ];
+        let target = parse("deployment/web").unwrap();
+        let traced = |objects: &[Value]| {
+            let at = parse_rfc3339("2026-11-29T10:01:00Z").unwrap();
+            build(&World::new(objects, "default"), &target, &Whys::new(), at).unwrap()
+        };
+        let missing = |trace: &Trace| {
+            let why = trace.waiting.iter().find(|wait| wait.next == Event::Created).map(|wait| wait.why.clone());
+            why.unwrap_or_default()
+        };
+        let trace = traced(&objects);
+        assert_eq!((trace.pods.wanted, trace.pods.active, missing(&trace)), (Some(3), 3, String::new()));
+        let mut said: Vec<String> = trace.steps.iter().map(|s| format!("{} {:?}", s.object, s.took_seconds)).collect();
+        said.sort();
+        let (sets, pods) = (["rs/old", "rs/web-6f7"], ["pod/old-a", "pod/web-6f7-a", "pod/web-6f7-b"]);
+        let expected = ["deployment/web"].iter().chain(&pods).chain(&sets).map(|object| format!("{object} None"));
+        assert_eq!(said, expected.collect::<Vec<_>>());
+        objects[0]["spec"]["replicas"] = json!(4);
+        assert!(missing(&traced(&objects)).starts_with("1 pod missing: "));
+        // A ReplicaSet that was read and is another's, or nobody's, tells of its pods itself.
+        objects.push(json!({"kind": "ReplicaSet", "metadata": {"name": "web-6f7", "uid": "web-6f7"}}));
+        assert_eq!(traced(&objects).pods.active, 1);
+    }
 }

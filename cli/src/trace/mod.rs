@@ -17,11 +17,10 @@ mod watch;
 mod why;
 mod world;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use headroom_core::Timestamp;
 use headroom_engine::{Configuration, Registry};
 use headroom_runtime::clock;
 use serde_json::Value;
@@ -35,9 +34,10 @@ use self::{
 use crate::{
     NO_SUCH_OBJECT,
     cluster::Connection,
-    explain::time,
-    file,
+    doctor::text::clean,
+    file, reach,
     snapshot::{self, MAX_DEPTH, Snapshot, newest},
+    view::View,
 };
 
 /// How to print.
@@ -72,7 +72,7 @@ pub(crate) struct Options {
     #[arg(long)]
     sort: bool,
     /// Go on with what happens; Ctrl-C ends it
-    #[arg(short, long, conflicts_with_all = ["snapshot", "sort"])]
+    #[arg(short, long, conflicts_with_all = ["snapshot", "sort", "at"])]
     watch: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value = "table")]
@@ -83,42 +83,56 @@ pub(crate) struct Options {
     /// The scheduler's KubeSchedulerConfiguration; the defaults if not given
     #[arg(long, value_name = "FILE", conflicts_with = "no_why")]
     config: Option<PathBuf>,
-    /// A saved cluster instead of the live one: a v1 List in YAML or JSON, - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["context", "kubeconfig"])]
-    snapshot: Option<PathBuf>,
-    /// The time that waiting is counted to, RFC 3339; now, or the newest time in the snapshot
-    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "watch")]
-    at: Option<Timestamp>,
     #[command(flatten)]
-    connection: Connection,
+    view: View,
 }
 
 impl Options {
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.view.connection
+    }
+
     fn configuration(&self) -> anyhow::Result<Configuration> {
         let Some(path) = &self.config else { return Ok(Configuration::default()) };
         let named = || format!("--config {}", path.display());
         Configuration::from_yaml(&file::read(path).with_context(named)?).with_context(named)
     }
 
-    /// Says that there is no such object.
-    fn nothing(&self, namespace: &str) -> ExitCode {
-        let place = self.snapshot.as_ref().map(|path| format!(" in {}", path.display())).unwrap_or_default();
+    /// Says that there is no such object, and what a saved cluster says of it.
+    fn nothing(&self, namespace: &str, saved: Option<&[Value]>) -> ExitCode {
+        let place = self.view.place();
         let kind = self.target.of.kind;
-        eprintln!("kubectl headroom: there is no {kind} {:?} in namespace {namespace:?}{place}", self.target.name);
+        let hint = saved.map(|objects| hint(objects, &self.target)).unwrap_or_default();
+        eprintln!(
+            "kubectl headroom: there is no {kind} {:?} in namespace {namespace:?}{place}{hint}",
+            self.target.name
+        );
         ExitCode::from(NO_SUCH_OBJECT)
     }
+}
+
+/// Where else a saved cluster has the object, or that it has none of its kind at all.
+fn hint(objects: &[Value], target: &Target) -> String {
+    let namespaces: BTreeSet<&str> = objects.iter().map(json::namespace).collect();
+    let elsewhere = namespaces.into_iter().find(|within| build::exists(&World::new(objects, within), target));
+    if let Some(namespace) = elsewhere {
+        return format!(": there is one in namespace {namespace:?} (-n)");
+    }
+    if objects.iter().any(|object| json::kind(object) == target.of.kind) {
+        return String::new();
+    }
+    let plural = target.of.plural;
+    format!(", which has no {plural} at all, nor pods that name it: save the cluster with kubectl headroom snapshot")
 }
 
 pub(crate) async fn run(options: &Options, registry: fn() -> Registry) -> anyhow::Result<ExitCode> {
     let config = options.configuration()?;
     let watched = matches!(options.output, Output::Table | Output::Json | Output::Yaml);
     anyhow::ensure!(watched || !options.watch, "--watch cannot draw: use -o table, json or yaml, or leave it out");
-    let Some(path) = &options.snapshot else { return live(options, config, registry).await };
-    let named = || format!("--snapshot {}", path.display());
-    let objects = snapshot::objects(&file::read(path).with_context(named)?).with_context(named)?;
+    let Some(objects) = options.view.saved(snapshot::objects)? else { return live(options, config, registry).await };
     let namespace = options.namespace.as_deref().unwrap_or("default");
     let newest = objects.iter().filter_map(|object| newest(object, MAX_DEPTH)).max();
-    let at = options.at.or(newest).unwrap_or_else(clock::wall);
+    let at = options.view.at.or(newest).unwrap_or_else(clock::wall);
     let world = World::new(&objects, namespace);
     let whys = if options.no_why {
         Whys::new()
@@ -126,12 +140,14 @@ pub(crate) async fn run(options: &Options, registry: fn() -> Registry) -> anyhow
         let pods = build::pods(&world, &options.target);
         why::explain(&Snapshot::from_objects(objects.iter().cloned()), &pods, config, registry(), at)?
     };
-    let Some(trace) = build(&world, &options.target, &whys, at) else { return Ok(options.nothing(namespace)) };
+    let Some(trace) = build(&world, &options.target, &whys, at) else {
+        return Ok(options.nothing(namespace, Some(&objects)));
+    };
     show(options, trace)
 }
 
 async fn live(options: &Options, config: Configuration, registry: fn() -> Registry) -> anyhow::Result<ExitCode> {
-    let (client, of_context) = options.connection.client().await?;
+    let (client, of_context) = options.view.connection.client().await?;
     let namespace = options.namespace.clone().unwrap_or(of_context);
     if options.watch {
         return watch::watch(options, &client, &namespace, &config, registry).await;
@@ -140,15 +156,15 @@ async fn live(options: &Options, config: Configuration, registry: fn() -> Regist
     for note in &read.notes {
         eprintln!("{note}");
     }
-    let at = options.at.unwrap_or_else(clock::wall);
+    let at = options.view.at.unwrap_or_else(clock::wall);
     let world = World::new(&read.objects, &namespace);
     let pods = build::pods(&world, &options.target);
     let whys = if options.no_why || !pods.iter().any(|pod| is_placed(pod)) {
         Whys::new()
     } else {
-        or_a_note(read::whys(&client, &pods, config, registry(), at).await)
+        or_a_note(options, read::whys(&client, &pods, config, registry(), at).await)
     };
-    let Some(trace) = build(&world, &options.target, &whys, at) else { return Ok(options.nothing(&namespace)) };
+    let Some(trace) = build(&world, &options.target, &whys, at) else { return Ok(options.nothing(&namespace, None)) };
     show(options, trace)
 }
 
@@ -158,9 +174,9 @@ fn is_placed(pod: &Value) -> bool {
 }
 
 /// A trace without the reasons is worth having; why they are lacking is said.
-fn or_a_note(whys: anyhow::Result<Whys>) -> Whys {
+fn or_a_note(options: &Options, whys: anyhow::Result<Whys>) -> Whys {
     whys.unwrap_or_else(|error| {
-        let why = headroom_runtime::process::one_line(error.as_ref());
+        let why = clean(&reach::line(&error, options.view.connection.server()));
         eprintln!("it is not said why pods are where they are: {why}");
         Whys::new()
     })

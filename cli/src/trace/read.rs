@@ -11,7 +11,7 @@ use super::{
     target::Target,
     why,
 };
-use crate::{cluster, snapshot::Snapshot};
+use crate::{cluster, reach::RIGHT, snapshot::Snapshot};
 
 /// What was read of a namespace.
 #[derive(Debug, Default)]
@@ -58,9 +58,9 @@ pub(super) async fn live(client: &Client, within: &str, target: &Target) -> anyh
                 read.versions.push((listed, list.resource_version));
             }
             Err(error) => {
-                if let Some(why) = api::why_not(error, listed.plural)? {
+                if let Some(why) = api::why_not(error, listed, Some(within))? {
                     let needed = listed == api::PODS || listed == target.of;
-                    anyhow::ensure!(!needed, "{why} in namespace {within:?}");
+                    anyhow::ensure!(!needed, "{why}; {RIGHT}");
                     read.notes.push(format!("{why}: traced without them"));
                 }
             }
@@ -82,4 +82,35 @@ pub(super) async fn whys(
 ) -> anyhow::Result<Whys> {
     let objects = cluster::read(client, &mut Vec::new()).await?;
     why::explain(&Snapshot::from_objects(objects), pods, config, registry, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        testkit::{FakeServer, block_on, refusal},
+        trace::target,
+    };
+
+    /// What is read where one kind may not be listed.
+    fn without(plural: &'static str) -> anyhow::Result<Read> {
+        let server = FakeServer::new(move |asked| {
+            let refused = asked.path.split('?').next().is_some_and(|path| path.ends_with(plural));
+            if refused { refusal(403, "no") } else { (200, json!({"items": []})) }
+        });
+        let target = target::parse("rc/web").unwrap();
+        block_on(async { live(&server.client(), "shop", &target).await })
+    }
+
+    #[test]
+    fn rights_that_are_missing_are_one_line_or_done_without() {
+        for needed in ["pods", "replicationcontrollers"] {
+            let line = format!("{:#}", without(needed).unwrap_err());
+            assert_eq!(line, format!("you may not list {needed} in namespace \"shop\"; {RIGHT}"));
+        }
+        let notes = without("events").unwrap().notes;
+        assert_eq!(notes, ["you may not list events in namespace \"shop\": traced without them"]);
+    }
 }

@@ -2,11 +2,15 @@
 
 use std::process::ExitCode;
 
+use headroom_core::Timestamp;
 use headroom_runtime::wire::time::parse_rfc3339;
 use serde_json::json;
 
 use super::*;
-use crate::trace::model::{Event, Precision};
+use crate::{
+    testkit::golden,
+    trace::model::{Event, Precision},
+};
 
 fn at(text: &str) -> Timestamp {
     parse_rfc3339(&format!("2026-11-22T{text}Z")).unwrap()
@@ -122,6 +126,15 @@ fn json_and_yaml_say_the_same() {
     trace.slowest_first();
     let order: Vec<&str> = trace.steps.iter().map(|step| step.event.as_str()).collect();
     assert_eq!(order, ["Started", "Ready", "Created", "Scheduled", "InSlice"]);
+}
+
+#[test]
+fn the_json_of_a_saved_cluster() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/small-cluster.yaml");
+    let objects = snapshot::objects(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let of = target::parse("rs/web-5d9c").unwrap();
+    let trace = build(&World::new(&objects, "shop"), &of, &Whys::new(), at("10:00:00")).unwrap();
+    golden("trace/golden/replica-set.json", &printed(&trace, Output::Json).unwrap());
 }
 
 #[test]

@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::str::Str;
+use crate::str::{Shared, Str};
 
 /// Labels (or annotations): sorted by key, shared between rows that have the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Labels(Arc<[(Str, Str)]>);
+
+impl Shared for Labels {
+    fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+}
 
 impl Labels {
     /// From pairs in any order; the last of equal keys wins.

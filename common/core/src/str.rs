@@ -112,7 +112,7 @@ impl Serialize for Str {
     }
 }
 
-/// One allocation per distinct text, or per distinct value of any hashable `T` behind an `Arc`.
+/// One allocation per distinct text.
 ///
 /// Values that nobody else holds any more are dropped by a sweep, which runs by itself whenever the set has doubled
 /// since the last one: the interner never holds more than twice what is alive.
@@ -162,30 +162,45 @@ impl Interner {
     }
 }
 
-/// The same for values: pods of one template share one `PodSpec`.
+/// A handle of which every clone shares one allocation.
+pub trait Shared: Clone + Eq + Hash {
+    /// How many handles of this allocation there are.
+    fn holders(&self) -> usize;
+}
+
+impl<T: ?Sized + Eq + Hash> Shared for Arc<T> {
+    fn holders(&self) -> usize {
+        Self::strong_count(self)
+    }
+}
+
+/// The same for values behind a handle: pods of one template share one `PodSpec`.
 #[derive(Debug)]
-pub struct ValueInterner<T> {
-    values: HashSet<Arc<T>>,
+pub struct ValueInterner<S> {
+    values: HashSet<S>,
     sweep_at: usize,
 }
 
-impl<T: Eq + Hash> Default for ValueInterner<T> {
+impl<S> Default for ValueInterner<S> {
     fn default() -> Self {
         Self { values: HashSet::new(), sweep_at: SMALLEST_SWEEP }
     }
 }
 
-impl<T: Eq + Hash> ValueInterner<T> {
-    /// The shared value equal to `value`.
-    pub fn intern(&mut self, value: T) -> Arc<T> {
+impl<S: Shared> ValueInterner<S> {
+    /// The shared handle of what equals `value`.
+    pub fn intern<Q: Eq + Hash>(&mut self, value: Q) -> S
+    where
+        S: Borrow<Q> + From<Q>,
+    {
         if let Some(known) = self.values.get(&value) {
             return known.clone();
         }
         if self.values.len() >= self.sweep_at {
-            self.values.retain(|v| Arc::strong_count(v) > 1);
+            self.values.retain(|v| v.holders() > 1);
             self.sweep_at = (self.values.len() * 2).max(SMALLEST_SWEEP);
         }
-        let fresh = Arc::new(value);
+        let fresh = S::from(value);
         self.values.insert(fresh.clone());
         fresh
     }
@@ -231,9 +246,21 @@ mod tests {
 
     #[test]
     fn values_are_shared() {
-        let mut interner = ValueInterner::default();
+        let mut interner: ValueInterner<Arc<Vec<i32>>> = ValueInterner::default();
         let a = interner.intern(vec![1, 2]);
         let b = interner.intern(vec![1, 2]);
         assert!(Arc::ptr_eq(&a, &b));
+    }
+
+    #[test]
+    fn values_that_somebody_holds_outlive_every_sweep() {
+        let mut interner: ValueInterner<Arc<[usize]>> = ValueInterner::default();
+        let of = |i: usize| Arc::<[usize]>::from(vec![i]);
+        let held: Vec<_> = (0..SMALLEST_SWEEP + 900).map(|i| interner.intern(of(i))).collect();
+        for i in 0..SMALLEST_SWEEP * 3 {
+            interner.intern(of(1_000_000 + i));
+        }
+        assert!(interner.len() <= held.len() * 2, "{} entries", interner.len());
+        assert!(held.iter().enumerate().all(|(i, v)| Arc::ptr_eq(v, &interner.intern(of(i)))));
     }
 }

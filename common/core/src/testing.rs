@@ -20,8 +20,8 @@ pub use self::{
 };
 use crate::{
     object::{
-        Container, ContainerImage, ContainerPort, Meta, Node, NodeAddress, NodeCondition, ObjectKey, OwnerRef, Phase,
-        Pod, PodCondition, PodDisruptionBudget, PodSpec, Protocol, Status,
+        Container, ContainerImage, ContainerPort, DnsName, Meta, Node, NodeAddress, NodeCondition, ObjectKey, OwnerRef,
+        Phase, Pod, PodCondition, PodDisruptionBudget, PodSpec, Protocol, Status,
     },
     quantity::{milli_value, value},
     resource::{ResourceList, Resources},
@@ -189,8 +189,15 @@ impl PodBuilder {
 
     /// Being deleted, with its grace period ending at this second.
     #[must_use]
-    pub const fn deleted(mut self, second: i64) -> Self {
-        self.pod.meta.deleted = Some(Timestamp::from_secs(second));
+    pub fn deleted(mut self, second: i64) -> Self {
+        self.pod.meta.set_deleted(Timestamp::from_secs(second));
+        self
+    }
+
+    /// What DNS calls it.
+    #[must_use]
+    pub fn dns(mut self, hostname: &str, subdomain: &str) -> Self {
+        self.pod.dns = DnsName { hostname: hostname.into(), subdomain: subdomain.into() }.boxed();
         self
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`client`] | HTTP/2 clients of the API server, one connection each for watches, writes and the lease; the write fence |
 //! | [`wire`] | API objects as they come over the wire or from a file, and their conversion into core rows |
+//! | [`protobuf`] | the API server's cheaper encoding, read as JSON of what is needed |
 //! | [`informer`] | watches that survive everything, as a stream of changes |
 //! | [`lease`] | leader election, and the gate that every write passes |
 //! | [`dispatcher`] | executes the cores' intents |
@@ -27,5 +28,6 @@ pub mod lease;
 pub mod metrics;
 pub mod moderation;
 pub mod process;
+pub mod protobuf;
 pub mod serving;
 pub mod wire;

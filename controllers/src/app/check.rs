@@ -72,13 +72,14 @@ const LOOPS: &[(&str, &[Rule])] = &[
             core(&["replicationcontrollers"], READ_ONE),
             core(&["replicationcontrollers/status"], &["patch"]),
             core(&["replicationcontrollers/finalizers"], &["update"]),
-            core(&["pods"], &["list", "watch", "create", "patch", "delete"]),
+            core(&["pods"], MANAGE),
         ],
     ),
     (
         selection::ENDPOINTS,
         &[
-            core(&["pods", "services"], READ),
+            core(&["pods"], READ),
+            core(&["services"], READ_ONE),
             core(&["endpoints"], MANAGE),
             core(&["endpoints/restricted"], &["create"]),
         ],
@@ -104,7 +105,7 @@ const LOOPS: &[(&str, &[Rule])] = &[
     (
         selection::NODE_LIFECYCLE,
         &[
-            core(&["nodes"], &["list", "watch", "patch"]),
+            core(&["nodes"], &["get", "list", "watch", "patch"]),
             core(&["nodes/status"], &["patch"]),
             core(&["pods"], READ),
             core(&["pods/status"], &["patch"]),
@@ -112,7 +113,11 @@ const LOOPS: &[(&str, &[Rule])] = &[
     ),
     (
         selection::TAINT_EVICTION,
-        &[core(&["nodes"], READ), core(&["pods"], &["list", "watch", "delete"]), core(&["pods/status"], &["patch"])],
+        &[
+            core(&["nodes"], READ),
+            core(&["pods"], &["get", "list", "watch", "delete"]),
+            core(&["pods/status"], &["patch"]),
+        ],
     ),
     (
         selection::POD_GC,
@@ -141,7 +146,7 @@ Examples:
   headroom-controllers check --url=https://headroom-controllers.kube-system.svc:10257 --samples
       is it ready, may it do its work, does it hold its lease, does every node have a fresh sample?
   headroom-controllers check --controllers=endpoints-controller --handed-back
-      has every process of ours stopped that runs loops of kube-controller-manager?"
+      has every process of ours stopped that runs loops of kube-controller-manager, and is no takeover in effect?"
 )]
 struct Options {
     /// Loops that the process runs
@@ -176,16 +181,15 @@ impl Options {
         if self.check.handed_back {
             let taken =
                 selected.iter().any(|name| ![selection::NODE_HEADROOM, selection::MEMORY_PROFILE].contains(name));
-            return Ok(vec![match (taken, elects) {
-                (true, true) => Step::NotHeld(lease, ours),
-                (true, false) => Step::Known(
-                    false,
-                    "it runs without leader election and works as long as it runs: take the stock component's loops out \
-                     of controllers.loops first"
-                        .to_owned(),
-                ),
-                (false, _) => Step::Known(true, "it runs no loop of the stock component".to_owned()),
-            }]);
+            let first = "take the stock component's loops out of controllers.loops first";
+            let lease = match (taken, elects) {
+                (true, true) => Step::NotHeld(lease, ours, first),
+                (true, false) => {
+                    Step::Known(false, format!("it runs without leader election and works as long as it runs: {first}"))
+                }
+                (false, _) => Step::Known(true, "it was not installed with a loop of the stock component".to_owned()),
+            };
+            return Ok(vec![lease, Step::NothingTaken]);
         }
         let mut steps = Vec::new();
         if let Some(url) = &self.check.url {
@@ -343,9 +347,11 @@ mod tests {
     #[test]
     fn only_loops_of_the_stock_component_have_to_be_handed_back() {
         let asked = |args: &[&str]| steps(&[&["--handed-back"][..], args].concat());
-        assert!(matches!(&asked(&[])[..], [Step::Known(true, _)]));
+        // A takeover may have given it some since.
+        assert!(matches!(&asked(&[])[..], [Step::Known(true, _), Step::NothingTaken]));
         let taken = "--controllers=endpoints-controller";
-        assert!(matches!(&asked(&[taken])[..], [Step::NotHeld(id, _)] if id.name == "headroom-controllers"));
-        assert!(matches!(&asked(&[taken, "--leader-elect=false"])[..], [Step::Known(false, _)]));
+        let ours = |step: &Step| matches!(step, Step::NotHeld(id, ..) if id.name == "headroom-controllers");
+        assert!(matches!(&asked(&[taken])[..], [held, Step::NothingTaken] if ours(held)));
+        assert!(matches!(&asked(&[taken, "--leader-elect=false"])[..], [Step::Known(false, _), Step::NothingTaken]));
     }
 }

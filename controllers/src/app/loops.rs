@@ -84,8 +84,11 @@ impl Loops {
     pub(super) fn new(selected: &[&'static str], options: &Options, params: &Params, seed: u64) -> Self {
         let profile = options.node_lifecycle.profile;
         let both = selected.contains(&selection::NODE_LIFECYCLE) && selected.contains(&selection::TAINT_EVICTION);
-        let policy =
-            Policy { cap_default_tolerations: profile.caps_default_tolerations(), brake: profile.brakes() && both };
+        let policy = Policy {
+            cap_default_tolerations: profile.caps_default_tolerations(),
+            spare_ended: profile.spares_ended(),
+            brake: profile.brakes() && both,
+        };
         if profile.brakes() && !both {
             warn!(
                 "--node-lifecycle-profile: evictions are not held back: that needs both {} and {} here",

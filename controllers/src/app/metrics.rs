@@ -24,6 +24,8 @@ use crate::{
 /// Refreshed by the task that runs the loops.
 #[derive(Debug)]
 pub(super) struct LoopMetrics {
+    running: IntGaugeVec,
+    selected: Vec<&'static str>,
     queues: Vec<QueueMetrics>,
     reads: IntCounterVec,
     /// What the loops counted when they were last asked.
@@ -154,11 +156,15 @@ impl LoopMetrics {
         let queues = WorkqueueMetrics::new(registry)?;
         let measured = Measured::new()?;
         registry.register(Box::new(measured.clone()))?;
-        for name in selected {
-            running.with_label_values(&[name, "headroom-controllers"]).set(1);
-        }
         let queues = selected.iter().map(|name| queues.named(queue_name(name))).collect();
-        Ok(Self { queues, reads, measured, ask_at: Mono(0) })
+        Ok(Self { running, selected: selected.to_vec(), queues, reads, measured, ask_at: Mono(0) })
+    }
+
+    /// This process leads: the loops run here.
+    pub(super) fn lead(&self) {
+        for name in &self.selected {
+            self.running.with_label_values(&[name, "headroom-controllers"]).set(1);
+        }
     }
 
     /// Counts what a kubelet answered.
@@ -244,6 +250,8 @@ times_count{zone="a\"b"} 2
             "endpoint_slice_mirroring_controller_changes",
             "replicaset_controller_sorting_deletion_age_ratio",
             "headroom_evictions_held_back",
+            "headroom_node_lifecycle_yielded",
+            "headroom_taint_eviction_yielded",
             "headroom_replicationcontroller_yielded",
             "headroom_endpoints_yielded",
             "headroom_endpointslice_yielded",

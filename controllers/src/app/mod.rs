@@ -1,33 +1,36 @@
-//! The process: flags, informers, lease, dispatcher, serving, and one task that runs the loops.
+//! The process: flags, lease, informers, dispatcher, serving, and one task that runs the loops.
+//!
+//! Nothing is watched before this process leads: a standby holds the lease's loop, the server and nothing of the cluster.
+//! Its loops need nothing warm: each begins with a complete list, and its clocks with the lead, as upstream's do.
 
 mod check;
 mod inputs;
 mod loops;
+mod manager_flags;
 mod memory_config;
 mod metrics;
 mod options;
 mod reference;
+mod watches;
 
 use std::{ffi::OsString, io::Write, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use headroom_core::object::Kind;
 use headroom_runtime::{
     client::{ClientOptions, Clients},
     clock,
     dispatcher::{DispatchHandle, Dispatcher, DispatcherConfig},
     events::Flavour,
-    informer::{self, InformerConfig, InformerHealth},
+    informer::InformerHealth,
     lease::{self, LeaderConfig, LeaderGate, Leadership, leader_event},
     metrics::{ClientMetrics, DispatcherMetrics, LeaderMetrics, ProcessCollector, Registry, register_build_info},
-    process::{RUNTIME_PATIENCE, TASK_PATIENCE, Tasks, init_logging, one_line, parse_or_explain, stop_requested},
+    process::{RUNTIME_PATIENCE, TASK_PATIENCE, init_logging, one_line, parse_or_explain, stop_requested},
     serving::{Authorizer, Health, Probe, Routes, Server, ServingOptions, serve},
-    wire,
 };
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use self::{inputs::Input, loops::Loops, metrics::LoopMetrics};
+use self::{inputs::Input, loops::Loops, metrics::LoopMetrics, watches::Watches};
 pub use self::{options::Options, reference::metric_families};
 use crate::{
     node_headroom::{
@@ -39,8 +42,8 @@ use crate::{
     selection,
 };
 
-/// Inputs that may wait for the loops.
-const CHANNEL: usize = 4096;
+/// Inputs that may wait for the loops: two batches. Whoever sends more waits, but never the loops, which send nothing.
+const CHANNEL: usize = 1024;
 /// Inputs taken in at once before the loops get their turn.
 const BATCH: usize = 512;
 /// Answers of kubelets that may wait for the loop; as many as may be asked at a time.
@@ -57,13 +60,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(args) = headroom_runtime::check::arguments(&args) {
         return check::run(args);
     }
-    let options: Options = match parse_or_explain(args) {
+    let options: Options = match parse_or_explain(args.iter().cloned()) {
         Ok(options) => options,
         Err(Ok(text)) => {
             let _ = write!(std::io::stdout(), "{text}");
             return ExitCode::SUCCESS;
         }
-        Err(Err(line)) => return complain(&line),
+        Err(Err(line)) => return complain(&manager_flags::explain(&args, line)),
     };
     init_logging(options.log.log_format, options.log.verbosity);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -86,8 +89,12 @@ fn complain(line: &str) -> ExitCode {
 
 async fn run(options: Options) -> anyhow::Result<()> {
     let selected = selection::select(&options.controllers)?;
+    let ignored = options.ignored().map_err(anyhow::Error::msg)?;
     let leader = options.leader_config()?;
     let params = memory_config::load(options.memory_config.as_deref())?;
+    for line in &ignored {
+        tracing::warn!("ignored: {line}");
+    }
     let registry = Registry::new();
     registry.register(Box::new(ProcessCollector::new()?))?;
     register_build_info(&registry)?;
@@ -96,8 +103,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let (tx, mut inputs) = mpsc::channel(CHANNEL);
     let health = InformerHealth::new(&registry)?;
     let mut loops = Loops::new(&selected, &options, &params, seed());
-    let mut informers = Tasks::default();
-    watch(&loops.kinds(), &clients, &health, &tx, &mut informers);
+    let mut watches = Watches::new(clients.watch.clone(), health.clone(), tx.clone());
 
     let leadership = lease::start(&leader, clients.lease.clone(), &clients.fence, LeaderMetrics::new(&registry)?);
     let dispatcher = Dispatcher::start(
@@ -125,7 +131,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
 
     let ended = drive(
         &mut loops,
-        &mut inputs,
+        (&mut inputs, &mut watches),
         (executor, dialer, answers),
         &leadership,
         dispatcher.handle(),
@@ -139,7 +145,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         Ended::Lost => anyhow::bail!("leader election lost"),
         Ended::Signal(name) => {
             tracing::info!(signal = name, "stopping: finishing writes in flight, then releasing the lease");
-            let ((), watches) = tokio::join!(dispatcher.drain(), informers.join(TASK_PATIENCE));
+            let ((), watches) = tokio::join!(dispatcher.drain(), watches.join(TASK_PATIENCE));
             if watches > 0 {
                 tracing::warn!(watches, "broke off what did not end by itself");
             }
@@ -157,7 +163,7 @@ enum Ended {
 /// The loop of loops. One task owns all state; everything else sends to it.
 async fn drive(
     loops: &mut Loops,
-    inputs: &mut mpsc::Receiver<Input>,
+    (inputs, watches): (&mut mpsc::Receiver<Input>, &mut Watches),
     (executor, dialer, mut answers): (Option<Executor>, Option<Dialer<Input>>, mpsc::Receiver<Answer>),
     leadership: &Leadership,
     dispatch: DispatchHandle,
@@ -189,9 +195,11 @@ async fn drive(
             signal = &mut stop => return Ok(Ended::Signal(signal.context("cannot listen to signals")?)),
             () = leadership.acquired(), if !leading => {
                 leading = true;
+                watches.start(&loops.kinds());
                 loops.lead();
+                metrics.lead();
                 if leader.enabled {
-                    let event = leader_event(leader, true, clock::wall());
+                    let event = leader_event(leader, clock::wall());
                     let id = headroom_core::intent::IntentId(u64::MAX);
                     // An event about ourselves may be dropped like any other.
                     let _ = dispatch.submit(headroom_core::intent::Intent { id, op: headroom_core::intent::Op::Event(event) });
@@ -232,37 +240,6 @@ async fn executor(options: &Options, clients: &Clients, answers: mpsc::Sender<An
     Ok(Executor::new(&trust, tokens, api, answers, flags.timeout.0, clock::now)?)
 }
 
-/// Starts an informer for each kind that a selected loop needs.
-fn watch(kinds: &[Kind], clients: &Clients, health: &InformerHealth, tx: &mpsc::Sender<Input>, tasks: &mut Tasks) {
-    let interners = wire::shared_interners();
-    macro_rules! informers {
-        ($($kind:ident: $wire:ident => $input:ident $(with $config:expr)?;)*) => {
-            $(if kinds.contains(&Kind::$kind) {
-                #[allow(unused_mut, unused_assignments, reason = "only some kinds have a configuration")]
-                let mut config = InformerConfig::default();
-                $(config = $config;)?
-                tasks.spawn(informer::run::<wire::$wire, Input>(
-                    clients.watch.clone(), config, health, tx.clone(), Input::$input, interners.clone(),
-                ));
-            })*
-        };
-    }
-    informers! {
-        POD: PodWire => Pod;
-        NODE: NodeWire => Node;
-        REPLICATION_CONTROLLER: ReplicationControllerWire => Rc;
-        SERVICE: ServiceWire => Service;
-        ENDPOINTS: EndpointsWire => Endpoints;
-        ENDPOINT_SLICE: EndpointSliceWire => Slice;
-        LEASE: LeaseWire => Lease with InformerConfig { namespace: Some("kube-node-lease".to_owned()), ..InformerConfig::default() };
-        NAMESPACE: NamespaceWire => Namespace;
-        NODE_HEADROOM: NodeHeadroomWire => Headroom with InformerConfig { optional: true, ..InformerConfig::default() };
-        MEMORY_PROFILE: MemoryProfileWire => Profile with InformerConfig { optional: true, ..InformerConfig::default() };
-        REPLICA_SET: ReplicaSetWire => ReplicaSet;
-        JOB: JobWire => Job;
-    }
-}
-
 async fn start_serving(
     options: &Options,
     clients: &Clients,
@@ -278,6 +255,7 @@ async fn start_serving(
     let watchdog = leadership.watchdog();
     health.add(Probe::Health, "leaderElection", watchdog.clone());
     health.add(Probe::Ready, "leaderElection", watchdog);
+    health.add(Probe::Ready, "lease", leadership.seen());
     let informers = informers.clone();
     health.add(Probe::Ready, "informers", Arc::new(move || informers.check()));
     let reviews = async |kubeconfig: &Option<std::path::PathBuf>| -> anyhow::Result<kube::Client> {

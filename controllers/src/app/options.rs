@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser};
 use headroom_runtime::{
     lease::{Durations, LeaderConfig, LeaderConfigError, identity},
-    process::{ConnectionFlags, GoDuration, LeaderFlags, LogFlags, ServingFlags},
+    process::{ConnectionFlags, GoDuration, LeaderFlags, LogFlags, ServingFlags, StockFlags},
 };
 
+use super::manager_flags::ManagerFlags;
 use crate::{
     endpointslice, endpointslice_mirroring::MirroringOptions, node_headroom::NodeHeadroomOptions,
     node_lifecycle::NodeLifecycleOptions, pod_gc::PodGcOptions, selection,
@@ -57,6 +58,10 @@ pub struct Options {
     pub(super) serving: ServingFlags,
     #[command(flatten)]
     pub(super) log: LogFlags,
+    #[command(flatten)]
+    manager: ManagerFlags,
+    #[command(flatten)]
+    stock: StockFlags,
 }
 
 /// Endpoints and EndpointSlices: upstream's flags and defaults.
@@ -88,6 +93,16 @@ impl Options {
     #[must_use]
     pub fn secure_port(&self) -> u16 {
         self.serving.secure_port.unwrap_or(SECURE_PORT)
+    }
+
+    /// Lines for the log: which flags of the stock manager were given and are not followed, and why.
+    ///
+    /// # Errors
+    /// A line for a flag that must not be passed over.
+    pub fn ignored(&self) -> Result<Vec<String>, String> {
+        let mut all = self.manager.ignored();
+        all.extend(self.stock.check()?);
+        Ok(all)
     }
 
     /// Leader election: upstream's timing, our own Lease.

@@ -4,7 +4,7 @@
 
 mod addresses;
 mod ports;
-mod rival;
+mod rush;
 mod services;
 pub mod slices;
 mod subsets;
@@ -16,11 +16,13 @@ pub(crate) mod store;
 pub use self::{
     addresses::{AddressFamily, canonical_ip, first_ip, ips_of},
     ports::{endpoint_ports, find_port},
-    rival::{Rival, is_beyond},
+    rush::Rush,
     services::{concerned_services, in_namespace, is_ip_set, selected_pods},
     subsets::{MOST_EXPANDED, repack, repack_foreign},
     trigger_time::TriggerTimes,
 };
+
+pub use crate::rival::{Rival, is_beyond};
 
 use std::time::Duration;
 
@@ -48,8 +50,8 @@ pub fn is_published(pod: &Pod, include_terminating: bool) -> bool {
 /// The pod's host name under this service, empty when it has none (`ShouldSetHostname`).
 #[must_use]
 pub fn hostname<'a>(pod: &'a Pod, service: &Service) -> &'a str {
-    if pod.subdomain == service.meta.key.name && pod.meta.key.namespace == service.meta.key.namespace {
-        &pod.hostname
+    if service.meta.key.name == *pod.subdomain() && pod.meta.key.namespace == service.meta.key.namespace {
+        pod.hostname()
     } else {
         ""
     }

@@ -71,12 +71,11 @@ pub fn concerned_services(change: &Changed<'_, Pod>, world: &World) -> Vec<Objec
 
 /// Whether anything changed that endpoints show.
 fn pod_changed(old: &Pod, new: &Pod) -> bool {
-    old.meta.deleted != new.meta.deleted
+    old.meta.deleted() != new.meta.deleted()
         || old.is_ready() != new.is_ready()
         || old.status.ips != new.status.ips
         || old.is_terminal() != new.is_terminal()
-        || old.hostname != new.hostname
-        || old.subdomain != new.subdomain
+        || old.dns != new.dns
 }
 
 #[cfg(test)]
@@ -124,7 +123,7 @@ mod tests {
             ("deleted", Some(base()), Some(base().deleted(9)), &["a"]),
             ("failed", Some(pod("p").label("app", "a")), Some(pod("p").label("app", "a").phase(Phase::Failed)), &["a"]),
             ("made anew", Some(base().uid("1")), Some(base().uid("2")), &["a"]),
-            ("host", Some(base()), Some(base().with(|p| p.hostname = "h".into())), &["a"]),
+            ("host", Some(base()), Some(base().dns("h", "")), &["a"]),
         ];
         let world = world();
         for (what, old, new, expected) in cases {

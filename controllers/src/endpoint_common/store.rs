@@ -76,12 +76,15 @@ impl Store {
                 }
                 Ok(done(self.rv, &object["metadata"]["uid"]))
             }
-            Op::Delete { key, uid, .. } => {
+            Op::Delete { key, uid, resource_version, .. } => {
                 self.writes.push(format!("delete {}", key.name));
                 let Some(object) = self.objects.get(key) else {
                     return Err(WriteError::NotFound(key.to_string()));
                 };
                 if uid.as_ref().is_some_and(|u| object["metadata"]["uid"] != json!(u)) {
+                    return Err(WriteError::Conflict(key.to_string()));
+                }
+                if resource_version.is_some_and(|v| object["metadata"]["resourceVersion"] != json!(v.to_string())) {
                     return Err(WriteError::Conflict(key.to_string()));
                 }
                 self.rv += 1;

@@ -9,6 +9,9 @@
 //! - A key whose last write the view has not shown waits for it ([`headroom_core::expectations`]) instead of failing with
 //!   an error; conflicts are retried without an event.
 //! - A pod that ends without having been ready leaves at once.
+//! - Before the Endpoints of a Service that the view does not have are deleted, the API server is asked for the Service:
+//!   a view that begins in the past would delete what a person wrote for a Service without a selector.
+//! - A large service whose pods change many at a time rests a moment between two writes ([`Rush`]).
 //! - When another manager writes Endpoints of Services, the loop yields for good and says so once ([`Rival`]).
 
 mod object;
@@ -21,7 +24,7 @@ use std::{sync::Arc, time::Duration};
 
 use hashbrown::{HashMap, HashSet};
 use headroom_core::{
-    Mono, Now,
+    Mono, Now, Str,
     expectations::{Expectations, Sight, What},
     intent::{EventRecord, EventType, IntentId, Op, Outcome, PatchKind, WriteError},
     object::{Endpoints, Kind, ObjectKey, ObjectReference},
@@ -32,7 +35,7 @@ use self::object::Decision;
 use crate::{
     answers::server_message,
     endpoint_common::{
-        LEADER_LOCK, MAX_RETRIES, PATIENCE, Rival, TriggerTimes, concerned_services, is_beyond, is_managed,
+        LEADER_LOCK, MAX_RETRIES, PATIENCE, Rival, Rush, TriggerTimes, concerned_services, is_beyond, is_managed,
         selected_pods,
     },
     framework::{Changed, Controller, Measurements, Metric, Outbox, World, WorldEvent},
@@ -52,10 +55,12 @@ static YIELDED: Metric = Metric::gauge(
 pub(crate) static FAMILIES: [&Metric; 1] = [&YIELDED];
 
 /// What an intent was for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Action {
     Create,
     Update,
+    /// Whether the Service is gone indeed, before the Endpoints of this UID and version go.
+    Ask(Str, u64),
     Delete,
 }
 
@@ -66,6 +71,7 @@ pub struct EndpointsController {
     /// `--endpoint-updates-batch-period`.
     batch_period: Duration,
     times: TriggerTimes,
+    rush: Rush,
     expected: Expectations,
     intents: HashMap<IntentId, (ObjectKey, Action)>,
     in_flight: HashSet<ObjectKey>,
@@ -83,6 +89,7 @@ impl EndpointsController {
             queue: WorkQueue::default(),
             batch_period,
             times: TriggerTimes::default(),
+            rush: Rush::default(),
             expected: Expectations::default(),
             intents: HashMap::new(),
             in_flight: HashSet::new(),
@@ -134,30 +141,37 @@ impl EndpointsController {
             }
         }
         self.skipped.remove(key);
+        if let Some(until) = self.rush.rests(key, now.mono) {
+            self.queue.add_at(key.clone(), until);
+            return;
+        }
         let Some(service) = world.services.get(key) else {
             self.times.forget(key);
+            self.rush.forget(key);
             match current {
+                // People write the Endpoints of a Service without a selector themselves. A view of Services that is older than
+                // that of Endpoints, as after a restart, does not know such a Service yet, and nobody would write them again.
+                // Upstream deletes without asking.
                 Some(endpoints) => {
-                    let op = Op::Delete {
-                        kind: Kind::ENDPOINTS,
-                        key: key.clone(),
-                        uid: Some(endpoints.meta.uid.clone()),
-                        resource_version: None,
-                        grace_seconds: None,
-                    };
-                    self.send(key, Action::Delete, op, out);
+                    let op = Op::Get { kind: Kind::SERVICE, key: key.clone() };
+                    let ask = Action::Ask(endpoints.meta.uid.clone(), endpoints.meta.resource_version);
+                    self.send(key, ask, op, out);
                 }
                 None => self.queue.forget(key),
             }
             return;
         };
         if !is_managed(service) {
+            self.rush.forget(key);
             self.queue.forget(key);
             return;
         }
         let trigger = self.times.compute(service, selected_pods(world, service).map(Arc::as_ref));
         let subsets = subsets::desired(service, selected_pods(world, service).map(Arc::as_ref));
-        match object::decide(service, current.map(Arc::as_ref), subsets, trigger) {
+        let addresses = subsets.iter().map(|s| s.addresses.len() + s.not_ready_addresses.len()).sum();
+        let decision = object::decide(service, current.map(Arc::as_ref), subsets, trigger);
+        self.rush.looked(key, addresses, !matches!(decision, Decision::Nothing), now.mono);
+        match decision {
             Decision::Nothing => self.queue.forget(key),
             Decision::Create(body) => {
                 let op = Op::Create { kind: Kind::ENDPOINTS, key: key.clone(), body: Arc::new(body) };
@@ -172,6 +186,47 @@ impl EndpointsController {
                     body: Arc::new(body),
                 };
                 self.send(key, Action::Update, op, out);
+            }
+        }
+    }
+
+    /// The API server has said whether the Service of these Endpoints exists.
+    fn asked(
+        &mut self,
+        key: &ObjectKey,
+        of: (Str, u64),
+        outcome: &Outcome,
+        world: &World,
+        now: Now,
+        out: &mut Outbox<'_>,
+    ) {
+        match &outcome.result {
+            // Made in the meantime.
+            _ if world.services.contains_key(key) => self.queue.add(key.clone()),
+            // The view lags. When it knows the Service it brings the key back; should it never come to know it, this does.
+            Ok(_) => {
+                self.queue.forget(key);
+                self.queue.add_at(key.clone(), now.mono + PATIENCE);
+            }
+            // Not what somebody has written since, for a Service to come: after the conflict it is asked again.
+            Err(WriteError::NotFound(_)) => {
+                let op = Op::Delete {
+                    kind: Kind::ENDPOINTS,
+                    key: key.clone(),
+                    uid: Some(of.0),
+                    resource_version: Some(of.1),
+                    grace_seconds: None,
+                };
+                self.send(key, Action::Delete, op, out);
+            }
+            Err(error) => {
+                if matches!(error, WriteError::Forbidden(_)) && self.queue.failures(key) == 0 {
+                    tracing::warn!(
+                        endpoints = %key,
+                        "Endpoints whose Service is gone stay: whether it is cannot be read: {error}"
+                    );
+                }
+                self.retry(key, now);
             }
         }
     }
@@ -203,6 +258,7 @@ impl Controller for EndpointsController {
             }
             WorldEvent::Pod(change) => {
                 for key in concerned_services(change, world) {
+                    self.rush.changed(&key);
                     if self.batch_period.is_zero() {
                         self.queue.add(key);
                     } else {
@@ -236,6 +292,7 @@ impl Controller for EndpointsController {
         self.intents.clear();
         self.in_flight.clear();
         self.skipped.clear();
+        self.rush.clear();
         self.expected.clear();
         for key in world.services.keys() {
             self.queue.add(key.clone());
@@ -267,6 +324,12 @@ impl Controller for EndpointsController {
         self.in_flight.remove(&key);
         if self.skipped.remove(&key) {
             self.queue.add(key.clone());
+        }
+        if let Action::Ask(uid, version) = action {
+            if self.yielded().is_none() {
+                self.asked(&key, (uid, version), outcome, world, now, out);
+            }
+            return;
         }
         let current = world.endpoints.get(&key);
         let overtaken = match &outcome.result {

@@ -1,13 +1,15 @@
 //! The loop against a fake API server.
 
+mod leftovers;
 mod rival;
+mod rush;
 
 use std::{sync::Arc, time::Duration};
 
 use headroom_core::{
-    Now, Str, Timestamp,
-    intent::{Intent, Op, Outcome, WriteError},
-    object::{Meta, ObjectKey, Phase, Protocol, Service, ServicePort, TargetPort},
+    Now, Timestamp,
+    intent::{Intent, Op, Outcome, WriteError, Written},
+    object::{Kind, Meta, ObjectKey, Phase, Protocol, Service, ServicePort, TargetPort},
     testing::{PodBuilder, container, pod},
 };
 use proptest::{prelude::*, test_runner::RngSeed};
@@ -57,6 +59,8 @@ struct Rig {
     events: Vec<String>,
     /// Whether the view sees what the store has.
     watching: bool,
+    /// Services that the server has and the view has not.
+    unseen: Vec<ObjectKey>,
 }
 
 impl Rig {
@@ -74,6 +78,7 @@ impl Rig {
             open: vec![],
             events: vec![],
             watching: true,
+            unseen: vec![],
         };
         for s in services {
             rig.world.apply_service(Arc::new(s), |_, _| {});
@@ -132,7 +137,11 @@ impl Rig {
         for _ in 0..100 {
             self.poll();
             for i in std::mem::take(&mut self.open) {
-                let result = self.store.perform(&i.op);
+                let result = match &i.op {
+                    Op::Get { kind: Kind::SERVICE, key } if self.unseen.contains(key) => Ok(Written::default()),
+                    Op::Get { kind: Kind::SERVICE, key } => Err(WriteError::NotFound(key.to_string())),
+                    op => self.store.perform(op),
+                };
                 self.answer(&i, result);
             }
             if self.watching {
@@ -142,7 +151,7 @@ impl Rig {
         std::mem::take(&mut self.store.writes)
     }
 
-    fn answer(&mut self, i: &Intent, result: Result<headroom_core::intent::Written, WriteError>) {
+    fn answer(&mut self, i: &Intent, result: Result<Written, WriteError>) {
         let Rig { world, c, now, next, open, .. } = self;
         c.outcome(&Outcome { id: i.id, result }, world, *now, &mut Outbox::new(1, next, open));
     }
@@ -165,10 +174,7 @@ fn target(name: &str) -> Value {
 fn writes_what_upstream_writes_and_only_once() {
     let pods = vec![
         backend("a", "10.0.0.2"),
-        backend("b", "10.0.0.1").with(|p| {
-            p.hostname = "host".into();
-            p.subdomain = "web".into();
-        }),
+        backend("b", "10.0.0.1").dns("host", "web"),
         pod("c").label("app", "web").on("n2").with(|p| p.status.ips = Box::new(["10.0.0.3".into()])),
         backend("done", "10.0.0.4").phase(Phase::Succeeded),
         backend("dying", "10.0.0.5").deleted(9999),
@@ -253,24 +259,6 @@ fn what_is_not_ours_is_left_alone() {
         rig.service(change);
         assert!(rig.run().is_empty());
     }
-}
-
-#[test]
-fn leftovers_are_deleted_at_the_start_but_not_locks() {
-    let mut store = Store::default();
-    for (name, annotations) in
-        [("left", json!({})), ("lock", json!({"control-plane.alpha.kubernetes.io/leader": "{}"}))]
-    {
-        let key = ObjectKey::new("default", name);
-        let body = json!({"metadata": {"name": name, "namespace": "default", "annotations": annotations}});
-        store.perform(&Op::Create { kind: headroom_core::object::Kind::ENDPOINTS, key, body: Arc::new(body) }).unwrap();
-    }
-    let mut rig = Rig::over(vec![service()], vec![], store);
-    assert_eq!(rig.run(), ["create web", "delete left"]);
-    let (c, now) = (&mut rig.c, rig.now);
-    rig.world.remove_service(&ObjectKey::new("default", "web"), |e, w| c.observe(e, w, now));
-    assert_eq!(rig.run(), ["delete web"]);
-    assert_eq!(rig.store.objects.len(), 1);
 }
 
 #[test]
@@ -368,10 +356,7 @@ proptest! {
         let build = |(i, (state, port, sub, labeled, ip)): (usize, &(u8, u8, u8, bool, u8))| {
             let p = pod(&format!("p{i}")).on("n").label("app", if *labeled { "web" } else { "db" })
                 .container(container("c").port("http", u16::from(*port) + 1, 0))
-                .with(|p| {
-                    p.hostname = format!("h{sub}").into();
-                    p.subdomain = if *sub == 0 { "web".into() } else { Str::default() };
-                });
+                .dns(&format!("h{sub}"), if *sub == 0 { "web" } else { "" });
             let ip = format!("10.0.0.{ip}");
             match state {
                 0 => p.ready(5, &ip),

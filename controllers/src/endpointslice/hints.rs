@@ -1,11 +1,11 @@
-//! Hints from `trafficDistribution` (reference 3.8, `endpointslice/trafficdist`).
+//! Hints from `trafficDistribution` (reference 3.8, `endpointslice/trafficdist`), and which services have others.
 
 use headroom_core::object::{Endpoint, Service};
 
 /// The annotation that turns topology aware routing on, its older name first: that one wins.
 const TOPOLOGY: [&str; 2] = ["service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"];
 
-/// What hints the endpoints of a service get.
+/// What hints the endpoints of a service get from their own place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hints {
     /// None: traffic goes everywhere.
@@ -25,7 +25,8 @@ pub(super) fn labels(service: &Service) -> (&'static str, &'static str) {
     ("Disabled", known.into_iter().find(|d| service.traffic_distribution == *d).unwrap_or_default())
 }
 
-fn is_topology_aware(service: &Service) -> bool {
+/// Whether the annotation asks for hints by the nodes' CPU (`topology.rs`). It beats the field, also where it comes to nothing.
+pub(super) fn is_topology_aware(service: &Service) -> bool {
     let annotation = TOPOLOGY.iter().find_map(|key| service.meta.annotations.get(key));
     annotation.is_some_and(|v| matches!(v.as_str(), "Auto" | "auto"))
 }

@@ -1,11 +1,9 @@
 //! `endpointslice-controller`: writes the `EndpointSlice`s of every service with a selector (reference part 3).
 //!
-//! Content, labels, owner, placement, placeholder, hints from `trafficDistribution` and events are upstream's
-//! (`pkg/controller/endpointslice`, `staging/src/k8s.io/endpointslice`), and so is the managed-by value: kube-proxy
-//! merges the slices of all writers, so there must be one. Different on purpose:
+//! Content, labels, owner, placement, placeholder, hints (by annotation and from `trafficDistribution`) and events are
+//! upstream's (`pkg/controller/endpointslice`, `staging/src/k8s.io/endpointslice`), and so is the managed-by value:
+//! kube-proxy merges the slices of all writers, so there must be one. Different on purpose:
 //!
-//! - Topology aware hints by annotation (`service.kubernetes.io/topology-mode: Auto`) are not given; services that ask
-//!   for them get slices without hints. `trafficDistribution`, its successor, works.
 //! - Names are chosen here (`<service>-` and five characters, as the API server would) and used again after a lost
 //!   answer, so that no slice is made twice.
 //! - Changes are merge patches with UID and resource version, deletions carry both. Deletions of a look are sent when its
@@ -14,14 +12,21 @@
 //!   without an event.
 //! - A node that appears, or changes its zone, brings the services with pods on it back at once; upstream waits for the
 //!   retry.
+//! - Where topology aware hints rest on lots (which of several endpoints of a zone is hinted elsewhere, which of two zones
+//!   that lack as much comes first, which family is told of), the order of slices and names decides. A slice whose hints
+//!   come out as they are is not written, and what is known of a service's hints goes with the service.
+//! - A large service whose pods change many at a time rests a moment between two looks ([`Rush`]).
 //! - When another manager writes slices of services, the loop yields for good and says so once ([`Rival`]).
 
+mod assign;
 mod desired;
 mod hints;
 pub(crate) mod measure;
 mod object;
 mod placement;
 mod reconcile;
+mod shares;
+mod topology;
 
 #[cfg(test)]
 mod tests;
@@ -32,13 +37,17 @@ use hashbrown::HashMap;
 use headroom_core::{
     Mono, Now,
     intent::{EventRecord, EventType, Outcome},
-    object::{EndpointSlice, Kind, ObjectKey, ObjectReference, Service},
+    object::{EndpointSlice, Kind, Node, ObjectKey, ObjectReference, Service},
     queue::WorkQueue,
 };
 
+use self::{
+    reconcile::{Basis, reconcile},
+    topology::Note,
+};
 use crate::{
     endpoint_common::{
-        MAX_RETRIES, Rival, TriggerTimes, concerned_services, in_namespace, is_managed, selected_pods,
+        MAX_RETRIES, Rival, Rush, TriggerTimes, concerned_services, in_namespace, is_managed, selected_pods,
         slices::{Changes, Figures, Report, SliceWriter, View, concerned, endpoints_per_sync, is_managed_by},
     },
     framework::{Changed, Controller, Histogram, Measurements, Outbox, World, WorldEvent},
@@ -88,12 +97,14 @@ pub struct EndpointSliceController {
     config: Config,
     queue: WorkQueue<ObjectKey>,
     times: TriggerTimes,
+    rush: Rush,
     writer: SliceWriter,
     figures: HashMap<ObjectKey, Figures>,
     counters: Counters,
     added: Histogram,
     removed: Histogram,
     changed: measure::Changed,
+    topology: topology::Topology,
     rival: Rival,
     leading: bool,
 }
@@ -106,12 +117,14 @@ impl EndpointSliceController {
             config,
             queue: WorkQueue::with_base_delay(BASE_DELAY),
             times: TriggerTimes::default(),
+            rush: Rush::default(),
             writer: SliceWriter::new(object::OWNER_KIND, seed),
             figures: HashMap::new(),
             counters: Counters::default(),
             added: endpoints_per_sync(),
             removed: endpoints_per_sync(),
             changed: measure::Changed::default(),
+            topology: topology::Topology::default(),
             rival: Rival::new(selection::ENDPOINT_SLICE, COMPONENT, Kind::ENDPOINT_SLICE),
             leading: false,
         }
@@ -143,6 +156,8 @@ impl EndpointSliceController {
             self.writer.release(key);
             self.figures.remove(key);
             self.times.forget(key);
+            self.rush.forget(key);
+            self.topology.forget(key);
             self.queue.forget(key);
             return;
         };
@@ -155,14 +170,28 @@ impl EndpointSliceController {
                 return;
             }
         }
+        if let Some(until) = self.rush.rests(key, now.mono) {
+            self.queue.add_at(key.clone(), until);
+            return;
+        }
         let ours = |s: &&Arc<EndpointSlice>| is_managed_by(s, object::MANAGER) && !s.meta.is_terminating();
         let slices: Vec<_> = world.slices_of(key).filter(ours).cloned().collect();
         let trigger = self.times.compute(service, selected_pods(world, service).map(Arc::as_ref));
-        let decision = reconcile::reconcile(service, &slices, world, self.config.max_endpoints_per_slice);
+        if hints::is_topology_aware(service) {
+            self.look_at_nodes(world);
+        }
+        let basis = Basis { world, shares: self.topology.shares(), max: self.config.max_endpoints_per_slice };
+        let decision = reconcile(service, &slices, basis, self.topology.page(key));
+        self.topology.keep(key, decision.page);
+        for Note { kind, reason, text } in decision.notes {
+            out.event(event(service, kind, reason, text, now));
+        }
         let mut plan = decision.plan;
         self.added.observe(plan.added as f64);
         self.removed.observe(plan.removed as f64);
         self.figures.insert(key.clone(), decision.figures);
+        let idle = plan.create.is_empty() && plan.update.is_empty() && plan.delete.is_empty();
+        self.rush.looked(key, decision.figures.endpoints, !idle, now.mono);
         if service.meta.is_terminating() {
             // The garbage collector takes slices away at this moment: do not put new ones there.
             plan.create.clear();
@@ -172,6 +201,13 @@ impl EndpointSliceController {
         let writes = object::header(service, trigger).writes(plan);
         if let Some(report) = self.writer.write(key, writes, error, world, out) {
             self.finish(key, report, Some(service), now, out);
+        }
+    }
+
+    /// Services to whose hints the nodes do not fit any more are looked at.
+    fn look_at_nodes(&mut self, world: &World) {
+        for service in self.topology.refresh(world) {
+            self.queue.add(service);
         }
     }
 
@@ -195,12 +231,27 @@ impl EndpointSliceController {
         self.counters.errors += 1;
         if let (Some(error), Some(service)) = (report.error, service) {
             let note = format!("Error updating Endpoint Slices for Service {key}: {error}");
-            out.event(warning(service, note, now));
+            out.event(event(service, EventType::Warning, "FailedToUpdateEndpointSlices", note, now));
         }
         if self.queue.failures(key) < MAX_RETRIES {
             self.queue.add_rate_limited(key.clone(), now.mono);
         } else {
             self.queue.forget(key);
+        }
+    }
+
+    fn node_changed(&mut self, change: &Changed<'_, Node>, world: &World) {
+        self.topology.observe(change);
+        let Some(node) = change.new else { return };
+        if change.old.is_some_and(|old| shares::zone_of(old) == shares::zone_of(node)) {
+            return;
+        }
+        for pod in world.pods.on_node(node.name()) {
+            for service in in_namespace(world, &pod.meta.key.namespace) {
+                if is_managed(service) && service.selector.as_ref().is_some_and(|s| s.selects(&pod.meta.labels)) {
+                    self.queue.add(service.meta.key.clone());
+                }
+            }
         }
     }
 
@@ -236,6 +287,7 @@ impl Controller for EndpointSliceController {
             }
             WorldEvent::Pod(change) => {
                 for key in concerned_services(change, world) {
+                    self.rush.changed(&key);
                     if self.config.batch_period.is_zero() {
                         self.queue.add(key);
                     } else {
@@ -244,20 +296,7 @@ impl Controller for EndpointSliceController {
                 }
             }
             WorldEvent::Slice(change) => self.slice_changed(change, now),
-            WorldEvent::Node(Changed { old, new: Some(node) }) => {
-                let zone = |n: &Arc<headroom_core::object::Node>| n.meta.labels.get(desired::ZONE).cloned();
-                if old.is_some_and(|old| zone(old) == zone(node)) {
-                    return;
-                }
-                for pod in world.pods.on_node(node.name()) {
-                    for service in in_namespace(world, &pod.meta.key.namespace) {
-                        if is_managed(service) && service.selector.as_ref().is_some_and(|s| s.selects(&pod.meta.labels))
-                        {
-                            self.queue.add(service.meta.key.clone());
-                        }
-                    }
-                }
-            }
+            WorldEvent::Node(change) => self.node_changed(change, world),
             _ => {}
         }
     }
@@ -266,7 +305,9 @@ impl Controller for EndpointSliceController {
         self.leading = true;
         self.rival.started(now);
         self.writer.clear();
+        self.rush.clear();
         self.figures.clear();
+        self.topology.clear();
         for key in world.services.keys() {
             self.queue.add(key.clone());
         }
@@ -277,6 +318,9 @@ impl Controller for EndpointSliceController {
             return false;
         }
         self.rival.ask(out);
+        if self.topology.is_in_use() {
+            self.look_at_nodes(world);
+        }
         let Some(key) = self.queue.pop(now.mono) else { return false };
         self.sync(&key, world, now, out);
         self.queue.done(&key);
@@ -309,8 +353,8 @@ impl Controller for EndpointSliceController {
     }
 }
 
-/// A core/v1 warning on a service.
-fn warning(service: &Service, note: String, now: Now) -> EventRecord {
+/// A core/v1 event on a service.
+fn event(service: &Service, kind: EventType, reason: &'static str, note: String, now: Now) -> EventRecord {
     EventRecord {
         regarding_api_version: "v1",
         regarding: ObjectReference {
@@ -320,8 +364,8 @@ fn warning(service: &Service, note: String, now: Now) -> EventRecord {
             uid: service.meta.uid.clone(),
         },
         related: None,
-        kind: EventType::Warning,
-        reason: "FailedToUpdateEndpointSlices",
+        kind,
+        reason,
         action: "",
         note,
         reporter: Some(COMPONENT.into()),

@@ -2,6 +2,8 @@
 
 mod content;
 mod placement;
+mod rush;
+mod topology;
 mod writers;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -10,7 +12,7 @@ use headroom_core::{
     Now, Timestamp,
     intent::{Intent, Op, Outcome, WriteError, Written},
     object::{EndpointSlice, Kind, Meta, ObjectKey, Phase, Protocol, Service, ServicePort, TargetPort},
-    testing::{PodBuilder, container, node, pod},
+    testing::{NodeBuilder, PodBuilder, container, node, pod},
 };
 use serde_json::{Value, json};
 
@@ -96,6 +98,16 @@ impl Rig {
         self.world.remove_pod(&ObjectKey::new("default", name), |e, w| c.observe(e, w, now));
     }
 
+    fn node(&mut self, n: NodeBuilder) {
+        let (c, now) = (&mut self.c, self.now);
+        self.world.apply_node(n.arc(), |e, w| c.observe(e, w, now));
+    }
+
+    fn lose(&mut self, node: &str) {
+        let (c, now) = (&mut self.c, self.now);
+        self.world.remove_node(node, |e, w| c.observe(e, w, now));
+    }
+
     fn service(&mut self, change: impl FnOnce(&mut Service)) {
         let mut s = service();
         change(&mut s);
@@ -159,6 +171,7 @@ impl Rig {
 
     /// Another look, which must do nothing.
     fn rests(&mut self) -> bool {
+        self.advance(1);
         self.c.queue.add(ObjectKey::new("default", "web"));
         self.run() == (0, 0, 0)
     }

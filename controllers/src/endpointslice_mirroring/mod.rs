@@ -13,6 +13,9 @@
 //! - Labels of Endpoints with a slice's reserved keys do not lead to a write at every look.
 //! - Subsets whose addresses times groups of ports exceed [`MOST_EXPANDED`] are not mirrored, and an event says so:
 //!   whoever may write one object must not be able to stop the loop.
+//! - As upstream, and unlike Endpoints, slices whose Service or Endpoints the view does not have are deleted without a
+//!   question to the API server: a slice holds nothing that a person wrote, a view that lags makes it again when it has
+//!   caught up, and each lead begins with lists that are not older than the last write of the one before.
 //! - When another manager writes mirrored slices, the loop yields for good and says so once ([`Rival`]).
 
 mod decide;

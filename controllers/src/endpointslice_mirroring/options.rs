@@ -19,25 +19,11 @@ pub struct MirroringOptions {
     /// How long changes of EndpointSlices are gathered before they are looked at
     #[arg(long = "mirroring-endpointslice-updates-batch-period", value_name = "DURATION", default_value = "0s")]
     pub batch_period: GoDuration,
-
-    /// Accepted, so that stock's command line works; one thread decides, and writes are limited together
-    #[arg(
-        long = "mirroring-concurrent-service-endpoint-syncs",
-        value_name = "NUMBER",
-        default_value_t = 5,
-        hide = true,
-        value_parser = clap::value_parser!(u8).range(1..=50)
-    )]
-    pub concurrent_syncs: u8,
 }
 
 impl Default for MirroringOptions {
     fn default() -> Self {
-        Self {
-            max_endpoints_per_subset: 1000,
-            batch_period: GoDuration(std::time::Duration::ZERO),
-            concurrent_syncs: 5,
-        }
+        Self { max_endpoints_per_subset: 1000, batch_period: GoDuration(std::time::Duration::ZERO) }
     }
 }
 
@@ -57,9 +43,8 @@ mod tests {
         let parse = |args: &[&str]| Line::try_parse_from(std::iter::once(&"x").chain(args)).map(|l| l.options);
         assert_eq!(format!("{:?}", parse(&[]).unwrap()), format!("{:?}", MirroringOptions::default()));
         let max = "--mirroring-max-endpoints-per-subset";
-        let syncs = "--mirroring-concurrent-service-endpoint-syncs";
-        assert_eq!(parse(&[max, "1", syncs, "50"]).unwrap().max_endpoints_per_subset, 1);
-        for bad in [[max, "0"], [max, "1001"], [max, "-1"], [syncs, "0"], [syncs, "51"]] {
+        assert_eq!(parse(&[max, "1"]).unwrap().max_endpoints_per_subset, 1);
+        for bad in [[max, "0"], [max, "1001"], [max, "-1"]] {
             assert!(parse(&bad).is_err(), "{bad:?}");
         }
     }

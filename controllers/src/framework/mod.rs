@@ -18,9 +18,9 @@ use headroom_core::{Mono, Now, intent::Outcome};
 
 /// One control loop, pure. The process calls it from one thread:
 ///
-/// 1. [`observe`](Self::observe) for every change of the world, also while another process leads, so that queues are
-///    warm; it only notes keys.
-/// 2. [`started`](Self::started) once, when this process leads and every index is complete.
+/// 1. [`observe`](Self::observe) for every change of the world from the moment on at which this process leads, also while
+///    the first lists come in; it only notes keys. Before that nothing is watched.
+/// 2. [`started`](Self::started) once, when every index is complete.
 /// 3. [`poll`](Self::poll) while it answers `true`, and again at [`next_deadline`](Self::next_deadline) and after every
 ///    change or outcome. Each call does a bounded piece of work: one key.
 /// 4. [`outcome`](Self::outcome) once for each intent, events excepted.

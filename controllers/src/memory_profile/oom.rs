@@ -27,7 +27,7 @@ pub(super) struct Kill {
 
 /// The newest kill of any of a pod's containers, init containers included.
 pub(super) fn newest(pod: &Pod) -> Option<Timestamp> {
-    pod.status.containers.iter().filter_map(|c| c.oom_killed_at).max()
+    pod.status.containers().iter().filter_map(|c| c.oom_killed_at).max()
 }
 
 impl MemoryProfileController {
@@ -44,8 +44,9 @@ impl MemoryProfileController {
         self.pods.add(pod.meta.key.clone());
         // What happened before this process looked was told by another one, or is old.
         let Some(old) = old.filter(|old| old.meta.uid == pod.meta.uid && self.leading) else { return };
-        let before = |name: &Str| old.status.containers.iter().find(|c| c.name == *name).and_then(|c| c.oom_killed_at);
-        for status in &pod.status.containers {
+        let before =
+            |name: &Str| old.status.containers().iter().find(|c| c.name == *name).and_then(|c| c.oom_killed_at);
+        for status in pod.status.containers() {
             if let Some(at) = status.oom_killed_at.filter(|at| Some(*at) > before(&status.name))
                 && now.wall.secs().saturating_sub(at.secs()) <= OLD_SECONDS
                 && self.kills.len() < MAX_KILLS
@@ -58,7 +59,7 @@ impl MemoryProfileController {
     /// Raises the peaks of a pod's workload by the kills of its containers.
     pub(super) fn look_for_kills(&mut self, key: &ObjectKey, world: &World, now: Now) {
         let Some(pod) = world.pods.get(key).cloned() else { return };
-        for ContainerStatus { name, oom_killed_at, .. } in &pod.status.containers {
+        for ContainerStatus { name, oom_killed_at, .. } in pod.status.containers() {
             let Some(at) = oom_killed_at else { continue };
             let Some((image, limit)) = container(&pod, name) else { continue };
             let last = self.last_footprint(&pod, name);

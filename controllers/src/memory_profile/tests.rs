@@ -193,13 +193,13 @@ fn kills_raise_the_peak_and_are_told_once() {
     let limited = || web("a");
     let killed = |second: i64| {
         limited().with(|p| {
-            p.status.containers = Box::new([ContainerStatus {
+            let status = ContainerStatus {
                 name: "main".into(),
-                ready: false,
                 restart_count: 1,
                 started_at: None,
                 oom_killed_at: Some(Timestamp::from_secs(i64::from(START) + second)),
-            }]);
+            };
+            p.status.change_incidents(|all| all.containers = Box::new([status]));
         })
     };
     rig.deployment();
@@ -244,12 +244,11 @@ fn a_kill_of_an_init_container_is_learned_and_told() {
         with_setup.with(|p| {
             let status = |second: i64| ContainerStatus {
                 name: "setup".into(),
-                ready: false,
                 restart_count: 0,
                 started_at: None,
                 oom_killed_at: Some(Timestamp::from_secs(i64::from(START) + second)),
             };
-            p.status.containers = killed.map(status).into_iter().collect();
+            p.status.change_incidents(|all| all.containers = killed.map(status).into_iter().collect());
         })
     };
     rig.deployment();

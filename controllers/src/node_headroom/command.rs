@@ -57,6 +57,8 @@ pub enum CollectorCommand {
         port: u16,
         /// What to read.
         path: Path,
+        /// Whether the connection is kept for the next time.
+        keep: bool,
     },
     /// Read `metrics.k8s.io` of all nodes; exactly one [`MetricsResult`] comes back.
     ReadMetrics,

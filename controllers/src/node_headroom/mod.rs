@@ -65,6 +65,9 @@ use crate::{
 
 /// Kubelets that are read at the same time.
 pub const MAX_SCRAPES: usize = 32;
+/// Idle connections to kubelets live this long: two polls of a small cluster. Where polls are further apart none is kept:
+/// it would be gone before the next one, and a thousand of them take tens of megabytes.
+const IDLE: Duration = Duration::from_secs(30);
 /// A scrape without a result after this time is taken for lost; the executor itself gives up much earlier.
 const LOST_AFTER: Duration = Duration::from_secs(60);
 /// How often a kubelet's configuration is read: it changes with a restart only.
@@ -269,13 +272,15 @@ impl NodeHeadroomController {
         let Some(address) = node.address("InternalIP").filter(|a| !a.is_empty()) else {
             return self.failed(name, ScrapeError::NoAddress, now);
         };
+        let keep = self.interval() < IDLE;
         let Some(target) = self.targets.get_mut(name) else { return };
         self.next_request += 1;
         let id = self.next_request;
         target.request = Some(id);
         self.requests.insert(id, (name.clone(), now.mono));
         let port = if node.kubelet_port == 0 { 10250 } else { node.kubelet_port };
-        self.commands.push(CollectorCommand::Scrape { id, node: name.clone(), address: address.clone(), port, path });
+        let (node, address) = (name.clone(), address.clone());
+        self.commands.push(CollectorCommand::Scrape { id, node, address, port, path, keep });
     }
 
     /// A place among the scrapes is free: the node that waits longest looks again.

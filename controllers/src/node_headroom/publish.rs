@@ -160,7 +160,8 @@ impl NodeHeadroomController {
     /// What became of a write.
     pub(super) fn written(&mut self, outcome: &Outcome, world: &World, now: Now) {
         let Some((name, write, since)) = self.writes.remove(&outcome.id) else { return };
-        if outcome.result.is_ok() {
+        // A creation may have waited for an API server that only just begins to store the kind, which says nothing of the rest.
+        if outcome.result.is_ok() && !matches!(write, Write::Create) {
             self.note_duration(since, now.mono);
         }
         if matches!(write, Write::Create) && self.creatable.tried(&outcome.result, now.mono) {

@@ -35,7 +35,7 @@ use tower::Service;
 
 pub use super::tls::{KubeletTrust, TlsError};
 use super::{
-    MAX_SCRAPES,
+    IDLE, MAX_SCRAPES,
     command::{Answer, CollectorCommand, MetricsResult, Path, ScrapeError, ScrapeResult, Scraped},
     configz::KubeletConfig,
     metrics_api::{self, Metrics},
@@ -45,8 +45,6 @@ use super::{
 
 /// Longest refusal of the API server that is read for its reason, in bytes.
 const MAX_REFUSAL: usize = 64 << 10;
-/// Idle connections live this long: four polls of a small cluster; larger ones dial anew.
-const IDLE: Duration = Duration::from_secs(60);
 /// Nodes whose address is remembered.
 const MAX_ADDRESSES: usize = 20_000;
 
@@ -116,8 +114,8 @@ impl Executor {
 
 impl Inner {
     async fn run(&self, command: CollectorCommand) {
-        let (id, node, address, port, path) = match command {
-            CollectorCommand::Scrape { id, node, address, port, path } => (id, node, address, port, path),
+        let (id, node, address, port, path, keep) = match command {
+            CollectorCommand::Scrape { id, node, address, port, path, keep } => (id, node, address, port, path, keep),
             CollectorCommand::ReadMetrics => return self.read_metrics().await,
         };
         let Ok(_permit) = self.permits.acquire().await else { return };
@@ -126,7 +124,7 @@ impl Inner {
         let result = match self.tokens.header().await {
             Err(error) => Err(ScrapeError::NoToken(error)),
             Ok(token) => {
-                let read = self.read(&node, &address, port, path, token, &mut kubelet_time);
+                let read = self.read((node.as_str(), address.as_str(), port), path, keep, token, &mut kubelet_time);
                 match tokio::time::timeout(self.timeout, read).await {
                     Ok(result) => result,
                     Err(_) => Err(ScrapeError::Timeout { address: at(), seconds: self.timeout.as_secs() }),
@@ -163,10 +161,9 @@ impl Inner {
 
     async fn read(
         &self,
-        node: &str,
-        address: &str,
-        port: u16,
+        (node, address, port): (&str, &str, u16),
         path: Path,
+        keep: bool,
         token: HeaderValue,
         kubelet_time: &mut Option<Timestamp>,
     ) -> Result<Scraped, ScrapeError> {
@@ -180,12 +177,15 @@ impl Inner {
             }
             known.insert(node.to_owned(), ip);
         }
-        let request = Request::get(format!("https://{node}:{port}{}", path.as_str()))
+        let mut request = Request::get(format!("https://{node}:{port}{}", path.as_str()))
             .header(header::AUTHORIZATION, token.clone())
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, concat!("headroom-controllers/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
             .map_err(|e| unreachable(e.to_string()))?;
+        if !keep {
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let response = self.client.request(request).await.map_err(|e| classify(&e, node, &at))?;
         *kubelet_time = date(response.headers());
         match response.status() {

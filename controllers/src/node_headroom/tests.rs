@@ -394,6 +394,29 @@ fn concurrency_is_limited_and_nobody_starves() {
 }
 
 #[test]
+fn connections_are_kept_while_polls_are_close() {
+    for (nodes, kept) in [(3, true), (500, false)] {
+        let mut rig = rig();
+        for i in 0..nodes {
+            rig.node(small(&format!("n{i}")).arc());
+        }
+        rig.start();
+        // Until all nodes are known.
+        rig.advance(Duration::from_secs(2));
+        for (id, name, path) in rig.commands() {
+            rig.result(id, &name, path, Err(ScrapeError::NoAddress));
+        }
+        rig.advance(Duration::from_secs(50));
+        let keeps = |command: &CollectorCommand| match command {
+            CollectorCommand::Scrape { keep, .. } => Some(*keep),
+            CollectorCommand::ReadMetrics => None,
+        };
+        let all: Vec<bool> = rig.controller.take_commands().iter().filter_map(keeps).collect();
+        assert!(!all.is_empty() && all.iter().all(|keep| *keep == kept), "{nodes} nodes: {all:?}");
+    }
+}
+
+#[test]
 fn a_lost_scrape_gives_its_place_back() {
     let mut rig = rig();
     for i in 0..MAX_SCRAPES + 1 {
@@ -441,4 +464,18 @@ fn slow_writes_stretch_the_interval() {
         }
     }
     assert!(rig.controller.pace().interval_seconds > 15);
+}
+
+#[test]
+fn a_creation_that_waits_for_its_storage_stretches_nothing() {
+    let mut rig = rig();
+    rig.node(small("n1").arc());
+    rig.start();
+    rig.good(300);
+    rig.jump(Duration::from_secs(2));
+    let made: Vec<_> = rig.take();
+    assert!(matches!(made.as_slice(), [(_, Op::Create { .. })]), "{made:?}");
+    rig.ok(made[0].0, "u", 2);
+    rig.settle();
+    assert_eq!(rig.controller.pace().interval_seconds, 15);
 }

@@ -15,11 +15,18 @@ pub(super) static EVICTIONS: Metric = Metric::counter(
     "Nodes whose pods were to be evicted (tainted NoExecute) since this process leads.",
 );
 
+pub(super) static YIELDED: Metric = Metric::gauge(
+    "headroom_node_lifecycle_yielded",
+    &[],
+    "1 when another manager was found at work on the taints of nodes, and this one has stopped.",
+);
+
 /// All of them, for the reference.
-pub(crate) static FAMILIES: [&Metric; 4] = [&ZONE_HEALTH, &ZONE_SIZE, &UNHEALTHY, &EVICTIONS];
+pub(crate) static FAMILIES: [&Metric; 5] = [&ZONE_HEALTH, &ZONE_SIZE, &UNHEALTHY, &EVICTIONS, &YIELDED];
 
 impl NodeLifecycleController {
     pub(super) fn measure_zones(&self, into: &mut Measurements) {
+        self.rival.measure(&YIELDED, into);
         for zone in self.zone_figures() {
             let labels = [&*zone.zone];
             let (size, unhealthy) = (zone.size as f64, zone.unhealthy as f64);

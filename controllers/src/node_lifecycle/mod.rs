@@ -3,22 +3,26 @@
 //!
 //! Follows `pkg/controller/nodelifecycle` of 1.36 (reference part 4): the health pass every monitor period, `NoSchedule`
 //! taints at every change of a node, `NoExecute` taints at a limited rate per zone, none at all while every zone is
-//! down, the labels that follow others, `MarkPodsNotReady`, and the events. Differences, all on purpose:
+//! down, the labels that follow others, `MarkPodsNotReady`, and the events. Differences, all on purpose, in every profile
+//! (why: `docs/decisions/0014-what-stays-different-under-stock.md`; users read of them in `docs/parity.md`):
 //!
 //! - Before a node is declared silent its Lease is read live, as upstream does from 1.37 on: a watch that lags is not a
-//!   dead kubelet. Without the permission for that (`get` on `leases`) it works as 1.36 does, and says so once.
-//! - After a pause of this process, or an outage of the API server, all clocks start afresh: nobody could be heard.
-//!   While no node at all is heard of, one live check is not enough to declare one silent: a second one must agree after
-//!   the time that kubelets need to find the API server again.
+//!   dead kubelet. Without the permission for that (`get` on `leases`) it works as 1.36 does, and says so once. A check
+//!   without an answer declares nobody silent.
 //! - Signs of life count from when they are seen, not from the pass after that: silence is noticed up to a period earlier.
 //! - `NoExecute` taints of a node that is not ready are not removed when this process starts: upstream does that to every
 //!   node that it sees for the first time, and so cancels evictions at every change of leader.
 //! - A node's writes follow one another and each waits for its predecessor's row, so that none rests on a state that we
 //!   have changed ourselves. Failed `NoSchedule` writes are retried at once instead of with the node's next event.
-//! - Profiles other than `stock` ([`profile`]) change the numbers, dial the kubelet first, and give nodes that thrash and
-//!   still answer up to five minutes more.
 //! - The clock of a node that never reported a status starts when it is first seen, not at its creation time.
+//! - When another manager changes the taints that are this loop's, it yields for good and says so once ([`Rival`]).
+//!
+//! Profiles other than `stock` ([`profile`]) change the numbers, dial the kubelet first (`fast`), and give nodes that
+//! thrash and still answer up to five minutes more. After a pause of this process, or an outage of the API server, all
+//! clocks start afresh with them: nobody could be heard. While no node at all is heard of, one live check is not enough
+//! then to declare one silent: a second one must agree after the time that kubelets need to find the API server again.
 
+mod clocks;
 pub mod dial;
 mod health;
 pub mod kubelet;
@@ -55,12 +59,18 @@ pub use self::{
     profile::LifecycleProfile,
     zones::{ZoneFigures, ZoneState},
 };
-use crate::framework::{Controller, Measurements, Outbox, World, WorldEvent};
+use crate::{
+    framework::{Controller, Measurements, Outbox, World, WorldEvent},
+    rival::Rival,
+    selection,
+};
 
 /// Namespace of the kubelets' leases.
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 /// Component of the events, as upstream's.
 const COMPONENT: &str = "node-controller";
+/// What shows whose the taints are: the list is one value, and its owner is who changed it last.
+const TAINTS: &str = "/f:spec/f:taints";
 /// Kubelets that lost the API server try again at least this often (their lease controller's backoff ends at 7 s).
 const KUBELET_RETRY: Duration = Duration::from_secs(10);
 /// A node with this label, whatever its value, does not count in its zone.
@@ -85,10 +95,11 @@ pub struct NodeLifecycleController {
     last_pass: Option<Mono>,
     /// When any node at all was last heard of.
     last_life: Mono,
-    /// A live check could not be answered, and none has been since.
+    /// A live check could not be answered, and none has been since. Never with upstream's clocks.
     outage: bool,
     /// The permission for live checks is missing: said once.
     no_live_check: bool,
+    rival: Rival,
     leading: bool,
 }
 
@@ -112,8 +123,15 @@ impl NodeLifecycleController {
             last_life: Mono(0),
             outage: false,
             no_live_check: false,
+            rival: Rival::new(selection::NODE_LIFECYCLE, COMPONENT, Kind::NODE).by_field(TAINTS),
             leading: false,
         }
+    }
+
+    /// Why the loop has stopped for good, if it has.
+    #[must_use]
+    pub fn yielded(&self) -> Option<&str> {
+        self.rival.yielded()
     }
 
     /// Figures of the zones, for metrics.
@@ -122,49 +140,10 @@ impl NodeLifecycleController {
         self.zones.figures()
     }
 
-    /// Longest time between two passes that is no pause of ours: a part of the grace, so that a shorter pause cannot
-    /// use it up.
-    fn longest_gap(&self) -> Duration {
-        self.options.period() + (self.options.grace() / 8).clamp(Duration::from_secs(1), Duration::from_secs(5))
-    }
-
-    fn grace(&self, node: &Node) -> Duration {
-        if health::ready(node).is_none() { self.options.startup_grace_period.0 } else { self.options.grace() }
-    }
-
-    /// Whether no node at all has been heard of for a while: more likely nobody reaches the API server.
-    fn all_silent(&self, now: Mono) -> bool {
-        now.since(self.last_life) >= self.options.grace() * 4 / 5
-    }
-
-    /// A node's row or lease has changed, or is looked at anyway.
-    fn look(&mut self, name: &str, world: &World, now: Mono) {
-        let Some(node) = world.nodes.get(name) else { return };
-        let Some(health) = self.health.get_mut(name) else { return };
-        let lease = world.leases.get(&lease_key(node.name()));
-        if health.uid == node.meta.uid && health.look(node, lease.map(|l| &**l), now) {
-            if self.outage || self.all_silent(now) {
-                self.outage = false;
-                self.restart_clocks(now, "nodes are heard of again");
-            }
-            self.last_life = now;
-        }
-    }
-
-    fn restart_clocks(&mut self, now: Mono, why: &str) {
-        tracing::info!("the clocks of all nodes start afresh: {why}");
-        for health in self.health.values_mut() {
-            health.restart(now);
-        }
-    }
-
     /// One health pass over all nodes (`monitorNodeHealth`).
     fn pass(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) {
         self.classify(world, now, out);
-        if self.last_pass.is_some_and(|last| now.mono.since(last) > self.longest_gap()) {
-            self.restart_clocks(now.mono, "this process was paused");
-        }
-        self.last_pass = Some(now.mono);
+        self.notice_a_pause(now.mono);
 
         let names: Vec<Str> = self.health.keys().cloned().collect();
         for name in &names {
@@ -363,12 +342,16 @@ impl Controller for NodeLifecycleController {
     }
 
     fn observe(&mut self, event: &WorldEvent<'_>, world: &World, now: Now) {
+        if self.yielded().is_some() {
+            return;
+        }
         match event {
             WorldEvent::Node(change) => {
                 if let Some(node) = change.latest() {
                     self.nodes.add(node.name().clone());
                     self.look(node.name(), world, now.mono);
                 }
+                self.note_taints(change, now);
             }
             WorldEvent::Lease(change) => {
                 if let Some(lease) = change.new.filter(|l| l.meta.key.namespace == LEASE_NAMESPACE) {
@@ -382,6 +365,7 @@ impl Controller for NodeLifecycleController {
 
     fn started(&mut self, world: &World, now: Now, _: &mut Outbox<'_>) {
         self.leading = true;
+        self.rival.started(now);
         self.next_pass = now.mono;
         self.last_life = now.mono;
         for name in world.nodes.keys() {
@@ -391,9 +375,10 @@ impl Controller for NodeLifecycleController {
 
     fn poll(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) -> bool {
         let synced = [Kind::NODE, Kind::POD, Kind::LEASE].into_iter().all(|kind| world.is_synced(kind));
-        if !self.leading || !synced {
+        if !self.leading || !synced || self.yielded().is_some() {
             return false;
         }
+        self.rival.ask(out);
         if now.mono >= self.next_pass {
             self.pass(world, now, out);
             // From now, not from when it was due: passes that were missed are not made up for.
@@ -417,11 +402,13 @@ impl Controller for NodeLifecycleController {
     }
 
     fn outcome(&mut self, outcome: &Outcome, world: &World, now: Now, out: &mut Outbox<'_>) {
-        self.written(outcome, world, now, out);
+        if !self.rival.outcome(outcome, now, out) && self.yielded().is_none() {
+            self.written(outcome, world, now, out);
+        }
     }
 
     fn next_deadline(&self) -> Option<Mono> {
-        if !self.leading {
+        if !self.leading || self.yielded().is_some() {
             return None;
         }
         let deadlines = [self.nodes.next_deadline(), self.pods.next_deadline(), self.zones.next_grant()];

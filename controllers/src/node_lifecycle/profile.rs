@@ -5,9 +5,12 @@
 //! | monitor period, grace | 5 s, 50 s | 2 s, 24 s | 5 s, 120 s |
 //! | before a node is declared silent | live read of its Lease | the same, and a dial of its kubelet that fails | live read of its Lease |
 //! | the admission default of 300 s | 300 s | capped at 60 s | 300 s |
+//! | after a pause of ours or an outage | the clocks go on | they start afresh | they start afresh |
 //! | slow is not dead, brake | no | yes | yes |
+//! | pods that have ended | deleted like any other | left alone | left alone |
 //!
-//! There is no upstream counterpart; `stock` is upstream's behaviour.
+//! There is no upstream counterpart; `stock` is upstream's behaviour. What is different all the same stands in
+//! `docs/decisions/0014-what-stays-different-under-stock.md`.
 
 use std::time::Duration;
 
@@ -52,6 +55,13 @@ impl LifecycleProfile {
         matches!(self, Self::Fast)
     }
 
+    /// Whether the clocks of all nodes start afresh after a pause of this process or an outage of the API server, when
+    /// nobody could be heard.
+    #[must_use]
+    pub const fn restarts_clocks(self) -> bool {
+        !matches!(self, Self::Stock)
+    }
+
     /// Whether tolerations that admission has added are cut short.
     #[must_use]
     pub const fn caps_default_tolerations(self) -> bool {
@@ -67,6 +77,13 @@ impl LifecycleProfile {
     /// Whether a node that thrashes and still answers is given more time.
     #[must_use]
     pub const fn spares_thrashing(self) -> bool {
+        !matches!(self, Self::Stock)
+    }
+
+    /// Whether pods that have ended stay on nodes that are emptied by a taint: nothing of them runs, and what is left of
+    /// them can still be read.
+    #[must_use]
+    pub const fn spares_ended(self) -> bool {
         !matches!(self, Self::Stock)
     }
 }

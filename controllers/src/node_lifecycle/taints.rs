@@ -1,7 +1,7 @@
 //! Which taints a node should have (reference 4.4), and the bodies of patches of nodes.
 
 use headroom_core::{
-    Timestamp,
+    Str, Timestamp,
     object::{Node, NodeCondition, Status},
     taint::{Effect, Taint},
 };
@@ -33,6 +33,19 @@ const LABELS: [(&str, &str); 2] =
 /// Whether a `NoSchedule` taint with this key is ours to add and remove.
 fn managed(key: &str) -> bool {
     key == UNSCHEDULABLE || BY_CONDITION.iter().any(|(_, _, k)| *k == key)
+}
+
+/// The taints that a node lifecycle loop adds and removes, and no other loop of a manager: key, and whether it is
+/// `NoExecute`.
+pub(super) fn of_lifecycle(node: &Node) -> Vec<(&Str, bool)> {
+    let ours = |t: &&Taint| match t.effect {
+        Effect::NoSchedule => managed(&t.key),
+        Effect::NoExecute => t.key == *NOT_READY || t.key == *UNREACHABLE,
+        Effect::PreferNoSchedule => false,
+    };
+    let mut all: Vec<_> = node.taints.iter().filter(ours).map(|t| (&t.key, t.effect == Effect::NoExecute)).collect();
+    all.sort_unstable();
+    all
 }
 
 /// The `NoSchedule` taints that the node's conditions and cordon ask for.
@@ -214,6 +227,19 @@ mod tests {
         assert_eq!(names(&desired(&n, NoExecute::Neither, now).unwrap()), ["k:NoExecute"]);
         assert_eq!(desired(&n, NoExecute::Only(NOT_READY), now), None);
         assert_eq!(desired(&n, NoExecute::Keep, now), None);
+    }
+
+    #[test]
+    fn whose_taints_a_change_concerns() {
+        let base = || node("n").taint("node.cloudprovider.kubernetes.io/uninitialized", "", Effect::NoSchedule);
+        let none: Vec<(&Str, bool)> = Vec::new();
+        let others = base().taint(NOT_READY, "", Effect::PreferNoSchedule).taint(UNSCHEDULABLE, "", Effect::NoExecute);
+        assert_eq!(of_lifecycle(&others.build()), none);
+        let one = base().taint(UNREACHABLE, "", Effect::NoExecute).taint(UNREACHABLE, "", Effect::NoSchedule).build();
+        let other =
+            node("n").taint(UNREACHABLE, "x", Effect::NoSchedule).taint(UNREACHABLE, "", Effect::NoExecute).build();
+        assert_eq!(of_lifecycle(&one), of_lifecycle(&other));
+        assert_eq!(of_lifecycle(&one).len(), 2);
     }
 
     #[test]

@@ -9,10 +9,11 @@ use headroom_core::{
 };
 use serde_json::Value;
 
-use super::{KUBELET_RETRY, NodeLifecycleController, node_event};
+use super::{KUBELET_RETRY, NodeLifecycleController, node_event, taints};
 use crate::{
-    framework::{Outbox, World},
+    framework::{Changed, Outbox, World},
     node_headroom::summary::parse_time,
+    rival::Authorship,
 };
 
 /// The row of a write is waited for no longer than this: a watch that lags must not keep a node from being tainted; the
@@ -55,6 +56,8 @@ pub(super) struct NodeWrite {
     /// The row must be this new before the next write.
     resource_version: u64,
     since: Mono,
+    /// Who changes the taints.
+    taints: Authorship,
 }
 
 impl NodeWrite {
@@ -84,11 +87,31 @@ impl NodeLifecycleController {
         now: Now,
         out: &mut Outbox<'_>,
     ) {
-        let key = ObjectKey { namespace: Str::default(), name: name.clone() };
+        let key = node_key(name);
         let id = out.push(Op::Patch { kind: Kind::NODE, key, subresource, patch, body: Arc::new(body) });
         self.in_flight.insert(id, write);
-        let state = NodeWrite { uid: node.meta.uid.clone(), in_flight: Some(id), resource_version: 0, since: now.mono };
-        self.writes.insert(name.clone(), state);
+        let before = self.writes.remove(name).filter(|write| write.uid == node.meta.uid);
+        let taints = before.map(|write| write.taints).unwrap_or_default();
+        let (uid, in_flight) = (node.meta.uid.clone(), Some(id));
+        self.writes.insert(name.clone(), NodeWrite { uid, in_flight, resource_version: 0, since: now.mono, taints });
+    }
+
+    /// Taints have changed that only a loop like this one changes: who was it?
+    pub(super) fn note_taints(&mut self, change: &Changed<'_, Node>, now: Now) {
+        let (Some(old), Some(new)) = (change.old, change.new) else { return };
+        let changed = old.meta.uid == new.meta.uid && taints::of_lifecycle(old) != taints::of_lifecycle(new);
+        if !changed || !self.leading {
+            return;
+        }
+        let under_way = &self.in_flight;
+        let foreign = self.writes.get_mut(new.name()).is_none_or(|write| {
+            let sent = write.in_flight.and_then(|id| under_way.get(&id));
+            let in_flight = matches!(sent, Some(Write::Taints { .. }));
+            write.taints.seen(old.meta.resource_version, new.meta.resource_version, in_flight)
+        });
+        if foreign {
+            self.rival.suspect(&node_key(new.name()), now);
+        }
     }
 
     pub(super) fn written(&mut self, outcome: &Outcome, world: &World, now: Now, out: &mut Outbox<'_>) {
@@ -101,6 +124,9 @@ impl NodeLifecycleController {
         };
         let Some(state) = self.writes.get_mut(&name).filter(|s| s.in_flight == Some(outcome.id)) else { return };
         state.in_flight = None;
+        if matches!(write, Write::Taints { .. }) && state.taints.answered(&outcome.result) {
+            self.rival.suspect(&node_key(&name), now);
+        }
         let error = match &outcome.result {
             Ok(written) => {
                 state.resource_version = written.resource_version;
@@ -180,13 +206,20 @@ impl NodeLifecycleController {
                     self.silent(name, node, now.mono);
                 }
             }
-            Err(_) => {
-                // Nobody can be heard now: that is no evidence.
+            // Nobody can be heard now: that is no evidence.
+            Err(_) if self.options.profile.restarts_clocks() => {
                 self.outage = true;
                 health.restart(now.mono);
             }
+            // Neither is it with upstream's clocks, which go on: the next pass asks again.
+            Err(_) => {}
         }
     }
+}
+
+/// The key of a node.
+fn node_key(name: &Str) -> ObjectKey {
+    ObjectKey { namespace: Str::default(), name: name.clone() }
 }
 
 /// Whether the lease as it is now was renewed since we last saw it.

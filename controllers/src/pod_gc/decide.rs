@@ -81,7 +81,7 @@ type SortKey = (Reverse<bool>, Timestamp, ObjectKey);
 
 /// Upstream compares names alone; namespaces only make it repeatable.
 fn sort_key(pod: &Pod) -> SortKey {
-    let evicted = pod.status.phase == Phase::Failed && pod.status.reason == *"Evicted";
+    let evicted = pod.status.phase == Phase::Failed && pod.status.reason() == "Evicted";
     let named = ObjectKey::new(pod.meta.key.name.clone(), pod.meta.key.namespace.clone());
     (Reverse(evicted), pod.meta.created, named)
 }
@@ -95,7 +95,7 @@ pub(super) fn terminating(world: &World, reason: Reason) -> Vec<&Arc<Pod>> {
 
 /// Whether nothing but finalizers holds the pod: another deletion would change nothing.
 pub(super) fn is_only_held(pod: &Pod) -> bool {
-    pod.meta.is_terminating() && pod.meta.deletion_grace_seconds == Some(0) && pod.meta.has_finalizers
+    pod.meta.is_terminating() && pod.meta.deletion_grace_seconds() == Some(0) && pod.meta.has_finalizers()
 }
 
 /// The strategic merge patch of the status that a pod has before it is deleted: nobody else will ever say how it ended,

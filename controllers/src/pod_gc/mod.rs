@@ -269,7 +269,7 @@ fn sight(pod: Option<&Arc<Pod>>) -> Sight<'_> {
     pod.map_or(Sight::Absent, |p| Sight::Present {
         uid: &p.meta.uid,
         resource_version: p.meta.resource_version,
-        terminating: p.meta.is_terminating() && p.meta.deletion_grace_seconds == Some(0),
+        terminating: p.meta.is_terminating() && p.meta.deletion_grace_seconds() == Some(0),
     })
 }
 

@@ -1,5 +1,7 @@
 //! The loop in a world of its own.
 
+mod kills;
+
 use std::{sync::Arc, time::Duration};
 
 use headroom_core::{
@@ -78,10 +80,10 @@ fn answer(rig: &mut Rig<PodGcController>, id: IntentId, op: &Op, exists: &dyn Fn
         Op::Delete { key, .. } => {
             rig.ok(id, "", 0);
             let Some(row) = rig.world.pods.get(key).cloned() else { return };
-            if row.meta.has_finalizers {
+            if row.meta.has_finalizers() {
                 let mut row = Pod::clone(&row);
-                row.meta.deleted = Some(rig.now.wall);
-                row.meta.deletion_grace_seconds = Some(0);
+                row.meta.set_deleted(rig.now.wall);
+                row.meta.change_ending(|ending| ending.grace_seconds = Some(0));
                 rig.pod(Arc::new(row));
             } else {
                 rig.remove_pod(key);
@@ -121,7 +123,7 @@ fn pods_that_have_ended_and_are_too_many() {
     for (pods, threshold, expected) in cases {
         let pods = pods.iter().enumerate().map(|(i, (name, phase, reason))| {
             let built = pod(name).on("node").phase(*phase).created(3600 * i as i64);
-            built.with(|p| p.status.reason = (*reason).into())
+            built.with(|p| p.status.change_incidents(|all| all.reason = (*reason).into()))
         });
         let mut rig = rig(threshold, pods.collect());
         rig.node(node("node").arc());
@@ -243,7 +245,7 @@ fn an_orphan_is_marked_with_everything_before_it_goes() {
 /// Translated from `TestGCTerminating` and `TestGCUnscheduledTerminating`.
 #[test]
 fn pods_that_no_kubelet_will_finish() {
-    let held = |p: PodBuilder| p.with(|p| p.meta.has_finalizers = true);
+    let held = |p: PodBuilder| p.with(|p| p.meta.change_ending(|ending| ending.has_finalizers = true));
     let pods = vec![
         pod("a").on("dead").phase(Phase::Running),
         pod("b").on("dead").ready(5, "10.0.0.1").deleted(9),
@@ -356,7 +358,7 @@ proptest! {
             let mut p = pod(&format!("p{i}")).phase(phases[usize::from(*phase)]).created(i as i64 % 3);
             if *place > 0 { p = p.on(["", "n1", "n2", "gone"][usize::from(*place)]); }
             if *deleted { p = p.deleted(9); }
-            p.with(|p| p.meta.has_finalizers = *held)
+            p.with(|p| p.meta.change_ending(|ending| ending.has_finalizers = *held))
         }).collect();
         let mut rig = rig(threshold, built.clone());
         let mut n1 = node("n1").condition("Ready", if ready { Status::True } else { Status::False }, 1);
@@ -381,7 +383,7 @@ proptest! {
             let was = touched.iter().any(|t| t.ends_with(&of));
             prop_assert!(may || !was, "{} was touched: {:?}", name, touched);
             if node == "gone" || p.meta.is_terminating() && (node.is_empty() || out) {
-                prop_assert!(rig.world.pods.get(&p.meta.key).is_none() || p.meta.has_finalizers, "{} was left", name);
+                prop_assert!(rig.world.pods.get(&p.meta.key).is_none() || p.meta.has_finalizers(), "{} was left", name);
             }
             // Ended before it was deleted, unless it had.
             let marked = format!("patch {name}");

@@ -69,8 +69,10 @@ pub(super) struct Book {
     pub(super) batch: usize,
     pub(super) batch_failed: bool,
     pub(super) failure: Option<Failure>,
-    /// No write but status before this.
+    /// Nothing is created or deleted before this; nor adopted or released, if that is what failed.
     pub(super) retry_at: Option<Mono>,
+    /// `retry_at` came of an adoption or a release.
+    pub(super) claims_failed: bool,
     /// The generation that `retry_at` and `failure` speak of.
     pub(super) generation: i64,
     rejections: u32,
@@ -101,6 +103,7 @@ impl Book {
             batch_failed: false,
             failure: None,
             retry_at: None,
+            claims_failed: false,
             generation: 0,
             rejections: 0,
             rejected_until: Mono::default(),
@@ -225,6 +228,13 @@ impl Book {
         self.rejected_until = Mono::default();
     }
 
+    /// One of the pods has gone: what was refused for want of quota may be granted now (upstream tries again at every change
+    /// of a pod). Returns whether that was waited for.
+    pub(super) fn made_room(&mut self) -> bool {
+        let refused = !self.claims_failed && self.failure.as_ref().is_some_and(|f| f.reason == super::FAILED_CREATE);
+        refused && self.retry_at.take().is_some()
+    }
+
     /// When pods may be created, if not now.
     pub(super) fn create_gate(&self, now: Mono) -> Option<Mono> {
         (self.rejected_until > now).then_some(self.rejected_until)
@@ -235,10 +245,10 @@ impl Book {
 /// resource managers give these reasons).
 pub(super) fn is_rejected(pod: &Pod) -> bool {
     pod.status.phase == Phase::Failed
-        && pod.status.containers.iter().all(|c| c.started_at.is_none())
-        && (pod.status.reason.starts_with("OutOf")
+        && pod.status.containers().iter().all(|c| c.started_at.is_none())
+        && (pod.status.reason().starts_with("OutOf")
             || matches!(
-                pod.status.reason.as_str(),
+                pod.status.reason(),
                 "UnexpectedAdmissionError"
                     | "NodeAffinity"
                     | "NodeName"

@@ -26,6 +26,6 @@ pub(super) fn age_ratios() -> Histogram {
 impl Replication {
     pub(super) fn measure_deletions(&self, into: &mut Measurements) {
         into.histogram(&DELETION_AGE_RATIO, &[], &self.age_ratios);
-        into.count(&YIELDED, &[], u64::from(self.yielded.is_some()));
+        into.count(&YIELDED, &[], u64::from(self.yielded().is_some()));
     }
 }

@@ -8,10 +8,10 @@
 //!   precedes the first creation after the start and the next one after an unknown outcome (DESIGN.md 12).
 //! - Deletions carry the pod's UID, status writes are merge patches with the resource version, never PUTs.
 //! - Pods that kubelets reject at once (`OutOfmemory` …) are replaced ever more slowly instead of in a hot loop.
-//! - A request that was refused is not repeated before its backoff has passed, whatever events arrive; a new generation
-//!   of the spec ends the backoff.
+//! - A request that was refused is not repeated before its backoff has passed, whatever events arrive, unless one of the
+//!   pods has gone that were there, which may have made room; a new generation of the spec ends the backoff as well.
 //! - When another manager makes pods for one of its replication controllers, the loop yields for good and says so once
-//!   (DESIGN.md 12, "Two of a kind").
+//!   ([`Rival`]).
 
 mod body;
 mod book;
@@ -19,6 +19,7 @@ pub(crate) mod measure;
 mod outcomes;
 mod plan;
 mod rank;
+mod rival;
 
 #[cfg(test)]
 mod simulation;
@@ -41,6 +42,7 @@ use headroom_core::{
 use self::{
     book::{Book, Failure, Inventory, is_rejected},
     plan::{Pods, Step, Victim},
+    rival::Rival,
 };
 use crate::{
     framework::{Changed, Controller, Histogram, Measurements, Outbox, World, WorldEvent},
@@ -57,8 +59,6 @@ const FAILED_CREATE: &str = "FailedCreate";
 const SUCCESSFUL_DELETE: &str = "SuccessfulDelete";
 /// Event and condition reason: a pod could not be deleted.
 const FAILED_DELETE: &str = "FailedDelete";
-/// Event of ours: the loop has stopped because of another manager.
-const YIELDED: &str = "YieldedToAnotherManager";
 /// How long a namespace that is going away is left alone (upstream: until the expectation expires).
 const NAMESPACE_PAUSE: Duration = Duration::from_mins(5);
 
@@ -82,8 +82,7 @@ pub struct Replication {
     intents: HashMap<IntentId, (ObjectKey, Str, Action)>,
     names: Names,
     leading: bool,
-    yielded: Option<String>,
-    announcement: Option<EventRecord>,
+    rival: Rival,
     /// See [`measure::DELETION_AGE_RATIO`].
     age_ratios: Histogram,
 }
@@ -98,8 +97,7 @@ impl Replication {
             intents: HashMap::new(),
             names: Names::new(seed),
             leading: false,
-            yielded: None,
-            announcement: None,
+            rival: Rival::default(),
             age_ratios: measure::age_ratios(),
         }
     }
@@ -107,7 +105,7 @@ impl Replication {
     /// Why the loop has stopped for good, if it has.
     #[must_use]
     pub fn yielded(&self) -> Option<&str> {
-        self.yielded.as_deref()
+        self.rival.yielded()
     }
 
     /// The replication controller that a pod's owner reference means, if it exists.
@@ -124,6 +122,13 @@ impl Replication {
         let namespace = &latest.meta.key.namespace;
         let owner_of = |pod: &Arc<Pod>| pod.meta.controller().cloned();
         let (old_owner, new_owner) = (change.old.and_then(owner_of), change.new.and_then(owner_of));
+        let leaves = change.old.is_some_and(|old| change.new.is_none_or(|new| old.is_active() && !new.is_active()));
+        if leaves
+            && let Some(rc) = old_owner.as_ref().and_then(|o| Self::resolve(o, namespace, world))
+            && self.books.get_mut(&rc.meta.key).is_some_and(Book::made_room)
+        {
+            self.queue.add(rc.meta.key.clone());
+        }
         if old_owner != new_owner
             && let Some(rc) = old_owner.as_ref().and_then(|o| Self::resolve(o, namespace, world))
         {
@@ -165,20 +170,8 @@ impl Replication {
             book.accepted();
         }
         let first = old.is_none_or(|old| old.meta.uid != new.meta.uid);
-        if self.leading
-            && first
-            && self.yielded.is_none()
-            && rc.selector.selects(&new.meta.labels)
-            && book.first_sight(new)
-        {
-            let note = format!(
-                "Pod {} was created for this ReplicationController by another manager: headroom-controllers stops \
-                 managing ReplicationControllers. Stop the other manager's replicationcontroller-controller, then \
-                 restart headroom-controllers",
-                new.meta.key.name
-            );
-            self.announcement = Some(event(rc, EventType::Warning, YIELDED, note.clone(), now));
-            self.yielded = Some(format!("{}: {note}", rc.meta.key));
+        if self.leading && first && rc.selector.selects(&new.meta.labels) && book.first_sight(new) {
+            self.rival.suspect(rc, new);
         }
     }
 
@@ -317,7 +310,8 @@ impl Replication {
         }
         let pods = plan::classify(rc, &world.pods, book);
         book.next_look = now.mono + plan::pause(pods.claimed.len());
-        let waits = book.retry_at.is_some_and(|at| at > now.mono);
+        // A creation that is refused does not keep pods from being adopted or released.
+        let waits = book.claims_failed && book.retry_at.is_some_and(|at| at > now.mono);
         if !rc.meta.is_terminating() && (waits || !self.claim(rc, &pods, out)) {
             let Some(book) = self.books.get_mut(key) else { return };
             match plan::manage(rc, &pods, book, now) {
@@ -372,6 +366,7 @@ impl Controller for Replication {
 
     fn started(&mut self, world: &World, _now: Now, _out: &mut Outbox<'_>) {
         self.leading = true;
+        self.rival.started();
         self.books.clear();
         self.intents.clear();
         for key in world.rcs.keys() {
@@ -380,10 +375,7 @@ impl Controller for Replication {
     }
 
     fn poll(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) -> bool {
-        if let Some(event) = self.announcement.take() {
-            out.event(event);
-        }
-        if !self.leading || self.yielded.is_some() {
+        if !self.leading || self.yielded().is_some() || self.rival.ask(out) {
             return false;
         }
         let Some(key) = self.queue.pop(now.mono) else { return false };
@@ -393,15 +385,22 @@ impl Controller for Replication {
     }
 
     fn outcome(&mut self, outcome: &Outcome, world: &World, now: Now, out: &mut Outbox<'_>) {
+        let rc = |key: &ObjectKey| world.rcs.get(key).map(|rc| ReplicationController::clone(rc));
+        if let Some(told) = self.rival.outcome(outcome, rc, now) {
+            if let Some(event) = told {
+                out.event(event);
+            }
+            return;
+        }
         let Some((key, uid, action)) = self.intents.remove(&outcome.id) else { return };
         self.settle(&key, &uid, action, &outcome.result, world, now, out);
     }
 
     fn next_deadline(&self) -> Option<Mono> {
-        if self.announcement.is_some() {
-            return Some(Mono::default());
+        if !self.leading || self.yielded().is_some() || self.rival.waits() {
+            return None;
         }
-        if self.leading && self.yielded.is_none() { self.queue.next_deadline() } else { None }
+        if self.rival.has_suspect() { Some(Mono::default()) } else { self.queue.next_deadline() }
     }
 
     fn queue_stats(&self) -> (usize, u64, u64) {

@@ -50,6 +50,7 @@ impl Replication {
             return;
         }
         book.in_flight = book.in_flight.saturating_sub(1);
+        let is_claim = matches!(action, Action::CheckOwner | Action::Adopt(_) | Action::Release(_));
         let creates_or_deletes = matches!(action, Action::Create { .. } | Action::Delete(_));
         let verdict = match action {
             Action::Status(_) => Verdict::Good,
@@ -61,7 +62,7 @@ impl Replication {
                     (_, Err(e)) => Verdict::Bad(is_refusal(e).then(|| (FAILED_CREATE, server_message(e)))),
                 };
                 if let (Some(rc), Verdict::Good) = (rc, &verdict)
-                    && self.yielded.is_none()
+                    && self.rival.yielded().is_none()
                 {
                     self.adopt(&rc.clone(), world, out);
                 }
@@ -106,7 +107,9 @@ impl Replication {
             return;
         }
         // The batch is complete.
-        if std::mem::take(&mut book.batch_failed) {
+        let failed = std::mem::take(&mut book.batch_failed);
+        book.claims_failed = failed && is_claim;
+        if failed {
             book.batch = 1;
             let delay = self.queue.add_rate_limited(key.clone(), now.mono);
             book.retry_at = Some(book.retry_at.unwrap_or_default().max(now.mono + delay));

@@ -121,7 +121,8 @@ fn cost(pod: &Pod) -> i32 {
 /// Most restarts among the app containers, or among the sidecars.
 fn restarts(pod: &Pod, sidecars: bool) -> i32 {
     let is_sidecar = |name: &str| pod.spec.init_containers.iter().any(|c| c.restartable && c.name == *name);
-    pod.status.containers.iter().filter(|c| is_sidecar(&c.name) == sidecars).map(|c| c.restart_count).max().unwrap_or(0)
+    let containers = pod.status.containers().iter().filter(|c| is_sidecar(&c.name) == sidecars);
+    containers.map(|c| c.restart_count).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -134,15 +135,9 @@ mod tests {
 
     fn restarted(builder: PodBuilder, name: &str, restart_count: i32) -> PodBuilder {
         builder.with(|p| {
-            let mut all = p.status.containers.clone().into_vec();
-            all.push(ContainerStatus {
-                name: name.into(),
-                ready: true,
-                restart_count,
-                started_at: None,
-                oom_killed_at: None,
-            });
-            p.status.containers = all.into();
+            let mut all = p.status.containers().to_vec();
+            all.push(ContainerStatus { name: name.into(), restart_count, started_at: None, oom_killed_at: None });
+            p.status.change_incidents(|incidents| incidents.containers = all.into());
         })
     }
 

@@ -223,7 +223,7 @@ impl Sim {
                     Err(WriteError::Conflict("Precondition failed: UID in precondition".into()))
                 }
                 Some(mut p) => {
-                    p.meta.deleted = Some(self.now.wall);
+                    p.meta.set_deleted(self.now.wall);
                     self.put(p);
                     done(None, self.rv)
                 }

@@ -1,6 +1,8 @@
 //! The loop, driven by hand.
 
 mod claims;
+mod overlap;
+mod rival;
 mod writes;
 
 use std::{sync::Arc, time::Duration};
@@ -8,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use headroom_core::{
     Now, Timestamp,
     intent::{Found, Intent, IntentId, Op, Outcome, WriteError, Written},
-    object::{Meta, ObjectKey, Phase, Pod, ReplicationController},
+    object::{Kind, Meta, ObjectKey, Phase, Pod, ReplicationController},
     testing::{PodBuilder, pod},
 };
 use serde_json::{Value, json};

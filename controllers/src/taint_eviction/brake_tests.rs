@@ -29,7 +29,7 @@ struct Cluster {
 
 impl Cluster {
     fn new(used: &[i64]) -> Self {
-        let policy = Policy { brake: true, ..Policy::default() };
+        let policy = Policy { brake: true, spare_ended: true, ..Policy::default() };
         let mut rig = Rig::new(TaintEvictionController::new(policy, Params::default()), 1_000_000);
         let used: BTreeMap<String, i64> = used.iter().enumerate().map(|(i, mib)| (format!("live-{i}"), *mib)).collect();
         for name in used.keys() {

@@ -19,8 +19,14 @@ pub(super) static HELD: Metric = Metric::gauge(
     "Pods of silent nodes that are due and stay until the rest of the cluster can take them (profiles fast and patient).",
 );
 
+pub(super) static YIELDED: Metric = Metric::gauge(
+    "headroom_taint_eviction_yielded",
+    &[],
+    "1 when another manager was found to evict pods because of taints, and this one has stopped.",
+);
+
 /// All of them, for the reference.
-pub(crate) static FAMILIES: [&Metric; 3] = [&DELETIONS, &DURATION, &HELD];
+pub(crate) static FAMILIES: [&Metric; 4] = [&DELETIONS, &DURATION, &HELD, &YIELDED];
 
 /// Upstream's bounds, seconds.
 pub(super) fn durations() -> Histogram {
@@ -29,6 +35,7 @@ pub(super) fn durations() -> Histogram {
 
 impl TaintEvictionController {
     pub(super) fn measure_evictions(&self, into: &mut Measurements) {
+        self.rival.measure(&YIELDED, into);
         into.count(&DELETIONS, &[], self.deletions);
         into.histogram(&DURATION, &[], &self.durations);
         if let Some(brake) = &self.brake {

@@ -4,18 +4,23 @@
 //! when the taint is seen and is kept when a later look would give another finite one; it is cancelled, with an event,
 //! when the taints go or become tolerated for ever; then `DisruptionTarget` is set and the pod is deleted with its own
 //! grace period. Not subject to disruption budgets. Countdowns live in this process only: `timeAdded` is not consulted,
-//! so a new leader starts them anew. Differences, all on purpose:
+//! so a new leader starts them anew. Differences, all on purpose, under every [`Policy`] (why:
+//! `docs/decisions/0014-what-stays-different-under-stock.md`; users read of them in `docs/parity.md`):
 //!
 //! - The deletion carries the pod's UID: a pod made anew under the same name is not deleted for its predecessor.
 //! - The decision is made once more, from the rows, right before each write: a retry may be minutes later.
 //! - Failures are retried with backoff for as long as the reason stands (upstream: five attempts within 50 ms, then
 //!   never again until the node's taints change).
-//! - Pods that are already being deleted or have ended are left alone when their time comes.
-//! - With a [`Policy`] other than the default: tolerations that admission has added count 60 s, and pods of dead nodes
-//!   leave only as fast as the rest of the cluster can take them ([`brake`]).
+//! - Pods that are already being deleted are left alone when their time comes: upstream announces, marks and deletes them
+//!   once more.
+//! - When another manager marks pods as this loop does, it yields for good and says so once ([`Rival`]).
+//!
+//! With a policy other than the default: tolerations that admission has added count 60 s, pods that have ended stay, and
+//! pods of dead nodes leave only as fast as the rest of the cluster can take them ([`brake`]).
 
 mod brake;
 mod decide;
+mod marks;
 pub(crate) mod measure;
 mod room;
 mod tally;
@@ -34,11 +39,16 @@ use headroom_core::{
     queue::WorkQueue,
 };
 
-use self::brake::Brake;
 pub use self::decide::{Stay, stay};
+use self::{
+    brake::Brake,
+    marks::{MARK, is_marked},
+};
 use crate::{
     answers::is_gone,
     framework::{Controller, Histogram, Measurements, Outbox, World, WorldEvent},
+    rival::{Authorship, Rival},
+    selection,
 };
 
 /// Component of the events, as upstream's.
@@ -51,6 +61,8 @@ const MESSAGE: &str = "Taint manager: deleting due to NoExecute taint";
 pub struct Policy {
     /// Tolerations of exactly the admission default's shape are capped at 60 s.
     pub cap_default_tolerations: bool,
+    /// Pods that have ended are left alone.
+    pub spare_ended: bool,
     /// Pods of dead nodes leave only as fast as the rest can take them.
     pub brake: bool,
 }
@@ -62,6 +74,14 @@ struct Eviction {
     /// When it goes.
     at: Mono,
     step: Step,
+    /// Who marks it.
+    mark: Authorship,
+}
+
+impl Eviction {
+    fn new(pod: &Pod, at: Mono) -> Self {
+        Self { uid: pod.meta.uid.clone(), at, step: Step::Waiting, mark: Authorship::default() }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -87,7 +107,9 @@ pub struct TaintEvictionController {
     evictions: HashMap<ObjectKey, Eviction>,
     in_flight: HashMap<IntentId, ObjectKey>,
     cap_default_tolerations: bool,
+    spare_ended: bool,
     brake: Option<Brake>,
+    rival: Rival,
     deletions: u64,
     /// From when a pod was to go to its deletion, seconds.
     durations: Histogram,
@@ -100,7 +122,9 @@ impl TaintEvictionController {
     pub fn new(policy: Policy, params: Params) -> Self {
         Self {
             cap_default_tolerations: policy.cap_default_tolerations,
+            spare_ended: policy.spare_ended,
             brake: policy.brake.then(|| Brake::new(params)),
+            rival: Rival::new(selection::TAINT_EVICTION, COMPONENT, Kind::POD).by_field(MARK),
             nodes: WorkQueue::default(),
             pods: WorkQueue::default(),
             evictions: HashMap::new(),
@@ -134,8 +158,7 @@ impl TaintEvictionController {
                 Stay::Not => std::time::Duration::ZERO,
                 Stay::For(wait) => wait,
             };
-            let eviction = Eviction { uid: pod.meta.uid.clone(), at: now.mono + wait, step: Step::Waiting };
-            self.evictions.insert(key.clone(), eviction);
+            self.evictions.insert(key.clone(), Eviction::new(pod, now.mono + wait));
             return self.carry_out(key, pod, world, now, out);
         };
         if matches!(eviction.step, Step::Marking(Some(_)) | Step::Deleting(Some(_)) | Step::Deleted) {
@@ -150,8 +173,7 @@ impl TaintEvictionController {
                 // As stock: the plan is called off, and the pod goes at once.
                 if eviction.at > now.mono {
                     self.cancel(key, now, out);
-                    let eviction = Eviction { uid: pod.meta.uid.clone(), at: now.mono, step: Step::Waiting };
-                    self.evictions.insert(key.clone(), eviction);
+                    self.evictions.insert(key.clone(), Eviction::new(pod, now.mono));
                 }
                 self.carry_out(key, pod, world, now, out);
             }
@@ -168,7 +190,7 @@ impl TaintEvictionController {
             }
             Step::Waiting | Step::Held => {
                 let node = pod.node_name.as_ref().and_then(|name| world.nodes.get(name));
-                if pod.is_terminal() || pod.meta.is_terminating() {
+                if pod.meta.is_terminating() || (self.spare_ended && pod.is_terminal()) {
                     eviction.step = Step::Deleted;
                 } else if let Some((brake, node)) = self.brake.as_mut().zip(node)
                     && brake::concerns(pod, node)
@@ -263,11 +285,6 @@ impl TaintEvictionController {
     }
 }
 
-/// Whether the condition stands already.
-fn is_marked(pod: &Pod) -> bool {
-    pod.condition("DisruptionTarget").is_some_and(|c| c.status == Status::True && c.reason == *REASON)
-}
-
 /// An event on a pod; without UID, as upstream.
 fn event(key: &ObjectKey, note: String, now: Now) -> EventRecord {
     EventRecord {
@@ -293,7 +310,10 @@ impl Controller for TaintEvictionController {
         "taint-eviction-controller"
     }
 
-    fn observe(&mut self, event: &WorldEvent<'_>, world: &World, _: Now) {
+    fn observe(&mut self, event: &WorldEvent<'_>, world: &World, now: Now) {
+        if self.yielded().is_some() {
+            return;
+        }
         match event {
             WorldEvent::Node(change) => {
                 let taints = |node: Option<&std::sync::Arc<headroom_core::object::Node>>| {
@@ -309,6 +329,7 @@ impl Controller for TaintEvictionController {
             }
             WorldEvent::Pod(change) => {
                 let Some(pod) = change.latest() else { return };
+                self.note_mark(change, now);
                 if let Some(brake) = self.brake.as_mut().filter(|_| change.old.is_none()) {
                     brake.arrived(pod);
                 }
@@ -337,8 +358,9 @@ impl Controller for TaintEvictionController {
         }
     }
 
-    fn started(&mut self, world: &World, _: Now, _: &mut Outbox<'_>) {
+    fn started(&mut self, world: &World, now: Now, _: &mut Outbox<'_>) {
         self.leading = true;
+        self.rival.started(now);
         for (name, node) in &world.nodes {
             if decide::evicts(&node.taints) {
                 self.nodes.add(name.clone());
@@ -347,9 +369,10 @@ impl Controller for TaintEvictionController {
     }
 
     fn poll(&mut self, world: &World, now: Now, out: &mut Outbox<'_>) -> bool {
-        if !self.leading || !world.is_synced(Kind::NODE) || !world.is_synced(Kind::POD) {
+        if !self.leading || self.yielded().is_some() || !world.is_synced(Kind::NODE) || !world.is_synced(Kind::POD) {
             return false;
         }
+        self.rival.ask(out);
         if self.brake.as_ref().is_some_and(|brake| brake.due(now.mono)) {
             self.brake_round(world, now, out);
         } else if let Some(name) = self.nodes.pop(now.mono) {
@@ -368,12 +391,18 @@ impl Controller for TaintEvictionController {
         !self.nodes.is_empty() || !self.pods.is_empty()
     }
 
-    fn outcome(&mut self, outcome: &Outcome, _: &World, now: Now, _: &mut Outbox<'_>) {
+    fn outcome(&mut self, outcome: &Outcome, _: &World, now: Now, out: &mut Outbox<'_>) {
+        if self.rival.outcome(outcome, now, out) || self.yielded().is_some() {
+            return;
+        }
         let Some(key) = self.in_flight.remove(&outcome.id) else { return };
         let Some(eviction) = self.evictions.get_mut(&key) else { return };
         let marking = eviction.step == Step::Marking(Some(outcome.id));
         if !marking && eviction.step != Step::Deleting(Some(outcome.id)) {
             return;
+        }
+        if marking && eviction.mark.answered(&outcome.result) {
+            self.rival.suspect(&key, now);
         }
         match &outcome.result {
             Ok(_) if marking => {
@@ -399,7 +428,7 @@ impl Controller for TaintEvictionController {
     fn next_deadline(&self) -> Option<Mono> {
         let round = self.brake.as_ref().and_then(Brake::next_round);
         let due = [self.nodes.next_deadline(), self.pods.next_deadline(), round];
-        due.into_iter().flatten().min().filter(|_| self.leading)
+        due.into_iter().flatten().min().filter(|_| self.leading && self.yielded().is_none())
     }
 
     fn queue_stats(&self) -> (usize, u64, u64) {

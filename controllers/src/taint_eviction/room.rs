@@ -115,7 +115,7 @@ fn taker<'w>(node: &'w Node, world: &World, now: Timestamp, params: &Params) -> 
     );
     let sample = details.and_then(|d| d.sample);
     let used: HashMap<&str, &PodUsage> =
-        details.into_iter().flat_map(|d| d.pods.iter()).map(|(_, uid, usage)| (&**uid, usage)).collect();
+        details.into_iter().flat_map(|d| d.pods.iter()).map(|(uid, usage)| (&**uid, usage)).collect();
     let swap = memory.swap_node(params);
     let mut sums = NodeSums::default();
     for pod in world.pods.on_node(node.name()).filter(|pod| !pod.is_terminal()) {

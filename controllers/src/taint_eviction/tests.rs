@@ -1,5 +1,7 @@
 //! Timelines.
 
+mod rival;
+
 use std::time::Duration;
 
 use headroom_core::{
@@ -158,18 +160,28 @@ fn pods_that_come_go_or_are_made_anew() {
     secs(&mut rig, 1);
     let (_, op) = one(&mut rig);
     assert!(matches!(op, Op::PodStatus { uid, .. } if uid == "second"));
-    // One that is being deleted already is left alone.
-    let mut rig = rig_with_terminating();
-    secs(&mut rig, 100);
-    assert_eq!((rig.take(), rig.take_events()), (vec![], vec![]));
 }
 
-fn rig_with_terminating() -> Taints {
-    let mut rig = rig();
-    rig.pod(tolerant("a", Some(5)).deleted(2000).arc());
-    rig.pod(tolerant("b", Some(5)).phase(Phase::Succeeded).arc());
-    taint(&mut rig);
-    rig
+#[test]
+fn pods_that_go_already_and_pods_that_have_ended() {
+    let with = |policy: Policy| {
+        let mut rig = Rig::new(TaintEvictionController::new(policy, Params::default()), 1000);
+        rig.node(node("n1").arc());
+        rig.start();
+        rig.pod(tolerant("goes", Some(5)).deleted(2000).arc());
+        rig.pod(tolerant("ended", Some(5)).phase(Phase::Succeeded).arc());
+        taint(&mut rig);
+        rig
+    };
+    // As stock: one that has ended goes like any other. One that is being deleted is left alone.
+    let mut rig = with(Policy::default());
+    secs(&mut rig, 5);
+    evicted(&mut rig, "ended");
+    secs(&mut rig, 100);
+    assert_eq!(rig.take_events(), ["TaintManagerEviction Marking for deletion Pod default/ended"]);
+    let mut rig = with(Policy { spare_ended: true, ..Policy::default() });
+    secs(&mut rig, 100);
+    assert_eq!((rig.take(), rig.take_events()), (vec![], vec![]));
 }
 
 #[test]

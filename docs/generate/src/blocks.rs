@@ -6,10 +6,15 @@
 //! |---|---|
 //! | `sh test` | anywhere: on saved clusters and files of this repository |
 //! | `sh cluster` | on a live cluster that looks as the documents say |
-//! | `sh host` | on machines of the reader's; here only its flags and targets are checked |
+//! | `sh kubeadm` | on a live cluster that looks as if kubeadm had set it up: stock components at work, Headroom in `shadow` |
+//! | `sh helm` | on a cluster on which Headroom is to be installed, or is installed as the chart's README begins with |
+//! | `sh files` | on files of a host, in a directory that stands for its root, without systemd |
+//! | `sh demo` | on the cluster that `make demo KEEP=1` leaves |
+//! | `sh host` | on machines of the reader's; here only its flags, targets and files are checked ([`crate::untried`]) |
 //!
-//! `exit=2` behind the mark is the status that the block ends with. A block `text output` right behind one is what it
-//! prints, to the letter; `text sample` is the same, and differs from run to run.
+//! `exit=2` behind the mark is the status that the block ends with, `exit=0|2` that it may be either. `NODE=worker-1` there
+//! says what a word of the block stands for where it is run. A block `text output` right behind one is what it prints, to the
+//! letter; `text sample` is the same, and differs from run to run.
 
 use std::{
     fs,
@@ -28,6 +33,14 @@ pub enum Mark {
     Test,
     /// On a live cluster.
     Cluster,
+    /// On a live cluster on which stock is at work and Headroom looks on.
+    Kubeadm,
+    /// On a cluster, by Helm.
+    Helm,
+    /// On files of a host.
+    Files,
+    /// On the cluster that the demo leaves.
+    Demo,
     /// On machines of the reader's.
     Host,
 }
@@ -117,10 +130,20 @@ impl Document {
         all
     }
 
-    /// Commands in running text, with their lines: what stands between backticks and begins with a program of ours or
-    /// `make`. What is left open (`…`, `<name>`) is passed over.
+    /// Commands in running text, with their lines: what stands between backticks and begins with a program of ours, `helm`
+    /// or `make`. What is left open (`…`, `<name>`) is passed over.
     #[must_use]
     pub fn inline_commands(&self) -> Vec<(usize, String)> {
+        let ours = ["kubectl headroom ", "headroom-scheduler --", "headroom-controllers --", "helm ", "make "];
+        let left_open = |span: &str| span.contains(['…', '<']) || span.contains("...");
+        let mut spans = self.spans();
+        spans.retain(|(_, span)| ours.iter().any(|program| span.starts_with(program)) && !left_open(span));
+        spans
+    }
+
+    /// What stands between backticks in running text, with its line.
+    #[must_use]
+    pub fn spans(&self) -> Vec<(usize, String)> {
         let mut found = Vec::new();
         let mut fenced = false;
         for (i, line) in self.text.lines().enumerate() {
@@ -131,13 +154,7 @@ impl Document {
             if fenced {
                 continue;
             }
-            for span in line.split('`').skip(1).step_by(2) {
-                let ours = ["kubectl headroom ", "headroom-scheduler --", "headroom-controllers --", "make "];
-                let left_open = span.contains(['…', '<']) || span.contains("...");
-                if ours.iter().any(|program| span.starts_with(program)) && !left_open {
-                    found.push((i + 1, span.to_owned()));
-                }
-            }
+            found.extend(line.split('`').skip(1).step_by(2).map(|span| (i + 1, span.to_owned())));
         }
         found
     }
@@ -162,15 +179,45 @@ impl Block {
         match words.next() {
             Some("test") => Ok(Mark::Test),
             Some("cluster") => Ok(Mark::Cluster),
+            Some("kubeadm") => Ok(Mark::Kubeadm),
+            Some("helm") => Ok(Mark::Helm),
+            Some("files") => Ok(Mark::Files),
+            Some("demo") => Ok(Mark::Demo),
             Some("host") => Ok(Mark::Host),
-            _ => Err("a block of shell says where it can be run: ```sh test, ```sh cluster or ```sh host".to_owned()),
+            _ => {
+                let marks = "test, cluster, kubeadm, helm, files, demo or host";
+                Err(format!("a block of shell says where it can be run: ```sh {marks}"))
+            }
         }
     }
 
-    /// The status that the block ends with.
+    /// The statuses that the block may end with; none when the mark cannot be read.
     #[must_use]
-    pub fn status(&self) -> i32 {
-        self.info.split_whitespace().find_map(|word| word.strip_prefix("exit=")?.parse().ok()).unwrap_or(0)
+    pub fn statuses(&self) -> Vec<i32> {
+        let given = self.info.split_whitespace().find_map(|word| word.strip_prefix("exit="));
+        given.unwrap_or("0").split('|').filter_map(|status| status.parse().ok()).collect()
+    }
+
+    /// The words of the block that the mark replaces, and with what: they are in capitals.
+    #[must_use]
+    pub fn stand_ins(&self) -> Vec<(&str, &str)> {
+        let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        let pairs = self.info.split_whitespace().filter_map(|word| word.split_once('='));
+        pairs.filter(|(name, _)| is_name(name)).collect()
+    }
+
+    /// The text as it is run: with what the reader has to replace replaced.
+    #[must_use]
+    pub fn script(&self) -> String {
+        let stand_ins = self.stand_ins();
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let replaced = |piece: &str| {
+            // A word with what ends it.
+            let word = piece.trim_end_matches(|c: char| !is_part(c));
+            let with = stand_ins.iter().find(|(name, _)| *name == word).map_or(word, |(_, with)| *with);
+            format!("{with}{}", piece.strip_prefix(word).unwrap_or_default())
+        };
+        self.text.split_inclusive(|c: char| !is_part(c)).map(replaced).collect()
     }
 
     /// Whether it is what the block before it prints, to the letter.
@@ -208,9 +255,21 @@ mod tests {
                 (16, "yaml", "  k: v\n")
             ]
         );
-        assert_eq!((blocks[0].mark(), blocks[0].status()), (Ok(Mark::Test), 2));
+        assert_eq!((blocks[0].mark(), blocks[0].statuses()), (Ok(Mark::Test), vec![2]));
+        assert_eq!(blocks[1].statuses(), [0]);
         assert_eq!((blocks[1].is_output(), blocks[2].is_output()), (true, false));
         assert!(blocks[0].is_shell() && !blocks[3].is_shell());
+    }
+
+    #[test]
+    fn words_of_the_readers_are_replaced_where_they_stand_alone() {
+        let text = "drain NODE --x=NODE -n NODES # NODE-1\nget NODE";
+        let info = "sh kubeadm exit=0|2 NODE=worker-1".to_owned();
+        let block = Block { line: 1, info, text: text.to_owned(), apart: true };
+        assert_eq!(block.script(), "drain worker-1 --x=worker-1 -n NODES # NODE-1\nget worker-1");
+        assert_eq!((block.statuses(), block.stand_ins()), (vec![0, 2], vec![("NODE", "worker-1")]));
+        let bare = Block { info: "sh test exit=two".to_owned(), ..block };
+        assert_eq!((bare.script(), bare.statuses()), (text.to_owned(), Vec::new()));
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! Whether what a document tells people to type could work: flags and verbs that exist, values that can be read, targets
 //! and files that are there. Nothing is run.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
-use clap::error::ErrorKind;
+use clap::{Args as _, Command, error::ErrorKind};
+use headroom_runtime::check::CheckFlags;
 
-use crate::flags::command_lines;
-
-/// Where files of this repository are that commands name.
-const OURS: [&str; 3] = ["examples/", "charts/", "docs/"];
+use crate::{flags::command_lines, untried::place};
 
 /// How strictly a command is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +22,9 @@ pub enum Reading {
 /// # Errors
 /// A sentence for whoever wrote the document.
 pub fn check(words: &[String], reading: Reading, root: &Path, makefile: &str) -> Result<(), String> {
-    let words: Vec<&str> = words.iter().map(String::as_str).skip_while(|word| *word == "sudo").collect();
-    let missing = words.iter().find(|word| OURS.iter().any(|ours| word.starts_with(ours)) && !root.join(word).exists());
-    if let Some(missing) = missing {
-        return Err(format!("there is no {missing}"));
-    }
+    let words = bare(words);
+    // Commands are typed in the root of the repository.
+    words.iter().try_for_each(|word| place(word, reading, root, Path::new("README.md")))?;
     match words.as_slice() {
         ["kubectl", "headroom", rest @ ..] | ["kubectl-headroom", rest @ ..] => {
             parse("kubectl headroom", rest, reading)
@@ -37,6 +33,36 @@ pub fn check(words: &[String], reading: Reading, root: &Path, makefile: &str) ->
         ["make", rest @ ..] => make(rest, makefile),
         _ => Ok(()),
     }
+}
+
+/// Every long flag of our programs, under each of its names.
+#[must_use]
+pub fn flags() -> BTreeSet<String> {
+    fn gather(command: &Command, found: &mut BTreeSet<String>) {
+        for arg in command.get_arguments() {
+            let names = arg.get_long().into_iter().chain(arg.get_all_aliases().into_iter().flatten());
+            found.extend(names.map(|name| format!("--{name}")));
+        }
+        for verb in command.get_subcommands() {
+            gather(verb, found);
+        }
+    }
+    let mut found = BTreeSet::from(["--help".to_owned()]);
+    // `headroom-scheduler check` and `headroom-controllers check` are read apart from the processes' own flags.
+    let check = CheckFlags::augment_args(Command::new("check"));
+    for command in command_lines().into_iter().map(|(_, command)| command).chain([check]) {
+        gather(&command, &mut found);
+    }
+    found
+}
+
+/// The words from the program on, without `sudo` and what is assigned behind it.
+pub(crate) fn bare(words: &[String]) -> Vec<&str> {
+    let assigned = |word: &str| {
+        let name = word.split_once('=').map_or("", |(name, _)| name);
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+    };
+    words.iter().map(String::as_str).skip_while(|word| *word == "sudo" || assigned(word)).collect()
 }
 
 fn parse(program: &str, arguments: &[&str], reading: Reading) -> Result<(), String> {
@@ -94,6 +120,7 @@ mod tests {
             "kubectl headroom explain pod web-1 -n shop -o wide | head",
             "headroom-controllers --controllers='*' --kubelet-timeout=5s",
             "headroom-scheduler --mode shadow -v 2",
+            "sudo KUBECONFIG=/etc/kubernetes/admin.conf kubectl headroom takeover --host-files",
             "make demo KEEP=1",
             "kubectl get nodes --no-such-flag",
             "helm install headroom charts/headroom",
@@ -115,6 +142,7 @@ mod tests {
             ("make demmo", "no demmo"),
             ("make demo KEEEP=1", "no KEEEP"),
             ("helm install headroom charts/nowhere", "no charts/nowhere"),
+            ("sudo KUBECONFIG=/etc/kubernetes/admin.conf kubectl headroom takeover --files", "--files"),
         ] {
             let error = checked(line, Reading::Whole).unwrap_err();
             assert!(error.contains(said), "{line}: {error}");

@@ -35,7 +35,7 @@ pub const SCHEDULER: [Reason; 7] = [
         "no node was found, or binding failed; the message counts the nodes by what kept the pod off them",
     ),
     of("Preempted", "Pod", "Normal", true, "it was removed to make room for a pod of higher priority"),
-    of("LeaderElection", "Lease", "Normal", true, "this process became leader, or stopped leading"),
+    of("LeaderElection", "Lease", "Normal", true, "this process became leader"),
     of(
         "ForeignBinding",
         "Lease",
@@ -60,8 +60,8 @@ pub const SCHEDULER: [Reason; 7] = [
 ];
 
 /// Those of headroom-controllers.
-pub const CONTROLLERS: [Reason; 31] = [
-    of("LeaderElection", "Lease", "Normal", true, "this process became leader, or stopped leading"),
+pub const CONTROLLERS: [Reason; 33] = [
+    of("LeaderElection", "Lease", "Normal", true, "this process became leader"),
     of("KubeletNotReadable", "Node", "Warning", false, "its kubelet could not be read several times in a row, and why"),
     of("SwapThrashing", "Node", "Warning", false, "it is busy with swapping"),
     of("SwapThrashingEnded", "Node", "Normal", false, "it is no more"),
@@ -129,6 +129,20 @@ pub const CONTROLLERS: [Reason; 31] = [
     ),
     of("YieldedToAnotherManager", "Endpoints", "Warning", false, "another manager writes it: this loop has stopped"),
     of("YieldedToAnotherManager", "EndpointSlice", "Warning", false, "the same"),
+    of(
+        "YieldedToAnotherManager",
+        "Node",
+        "Warning",
+        false,
+        "another manager changes its taints: node-lifecycle-controller has stopped",
+    ),
+    of(
+        "YieldedToAnotherManager",
+        "Pod",
+        "Warning",
+        false,
+        "another manager evicts it because of a taint: taint-eviction-controller has stopped",
+    ),
     of("FailedToCreateEndpoint", "Endpoints", "Warning", true, "it could not be made, and why"),
     of("FailedToUpdateEndpoint", "Endpoints", "Warning", true, "it could not be written, and why"),
     of("FailedToUpdateEndpointSlices", "Service", "Warning", true, "its slices could not be written, and why"),

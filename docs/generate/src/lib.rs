@@ -16,6 +16,7 @@ mod metrics;
 pub mod rbac;
 pub mod shell;
 pub mod sources;
+pub mod untried;
 
 use std::path::PathBuf;
 
@@ -47,6 +48,7 @@ pub fn pages() -> anyhow::Result<Vec<Page>> {
         ("crds.md", crds::page()?),
         ("rbac.md", rbac::page()?),
         ("exit-codes.md", exit_codes::page()),
+        ("untried.md", untried::page()),
     ];
     let page = |(name, body): (&'static str, String)| Page {
         name,
@@ -64,7 +66,8 @@ fn index() -> String {
      - [events.md](events.md): the reasons of Events and conditions\n\
      - [crds.md](crds.md): NodeHeadroom and MemoryProfile, field by field\n\
      - [rbac.md](rbac.md): who may do what, by mode and by loop\n\
-     - [exit-codes.md](exit-codes.md): what the exit statuses mean\n"
+     - [exit-codes.md](exit-codes.md): what the exit statuses mean\n\
+     - [untried.md](untried.md): commands of these documents that no test runs, and why\n"
         .to_owned()
 }
 

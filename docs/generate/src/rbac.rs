@@ -26,7 +26,7 @@ const FILES: [(&str, &str); 4] = [
     ),
     (
         "controllers.yaml",
-        "headroom-controllers with its default loops, in one role, for who installs without the chart; and what both ways of installing have: the lease, and the account whose token kubelets see",
+        "headroom-controllers whichever loops run: the lease, and the account whose token kubelets see",
     ),
 ];
 
@@ -88,7 +88,8 @@ pub(crate) fn page() -> anyhow::Result<String> {
     let mut out = format!(
         "# Rights\n\n\
          What the roles allow, from `{DIRECTORY}`. The chart grants those of the mode and of the loops that run, and no \
-         others. Nothing here has a wildcard, a Secret, `nodes/proxy`, `pods/exec`, or a right to grant rights; \
+         others but one: before an uninstall its guard reads, by name, the ConfigMap `headroom-takeover` and the lease \
+         `kube-scheduler` of kube-system. Nothing here has a wildcard, a Secret, `nodes/proxy`, `pods/exec`, or a right to grant rights; \
          [security.md](../security.md) says what that is worth.\n"
     );
     for (file, whose) in FILES {
@@ -129,7 +130,7 @@ mod tests {
     const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
 
     fn all() -> Vec<Rule> {
-        FILES.iter().chain(&[("controllers-primary.yaml", "")]).flat_map(|(file, _)| rules(file).unwrap()).collect()
+        FILES.iter().flat_map(|(file, _)| rules(file).unwrap()).collect()
     }
 
     /// What docs/security.md says of every role.

@@ -193,7 +193,7 @@ async fn record_stories(
             (seed, first, second)
         }
     });
-    let mut told = told.buffer_unordered(at_once.unwrap_or(scene.at_once()));
+    let mut told = told.buffer_unordered(scene.bears(at_once));
     let (mut kept, mut dropped): (Vec<Told>, usize) = (Vec::new(), 0);
     while let Some((seed, first, second)) = told.next().await {
         match (first, second) {
@@ -235,7 +235,7 @@ async fn tell_stories(corpus: Option<PathBuf>, at_once: Option<usize>, seed: Opt
         let namespace = format!("s{}", story.seed);
         stories::replay(&stage, story, &namespace, Rigour::of(story.seed), scene.patience()).await
     });
-    let mut told = told.buffer_unordered(at_once.unwrap_or(scene.at_once()));
+    let mut told = told.buffer_unordered(scene.bears(at_once));
     let (mut same, mut different) = (0, 0);
     while let Some(outcome) = told.next().await {
         match outcome? {

@@ -26,6 +26,7 @@ GET  /nodes                                      every node
 GET  /debug/received                             what each kubelet received
 GET  /ca                                         CA of the kubelets' certificates, PEM
 POST /kill?node=N            POST /revive?node=N
+POST /mute?node=N            POST /unmute?node=N  lease and status do not get through; the kubelet answers
 POST /slow?node=N&by=2s                          extra latency; by=0s ends it
 POST /pause                  POST /resume        all nodes, like SIGSTOP and SIGCONT
 POST /curve?pod=NS/NAME&memory=50Mi@0s,200Mi@60s[&hot=0.8]
@@ -102,6 +103,8 @@ fn handle(
         ("GET", "/ca") => Ok(Some(Value::String(steering.ca_pem().to_owned()))),
         ("POST", "/kill") => steering.kill(get("node")?).and(done),
         ("POST", "/revive") => steering.revive(get("node")?).and(done),
+        ("POST", "/mute") => steering.mute(get("node")?, true).and(done),
+        ("POST", "/unmute") => steering.mute(get("node")?, false).and(done),
         ("POST", "/slow") => {
             let by = parse_duration(get("by")?)
                 .ok_or_else(|| HollowError::config("by", "must look like 2s, 500ms or 1m"))?;

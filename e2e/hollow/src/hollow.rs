@@ -49,6 +49,12 @@ impl Steering {
         Ok(())
     }
 
+    pub(crate) fn mute(&self, node: &str, mute: bool) -> Result<(), HollowError> {
+        let index = self.index(node)?;
+        self.shared.change(|world, now| world.mute(index, mute, now));
+        Ok(())
+    }
+
     pub(crate) fn slow(&self, node: &str, by: Duration) -> Result<(), HollowError> {
         let index = self.index(node)?;
         self.shared.change(|world, _| world.slow(index, millis(by)));
@@ -208,6 +214,14 @@ impl Hollow {
     /// [`HollowError::NoSuchNode`].
     pub fn revive(&self, node: &str) -> Result<(), HollowError> {
         self.steering.revive(node)
+    }
+
+    /// Keeps a node's lease and status from the API server, or lets them through again. Its kubelet answers as before.
+    ///
+    /// # Errors
+    /// [`HollowError::NoSuchNode`].
+    pub fn mute(&self, node: &str, mute: bool) -> Result<(), HollowError> {
+        self.steering.mute(node, mute)
     }
 
     /// Adds latency to everything that a kubelet does; zero ends it.

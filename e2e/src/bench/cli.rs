@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use super::bare::{self, BareArguments};
 use super::{BenchError, Case, Contestant, Plan, Report, Workload, report};
 use crate::command::{exit_code, results_directory};
+use crate::control_plane::Release;
 
 /// Where the results go, seen from the top of the checkout.
 const OUTPUT: &str = "docs/benchmarks";
@@ -21,7 +22,8 @@ const WRONG: u8 = 2;
 ///
 /// Every run has a fresh etcd and kube-apiserver with the nodes and all pods created before the contestant starts. The
 /// table goes to standard output, latest.json and README.md to docs/benchmarks; the workloads of scheduler_perf have
-/// scheduler-perf.json and scheduler-perf.md there, in which what is not measured anew stays.
+/// scheduler-perf.json and scheduler-perf.md there, in which what is not measured anew stays. With another version of
+/// Kubernetes than the usual one the files have its number: latest-1.37.json, 1.37.md, scheduler-perf-1.37.md.
 #[derive(Debug, Parser)]
 #[command(name = "bench", after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
@@ -33,6 +35,9 @@ pub struct Arguments {
     /// NODESxPODS, or workloads of scheduler_perf: NAME, NAME/SIZE or SIZE; comma-separated [default: 100x5000,1000x10000,5000x10000]
     #[arg(long, value_delimiter = ',', value_name = "WORKLOAD")]
     workload: Vec<Selected>,
+    /// Version of stock, API server and etcd
+    #[arg(long, value_enum, value_name = "VERSION", default_value_t)]
+    kubernetes: Release,
     /// Show the workloads of scheduler_perf, and measure nothing
     #[arg(long)]
     list: bool,
@@ -69,6 +74,7 @@ const EXAMPLES: &str = "Examples:
   bench --repeat 5                             medians of five runs
   bench --list                                 the workloads of scheduler_perf
   bench --workload 500Nodes                    all of them in this size
+  bench --kubernetes 1.37.2                    beside another version of Kubernetes
   bench --quick                                see that it works
 
 Exit status: 0 when every pod was bound exactly once, 2 when not, 1 when a run failed.";
@@ -119,6 +125,7 @@ impl Arguments {
         contestants.dedup();
         let (workloads, cases) = self.selected();
         Plan {
+            kubernetes: self.kubernetes,
             contestants,
             repeat: self.repeat,
             // Idle processes belong to the page of the bursts.
@@ -160,7 +167,7 @@ async fn execute(arguments: &Arguments) -> Result<bool, BenchError> {
     }
     // Told before minutes are spent.
     let output = arguments.output()?;
-    let plan = arguments.plan(command_line(std::env::args().skip(1)));
+    let plan = arguments.plan(command_line(arguments.kubernetes, std::env::args().skip(1)));
     let report: Report = super::run(&plan, output.as_deref()).await?;
     let _ = write!(std::io::stdout(), "{}", report::table(&report));
     if let Some(dir) = output {
@@ -170,20 +177,24 @@ async fn execute(arguments: &Arguments) -> Result<bool, BenchError> {
     Ok(report.is_right())
 }
 
-/// The command as others would type it: without this machine's paths.
-fn command_line(arguments: impl Iterator<Item = String>) -> String {
+/// Flags that the command of others does not have: a path of this machine, and what make says in its own way.
+const LEFT_OUT: [&str; 2] = ["--output", "--kubernetes"];
+
+/// The command as others would type it.
+fn command_line(release: Release, arguments: impl Iterator<Item = String>) -> String {
     let mut flags = Vec::new();
     let mut skip = false;
     for argument in arguments {
-        if std::mem::take(&mut skip) || argument.starts_with("--output=") {
-            continue;
-        }
-        skip = argument == "--output";
-        if !skip {
+        let (flag, has_value) = argument.split_once('=').map_or((argument.as_str(), false), |(flag, _)| (flag, true));
+        let value = std::mem::take(&mut skip);
+        if !value && LEFT_OUT.contains(&flag) {
+            skip = !has_value;
+        } else if !value {
             flags.push(argument);
         }
     }
-    if flags.is_empty() { "make bench".to_owned() } else { format!("make bench BENCH_FLAGS=\"{}\"", flags.join(" ")) }
+    let make = release.make("bench");
+    if flags.is_empty() { make } else { format!("{make} BENCH_FLAGS=\"{}\"", flags.join(" ")) }
 }
 
 #[cfg(test)]
@@ -220,6 +231,13 @@ mod tests {
     }
 
     #[test]
+    fn the_usual_kubernetes_is_taken_unless_another_is_named() {
+        let plan = |line: &str| parse(line).unwrap().plan(String::new());
+        assert!(plan("bench").kubernetes.is_usual());
+        assert_eq!(plan("bench --kubernetes 1.37.2").kubernetes, Release::V1_37);
+    }
+
+    #[test]
     fn wrong_flags_are_refused() {
         for line in [
             "bench --only k3s",
@@ -227,6 +245,7 @@ mod tests {
             "bench --workload Nothing",
             "bench --repeat 0",
             "bench --quick --workload 1x2",
+            "bench --kubernetes 1.36",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
@@ -242,8 +261,13 @@ mod tests {
 
     #[test]
     fn the_command_is_told_without_paths() {
-        let line = |text: &str| command_line(text.split_whitespace().map(str::to_owned));
+        let of = |release, text: &str| command_line(release, text.split_whitespace().map(str::to_owned));
+        let line = |text: &str| of(Release::default(), text);
         assert_eq!(line(""), "make bench");
+        assert_eq!(line("--output=/home/x"), "make bench");
+        for text in ["--kubernetes 1.37.2 --repeat 3", "--repeat 3 --kubernetes=1.37.2"] {
+            assert_eq!(of(Release::V1_37, text), "make bench KUBERNETES=1.37.2 BENCH_FLAGS=\"--repeat 3\"");
+        }
         assert_eq!(line("--repeat 3 --output /home/x --no-idle"), "make bench BENCH_FLAGS=\"--repeat 3 --no-idle\"");
     }
 }

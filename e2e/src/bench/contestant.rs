@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::binaries::our_binary;
 use crate::control_plane::assets::{Assets, Component};
-use crate::control_plane::{ControlPlane, Identity, SchedulerOptions};
+use crate::control_plane::{ControlPlane, Identity, Release, SchedulerOptions};
 use crate::error::HarnessError;
 use crate::process::Process;
 
@@ -64,18 +64,20 @@ impl fmt::Display for Contestant {
 pub(crate) struct Program {
     pub(crate) contestant: Contestant,
     pub(crate) path: PathBuf,
+    /// The Kubernetes that it runs on, and that stock is of.
+    pub(crate) release: Release,
     in_flight: usize,
 }
 
 impl Program {
     /// Looks for the binary.
-    pub(crate) fn find(contestant: Contestant, in_flight: usize) -> Result<Self, BenchError> {
+    pub(crate) fn find(contestant: Contestant, release: Release, in_flight: usize) -> Result<Self, BenchError> {
         let path = match contestant {
             Contestant::Bare => std::env::current_exe().map_err(HarnessError::io("find", "the running executable"))?,
-            Contestant::Stock => Assets::from_env()?.require(Component::Scheduler)?,
+            Contestant::Stock => Assets::of(release)?.require(Component::Scheduler)?,
             Contestant::Headroom => our_binary("headroom-scheduler")?,
         };
-        Ok(Self { contestant, path, in_flight })
+        Ok(Self { contestant, path, release, in_flight })
     }
 
     /// Starts it on a control plane where the workload waits.

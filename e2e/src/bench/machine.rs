@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
 /// The machine.
@@ -65,6 +66,14 @@ pub(crate) fn commit() -> Option<String> {
         .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (output.status.success() && !text.is_empty()).then_some(text)
+}
+
+/// The lines of a page that say when, where and with what it was measured.
+#[must_use]
+pub fn provenance() -> String {
+    let date = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let headroom = commit().unwrap_or_else(|| "unknown".to_owned());
+    format!("- Date: {date}\n{}- Headroom at {headroom}\n", Machine::read().line())
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub struct Idle {
 pub(crate) async fn burst(label: &str, program: &Program, scenario: &Scenario) -> Result<Burst, BenchError> {
     let workload = scenario.size;
     progress(&format!("{label}: starting a control plane with {} nodes and {} pods", workload.nodes, workload.pods));
-    let Prepared { cluster, wire, since, pod_bytes } = prepare(program.contestant, scenario, false).await?;
+    let Prepared { cluster, wire, since, pod_bytes } = prepare(program, scenario, false).await?;
     settled(|| server_cpu(&cluster)).await;
     let before = Requests::read(&wire).await?;
     let server_before = server_cpu(&cluster);
@@ -179,7 +179,7 @@ impl IdleTimes {
 pub(crate) async fn idle(label: &str, program: &Program, times: IdleTimes) -> Result<Idle, BenchError> {
     let workload = Workload::IDLE;
     progress(&format!("{label}: starting a control plane with {} nodes and {} pods", workload.nodes, workload.pods));
-    let Prepared { cluster, wire, since, .. } = prepare(program.contestant, &Scenario::burst(workload), true).await?;
+    let Prepared { cluster, wire, since, .. } = prepare(program, &Scenario::burst(workload), true).await?;
     let mut observer = Observer::start(&wire, &since, Watched::All).await?;
     let process = program.start(&cluster, workload)?;
     all_bound(label, &cluster, &process, &mut observer, workload.pods, STALL).await?;

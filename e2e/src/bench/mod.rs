@@ -27,6 +27,7 @@ use std::path::Path;
 pub use cli::{Arguments, main};
 pub use contestant::Contestant;
 pub use error::BenchError;
+pub use machine::provenance;
 pub use measure::{Burst, Idle};
 pub use perf::Case;
 pub use report::Report;
@@ -34,6 +35,7 @@ pub(crate) use report::median;
 pub use requests::{Attempts, sum as metric_sum};
 pub use workload::Workload;
 
+use crate::control_plane::Release;
 use contestant::Program;
 use measure::IdleTimes;
 use scenario::Scenario;
@@ -44,6 +46,8 @@ const IDLE_ROUNDS: u32 = 3;
 /// What is to be measured.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// Whose stock, API server and etcd.
+    pub kubernetes: Release,
     /// Who takes part, in the order of the runs.
     pub contestants: Vec<Contestant>,
     /// The bursts.
@@ -70,7 +74,7 @@ pub struct Plan {
 pub async fn run(plan: &Plan, output: Option<&Path>) -> Result<Report, BenchError> {
     let mut programs = Vec::new();
     for &contestant in &plan.contestants {
-        programs.push(Program::find(contestant, plan.in_flight)?);
+        programs.push(Program::find(contestant, plan.kubernetes, plan.in_flight)?);
     }
     let mut report = Report::new(plan, &programs);
     let times = if plan.quick { IdleTimes::QUICK } else { IdleTimes::FULL };

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::control_plane::{ControlPlane, Identity, RbacSet};
 use crate::wait::eventually;
 
+use super::contestant::Program;
 use super::scenario::{CHURN, PLACED, Scenario};
 use super::wire::{MERGE_PATCH, Wire, each};
 use super::workload::{NAMESPACE, Workload};
@@ -38,10 +39,10 @@ pub(crate) struct Prepared {
 }
 
 /// Starts a control plane and creates nodes, then pods.
-pub(crate) async fn prepare(contestant: Contestant, scenario: &Scenario, audit: bool) -> Result<Prepared, BenchError> {
+pub(crate) async fn prepare(program: &Program, scenario: &Scenario, audit: bool) -> Result<Prepared, BenchError> {
     let workload = scenario.size;
-    let cluster =
-        ControlPlane::builder().name(format!("bench-{contestant}")).audit(audit).no_request_limits().start().await?;
+    let builder = ControlPlane::builder().name(format!("bench-{}", program.contestant)).kubernetes(program.release);
+    let cluster = builder.audit(audit).no_request_limits().start().await?;
     cluster.apply_yaml("crds.yaml", CRDS).await?;
     cluster.apply_rbac(RbacSet::Primary).await?;
     for namespace in [NAMESPACE, PLACED, CHURN] {
@@ -82,7 +83,7 @@ pub(crate) async fn prepare(contestant: Contestant, scenario: &Scenario, audit: 
     let last = format!("{pods}/{}", Workload::pod_name(workload.pods.saturating_sub(1)));
     let pod_bytes = wire.text(&last).await?.len();
     let list: ListMeta = wire.get(&format!("{pods}?limit=1")).await?;
-    may_bind(&cluster, contestant).await?;
+    may_bind(&cluster, program.contestant).await?;
     Ok(Prepared { cluster, wire, since: list.metadata.resource_version, pod_bytes })
 }
 

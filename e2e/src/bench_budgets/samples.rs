@@ -23,6 +23,10 @@ const PODS_PER_NODE: u32 = 10;
 const IN_FLIGHT: usize = 50;
 /// For how long CPU time and requests are counted.
 const WINDOW: Duration = Duration::from_secs(120);
+/// Samples from which on a history counts, and its owner is told of changes alone: `historySamples` by default.
+const USABLE: i64 = 3;
+/// In which every workload is learned: some writes for each, five in a second.
+const LEARNING: Duration = Duration::from_secs(1800);
 /// Intervals between the first complete set of samples and the window: what is new is learned first.
 const INTERVALS: f64 = 3.0;
 /// Requests per minute and process, beyond watches, leases and heartbeats.
@@ -52,7 +56,9 @@ pub(super) async fn run(nodes: u32) -> Result<Vec<Figure>, MemoryBenchError> {
     plane.wait_healthy(&scheduler, "/readyz", PATIENCE).await?;
     all_sampled(&cluster.wire, nodes).await?;
     let rest = started.elapsed().max(Duration::from_secs(20)).mul_f64(INTERVALS);
-    progress(&format!("every node was measured; resting for {:.0} s", rest.as_secs_f64()));
+    progress("every node was measured; waiting until every workload is learned");
+    all_learned(&cluster.wire, nodes).await?;
+    progress(&format!("every workload is learned; resting for {:.0} s", rest.as_secs_f64()));
     tokio::time::sleep(rest).await;
 
     let before = (now(), scheduler.cpu()?, controllers.cpu()?, Instant::now());
@@ -125,6 +131,20 @@ async fn all_sampled(wire: &Wire, nodes: u32) -> Result<(), MemoryBenchError> {
         let has_sample = |item: &&Value| item.pointer("/status/observedAt").is_some();
         let sampled = list["items"].as_array().map_or(0, |items| items.iter().filter(has_sample).count());
         if sampled == nodes as usize { Ok(()) } else { Err(format!("{sampled} of {nodes}")) }
+    })
+    .await?;
+    Ok(())
+}
+
+/// Waits until every workload's memory is written down: there are as many as nodes.
+async fn all_learned(wire: &Wire, workloads: u32) -> Result<(), MemoryBenchError> {
+    eventually(LEARNING, "a profile of every workload", || async move {
+        let path = "/apis/headroom.dev/v1alpha1/memoryprofiles";
+        let list: Value = wire.get(path).await.map_err(|error: BenchError| error.to_string())?;
+        let samples = |item: &Value| item.pointer("/status/containers/0/samples").and_then(Value::as_i64);
+        let is_learned = |item: &&Value| samples(item).is_some_and(|samples| samples >= USABLE);
+        let learned = list["items"].as_array().map_or(0, |items| items.iter().filter(is_learned).count());
+        if learned == workloads as usize { Ok(()) } else { Err(format!("{learned} of {workloads}")) }
     })
     .await?;
     Ok(())

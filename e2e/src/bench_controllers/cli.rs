@@ -13,6 +13,7 @@ use crate::bench::machine::{Machine, commit, first_line};
 use crate::bench_memory::MemoryBenchError;
 use crate::binaries::our_binary;
 use crate::command::{exit_code, results_directory, write_results};
+use crate::control_plane::Release;
 use crate::control_plane::assets::{Assets, Component};
 
 /// Where the results go, seen from the top of the checkout.
@@ -22,7 +23,8 @@ const BEHIND: u8 = 2;
 
 /// Measures our controllers beside the stock kube-controller-manager with the same loops.
 ///
-/// The table goes to standard output; controllers.json and controllers.md to docs/benchmarks.
+/// The table goes to standard output; controllers.json and controllers.md to docs/benchmarks, controllers-1.37.json and
+/// controllers-1.37.md when that is the version of Kubernetes.
 #[derive(Debug, Parser)]
 #[command(name = "bench-controllers", after_help = EXAMPLES)]
 pub struct Arguments {
@@ -36,6 +38,9 @@ pub struct Arguments {
     /// Rounds; each contestant in each of them
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     repeat: u32,
+    /// Version of stock, API server and etcd
+    #[arg(long, value_enum, value_name = "VERSION", default_value_t)]
+    kubernetes: Release,
     /// Also let a node die under each profile (a quarter of an hour)
     #[arg(long)]
     deaths: bool,
@@ -49,6 +54,7 @@ pub struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   bench-controllers                                        three rounds, about six minutes
+  bench-controllers --kubernetes 1.37.2                    beside another version
   bench-controllers --replicas 50 --endpoints 20 --repeat 1 --no-write
                                                            see that it works
 
@@ -71,11 +77,13 @@ impl Arguments {
         if self.deaths {
             flags.push_str(" --deaths");
         }
+        let make = self.kubernetes.make("bench-controllers");
         let command = match flags.trim() {
-            "" => "make bench-controllers".to_owned(),
-            flags => format!("make bench-controllers BENCH_CONTROLLERS_FLAGS=\"{flags}\""),
+            "" => make,
+            flags => format!("{make} BENCH_CONTROLLERS_FLAGS=\"{flags}\""),
         };
         Plan {
+            kubernetes: self.kubernetes,
             replicas: self.replicas.clone(),
             endpoints: self.endpoints,
             repeat: self.repeat,
@@ -102,8 +110,8 @@ async fn execute(arguments: &Arguments) -> Result<bool, MemoryBenchError> {
             rounds.push(measure::run(contestant, &plan).await?);
         }
     }
-    let deaths = if plan.deaths { deaths::run().await? } else { Vec::new() };
-    let assets = Assets::from_env().ok();
+    let deaths = if plan.deaths { deaths::run(plan.kubernetes).await? } else { Vec::new() };
+    let assets = Assets::of(plan.kubernetes).ok();
     let stock = assets.and_then(|assets| assets.require(Component::ControllerManager).ok());
     let report = Report {
         schema: SCHEMA,
@@ -118,7 +126,7 @@ async fn execute(arguments: &Arguments) -> Result<bool, MemoryBenchError> {
     };
     let _ = write!(std::io::stdout(), "{}", page::table(&report));
     if let Some(dir) = output {
-        write_results(&dir, "controllers", &report, &page::page(&report))?;
+        write_results(&dir, &report.plan.kubernetes.stem(page::STEM), &report, &page::page(&report))?;
         super::progress(&format!("the results are in {}", dir.display()));
     }
     Ok(page::keeps_up(&report))
@@ -136,5 +144,10 @@ mod tests {
         assert_eq!((plan.replicas, plan.command.as_str()), (vec![1000, 5000], "make bench-controllers"));
         let plan = Arguments::try_parse_from(["bench-controllers", "--replicas", "5,7"]).unwrap().plan();
         assert_eq!(plan.command, "make bench-controllers BENCH_CONTROLLERS_FLAGS=\"--replicas 5,7\"");
+        let plan = Arguments::try_parse_from(["bench-controllers", "--kubernetes", "1.37.2"]).unwrap().plan();
+        assert_eq!(
+            (plan.kubernetes, plan.command.as_str()),
+            (Release::V1_37, "make bench-controllers KUBERNETES=1.37.2")
+        );
     }
 }

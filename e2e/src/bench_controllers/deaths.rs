@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::progress;
 use crate::bench_memory::MemoryBenchError;
-use crate::control_plane::{ControlPlane, LOOPS, RbacSet};
+use crate::control_plane::{ControlPlane, LOOPS, RbacSet, Release};
 use crate::process::Process;
 use crate::wait::eventually;
 
@@ -78,15 +78,15 @@ pub struct Death {
 }
 
 /// Lets nodes die, two at a time: there is little to do meanwhile.
-pub(super) async fn run() -> Result<Vec<Death>, MemoryBenchError> {
+pub(super) async fn run(release: Release) -> Result<Vec<Death>, MemoryBenchError> {
     let [a, b, c, d] = Keeper::ALL;
-    let (a, b) = futures::try_join!(one(a), one(b))?;
-    let (c, d) = futures::try_join!(one(c), one(d))?;
+    let (a, b) = futures::try_join!(one(a, release), one(b, release))?;
+    let (c, d) = futures::try_join!(one(c, release), one(d, release))?;
     Ok(vec![a, b, c, d])
 }
 
-async fn one(keeper: Keeper) -> Result<Death, MemoryBenchError> {
-    let builder = ControlPlane::builder().name("deaths").service_account_admission(false);
+async fn one(keeper: Keeper, release: Release) -> Result<Death, MemoryBenchError> {
+    let builder = ControlPlane::builder().name("deaths").kubernetes(release).service_account_admission(false);
     let plane = builder.start().await?;
     let outcome = die(keeper, &plane).await;
     if outcome.is_err() {

@@ -26,7 +26,7 @@ const RCS: &str = "/api/v1/namespaces/default/replicationcontrollers";
 
 /// Runs it.
 pub(super) async fn run(contestant: Contestant, plan: &Plan) -> Result<Round, BenchError> {
-    let builder = ControlPlane::builder().name("controllers").no_request_limits();
+    let builder = ControlPlane::builder().name("controllers").kubernetes(plan.kubernetes).no_request_limits();
     // The loop that makes service accounts does not run.
     let plane = builder.service_account_admission(false).start().await?;
     let outcome = measure(contestant, plan, &plane).await;

@@ -13,6 +13,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use crate::bench::machine::Machine;
+use crate::control_plane::Release;
 
 pub use cli::{Arguments, main};
 pub use deaths::{Death, Keeper};
@@ -23,6 +24,9 @@ const SCHEMA: u32 = 1;
 /// What is to be measured.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
+    /// Whose stock, API server and etcd; the report has stock's own words for it.
+    #[serde(skip)]
+    pub kubernetes: Release,
     /// Sizes of the ReplicationControllers, one after the other.
     pub replicas: Vec<u32>,
     /// Endpoints of the Service.

@@ -5,6 +5,9 @@ use std::fmt::Write;
 use super::{Contestant, Report, Round};
 use crate::bench::measure::mebibytes;
 
+/// The names of page and figures without their ends, for the usual version of Kubernetes.
+pub(super) const STEM: &str = "controllers";
+
 /// What the page tells about the method; it describes `measure.rs` and `services.rs`.
 const METHOD: &str = "\
 ## How it is measured
@@ -12,7 +15,8 @@ const METHOD: &str = "\
 - Each contestant has a fresh etcd and kube-apiserver for itself, and is alone there: no scheduler, no kubelets, no garbage
   collector. Both run the same seven loops: replicationcontroller, endpoints, endpointslice, endpointslice-mirroring,
   node-lifecycle, taint-eviction and pod-garbage-collector. Stock's client limits are lifted (10,000 a second; by default it
-  sends 20 a second), everything else is as it comes.
+  sends 20 a second), everything else is as it comes. API server and etcd are of stock's version;
+  `make bench-controllers KUBERNETES=1.37.2` measures beside Kubernetes 1.37.2, and has files of its own.
 - A ReplicationController is created, and the bench looks every 20 ms whether all pods are there and whether its status
   says so; then it is scaled to 0. Pods are not bound, so that they are gone when they are deleted.
 - The Service's pods are made by the bench, which writes their status as kubelets would, 50 at a time. The time for all
@@ -113,8 +117,12 @@ fn deaths(report: &Report) -> Vec<(String, String, String, String)> {
 
 /// The whole page.
 pub(super) fn page(report: &Report) -> String {
-    let mut out = String::from(
-        "# Controllers beside stock\n\nWritten by `make bench-controllers`; all figures are in `controllers.json`.\n\n",
+    let release = report.plan.kubernetes;
+    let mut out = format!(
+        "# {}\n\nWritten by `{}`; all figures are in `{}.json`.\n\n",
+        release.title("Controllers beside stock"),
+        release.make("bench-controllers"),
+        release.stem(STEM)
     );
     let text = |version: &Option<String>| version.clone().unwrap_or_else(|| "unknown".to_owned());
     let _ = writeln!(out, "- Command: `{}`", report.plan.command);
@@ -151,6 +159,7 @@ mod tests {
     use super::super::{Death, Keeper, Plan, Replication, SCHEMA, Serving};
     use super::*;
     use crate::bench::machine::Machine;
+    use crate::control_plane::Release;
 
     fn round(contestant: Contestant, times: f64, mebibytes: u64) -> Round {
         Round {
@@ -184,7 +193,14 @@ mod tests {
             headroom_commit: None,
             headroom_controllers: None,
             kube_controller_manager: None,
-            plan: Plan { replicas: vec![1000], endpoints: 1000, repeat: 1, deaths: true, command: "make".to_owned() },
+            plan: Plan {
+                kubernetes: Release::default(),
+                replicas: vec![1000],
+                endpoints: 1000,
+                repeat: 1,
+                deaths: true,
+                command: "make".to_owned(),
+            },
             rounds: vec![round(Contestant::Stock, 2.0, 88), ours],
             deaths: vec![Death {
                 keeper: Keeper::ProfilePatient,
@@ -205,6 +221,16 @@ mod tests {
         assert!(table.contains("profile patient") && table.contains("423 s"), "{table}");
         assert!(page(&report).contains("| headroom, profile patient | 6 of 24 | 120 s | 423 s |"));
         assert!(page(&report).contains("| Service of 1000: all ready | 2.00 s | 1.00 s | 2.00x |"));
+    }
+
+    #[test]
+    fn the_page_beside_another_version_says_so() {
+        let mut report = report(round(Contestant::Headroom, 1.0, 11));
+        assert!(page(&report).starts_with("# Controllers beside stock\n\nWritten by `make bench-controllers`; "));
+        report.plan.kubernetes = Release::V1_37;
+        let page = page(&report);
+        assert!(page.starts_with("# Controllers beside stock, Kubernetes 1.37.2\n"), "{page}");
+        assert!(page.contains("KUBERNETES=1.37.2`; all figures are in `controllers-1.37.json`"), "{page}");
     }
 
     #[test]

@@ -2,10 +2,8 @@
 
 use std::fmt::Write;
 
-use k8s_openapi::jiff::Timestamp;
-
 use super::Measured;
-use crate::bench::machine::{Machine, commit};
+use crate::bench::provenance;
 
 const METHOD: &str = "\
 ## How it is measured
@@ -22,9 +20,8 @@ const METHOD: &str = "\
 /// The whole page: a row per shape, both groups beside each other.
 pub(super) fn page(found: &[Measured]) -> String {
     let mut out = String::from("# Hostile pods\n\nWritten by `make bench-hostile`.\n\n");
-    let _ = writeln!(out, "- Date: {}", Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ"));
-    out.push_str(&Machine::read().line());
-    let _ = writeln!(out, "- Headroom at {}\n", commit().as_deref().unwrap_or("unknown"));
+    out.push_str(&provenance());
+    out.push('\n');
 
     let mut groups: Vec<&str> = Vec::new();
     let mut shapes: Vec<&str> = Vec::new();

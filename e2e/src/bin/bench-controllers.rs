@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use headroom_e2e::{arguments, bench_controllers};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    headroom_e2e::bench_controllers::main(headroom_e2e::bench_controllers::Arguments::parse()).await
+    match arguments() {
+        Ok(arguments) => bench_controllers::main(arguments).await,
+        Err(status) => status,
+    }
 }

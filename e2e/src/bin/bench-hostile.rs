@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use headroom_e2e::{arguments, bench_hostile};
 
 fn main() -> ExitCode {
-    headroom_e2e::bench_hostile::main(&headroom_e2e::bench_hostile::Arguments::parse())
+    match arguments::<bench_hostile::Arguments>() {
+        Ok(arguments) => bench_hostile::main(&arguments),
+        Err(status) => status,
+    }
 }

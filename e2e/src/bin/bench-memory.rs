@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use headroom_e2e::{arguments, bench_memory};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    headroom_e2e::bench_memory::main(headroom_e2e::bench_memory::Arguments::parse()).await
+    match arguments() {
+        Ok(arguments) => bench_memory::main(arguments).await,
+        Err(status) => status,
+    }
 }

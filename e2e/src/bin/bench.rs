@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use headroom_e2e::{arguments, bench};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    headroom_e2e::bench::main(headroom_e2e::bench::Arguments::parse()).await
+    match arguments() {
+        Ok(arguments) => bench::main(arguments).await,
+        Err(status) => status,
+    }
 }

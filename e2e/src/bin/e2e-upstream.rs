@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use headroom_e2e::{arguments, upstream};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    headroom_e2e::upstream::main(headroom_e2e::upstream::Arguments::parse()).await
+    match arguments() {
+        Ok(arguments) => upstream::main(arguments).await,
+        Err(status) => status,
+    }
 }

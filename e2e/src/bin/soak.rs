@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use headroom_e2e::{arguments, soak};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    headroom_e2e::soak::main(headroom_e2e::soak::Arguments::parse()).await
+    match arguments() {
+        Ok(arguments) => soak::main(arguments).await,
+        Err(status) => status,
+    }
 }

@@ -4,13 +4,16 @@
 //! `TEST_ASSET_KUBECTL` (one file each), the directory `KUBEBUILDER_ASSETS`, and else our own cache, where
 //! `make control-plane` puts what it builds. The stock scheduler and controller manager come from
 //! `KUBEBUILDER_ASSETS` when they are there, and else from the cache.
+//!
+//! What these variables name is of a version that nobody knows here, so they hold for the usual release alone: another is
+//! asked for by its version, and only the cache has it by that.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::error::{HarnessError, Result};
 
-use super::build::plan;
+use super::build::{Release, plan};
 
 /// A binary of the control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +71,7 @@ impl Component {
 /// Where the binaries are looked for.
 #[derive(Debug, Clone)]
 pub struct Assets {
+    release: Release,
     given: Option<PathBuf>,
     cache: PathBuf,
     /// The directory of the cache for [`Component::E2eTest`], which has a key of its own: what it is built from does not
@@ -79,23 +83,50 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// Reads the environment; does not look whether the files are there.
+    /// Those of the usual release. Reads the environment; does not look whether the files are there.
     ///
     /// # Errors
     /// [`HarnessError::NoCacheDir`] when nothing names a directory.
     pub fn from_env() -> Result<Self> {
+        Self::of(Release::default())
+    }
+
+    /// Those of a release.
+    ///
+    /// # Errors
+    /// As [`from_env`](Self::from_env).
+    pub fn of(release: Release) -> Result<Self> {
+        let named = |name| if release.is_usual() { variable(name) } else { None };
         let single = Component::ALL
             .into_iter()
-            .filter_map(|component| Some((component, variable(component.own_variable()?)?)))
+            .filter_map(|component| Some((component, named(component.own_variable()?)?)))
             .collect();
         let cache = cache_root()?.join("control-plane");
         Ok(Self {
-            given: variable("KUBEBUILDER_ASSETS"),
-            cache: cache.join(plan::key()),
+            release,
+            given: named("KUBEBUILDER_ASSETS"),
+            cache: cache.join(plan::key(release)),
             e2e_cache: cache.join(plan::e2e_key()),
             helm_cache: cache.join(plan::helm_key()),
             single,
         })
+    }
+
+    /// Whose they are.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        self.release
+    }
+
+    /// What to do when some are missing, for people.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let build = format!("run `{}`", self.release.make("control-plane"));
+        if self.release.is_usual() {
+            format!("{build}, or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl")
+        } else {
+            build
+        }
     }
 
     /// The directory that `KUBEBUILDER_ASSETS` names.
@@ -149,7 +180,7 @@ impl Assets {
             return Ok(path);
         }
         let dir = path.parent().unwrap_or(&path).to_path_buf();
-        Err(HarnessError::AssetsMissing { missing: component.binary().to_owned(), dir })
+        Err(HarnessError::AssetsMissing { missing: component.binary().to_owned(), dir, remedy: self.remedy() })
     }
 }
 
@@ -192,6 +223,7 @@ mod tests {
         let given = tempfile::tempdir().unwrap();
         std::fs::write(given.path().join("kube-scheduler"), "").unwrap();
         let assets = Assets {
+            release: Release::default(),
             given: Some(given.path().to_path_buf()),
             cache: PathBuf::from("/cache"),
             e2e_cache: PathBuf::from("/e2e-cache"),

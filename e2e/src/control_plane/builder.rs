@@ -17,7 +17,7 @@ use super::assets::{Assets, Component};
 use super::directory::Directory;
 use super::identity::Identity;
 use super::pki::Pki;
-use super::{ControlPlane, client, report, servers};
+use super::{ControlPlane, Release, client, report, servers};
 
 /// How long a start may take unless `KUBEBUILDER_CONTROLPLANE_START_TIMEOUT` says otherwise. It takes 3 s on an idle
 /// machine; the rest is for machines that compile at the same time.
@@ -54,6 +54,7 @@ impl Default for Options {
 /// Sets up and starts a [`ControlPlane`].
 #[derive(Debug, Default)]
 pub struct ControlPlaneBuilder {
+    release: Release,
     options: Options,
     slots: Option<Slots>,
     parent: Option<PathBuf>,
@@ -61,6 +62,13 @@ pub struct ControlPlaneBuilder {
 }
 
 impl ControlPlaneBuilder {
+    /// Which Kubernetes it is, stock scheduler and controller manager included: the usual one by default.
+    #[must_use]
+    pub fn kubernetes(mut self, release: Release) -> Self {
+        self.release = release;
+        self
+    }
+
     /// Writes an audit log at level Metadata (every request with user, verb, object and status), which
     /// [`ControlPlane::audit_events`] reads. Off by default: it costs time.
     #[must_use]
@@ -126,7 +134,7 @@ impl ControlPlaneBuilder {
     /// # Errors
     /// [`HarnessError`]: binaries missing, a process that ended (with the end of its log), or a timeout.
     pub async fn start(self) -> Result<ControlPlane> {
-        let assets = Assets::from_env()?;
+        let assets = Assets::of(self.release)?;
         let (etcd_program, server_program) = (assets.require(Component::Etcd)?, assets.require(Component::ApiServer)?);
         let timeout = start_timeout()?;
         let slots = match self.slots {

@@ -40,6 +40,7 @@ use assets::{Assets, Component};
 use builder::Options;
 use directory::Directory;
 
+pub use build::Release;
 pub use builder::ControlPlaneBuilder;
 pub use identity::{Identity, SYSTEM_NAMESPACE};
 pub use ours::LOOPS;

@@ -55,14 +55,11 @@ pub async fn run(options: &Options) -> DemoResult {
     }
     steps::account(&stage, &say, began.elapsed())?;
     if options.keep {
-        say.step("left running; look around with");
-        say.line(&format!("export KUBECONFIG={}", stage.kubeconfig()?.display()));
-        say.line("kubectl get nodeheadrooms");
-        say.line("kubectl get pods -o wide");
-        say.line("kubectl get endpointslices");
-        say.line("kubectl describe node worker-1");
-        if let Some(kubectl) = stage.kubectl_dir() {
-            say.note(&format!("a kubectl of the right version is in {}", kubectl.display()));
+        say.step("left running; to look around in another terminal");
+        say.line(&format!("export KUBECONFIG=\"{}\"", stage.kubeconfig()?.display()));
+        say.line(&format!("export PATH=\"{}:$PATH\"", stage.programs()?));
+        for command in LOOK {
+            say.line(command);
         }
         say.note("Ctrl-C ends it");
         tokio::signal::ctrl_c().await?;
@@ -71,5 +68,19 @@ pub async fn run(options: &Options) -> DemoResult {
     Ok(())
 }
 
-/// How long a step may take before the demo gives up.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// What there is to ask of the cluster that is left.
+const LOOK: [&str; 10] = [
+    "kubectl get nodeheadrooms",
+    "kubectl get pods -o wide",
+    "kubectl get endpointslices",
+    "kubectl describe node worker-1",
+    "kubectl headroom top",
+    "kubectl headroom plan",
+    "kubectl headroom plan --cheapest --catalog home",
+    "kubectl headroom trace rc/web",
+    "kubectl headroom rightsize",
+    "kubectl headroom doctor",
+];
+
+/// How long a step may take before the demo gives up: on a busy machine each takes several times as long as usual.
+const PATIENCE: Duration = Duration::from_secs(120);

@@ -8,12 +8,13 @@ use super::{DemoResult, show::Narrator};
 use crate::{
     ControlPlane, HarnessError, Identity, Process, RbacSet,
     control_plane::{LOOPS, assets::Component},
+    our_binary,
 };
 
 /// Three workers of 1 GiB with swap, and one of 2 GiB without.
 const NODES: &str = "worker=3:1Gi:swap=2Gi:cpu=2:system=220Mi,plain=1:2Gi:swap=none:cpu=2:system=260Mi";
 /// How long a process may take to become healthy.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(90);
 
 pub(super) struct Stage {
     // Dropped in this order: nodes and processes before the control plane.
@@ -73,9 +74,12 @@ impl Stage {
         self.plane.kubeconfig(&Identity::Admin)
     }
 
-    pub(super) fn kubectl_dir(&self) -> Option<PathBuf> {
-        let path = self.plane.assets().require(Component::Kubectl).ok()?;
-        path.parent().map(std::path::Path::to_path_buf)
+    /// The directories of a kubectl of the right version, where there is one, and of our plugin for it, as in `PATH`.
+    pub(super) fn programs(&self) -> Result<String, HarnessError> {
+        let kubectl = self.plane.assets().require(Component::Kubectl).ok();
+        let programs = kubectl.into_iter().chain([our_binary("kubectl-headroom")?]);
+        let directories = programs.filter_map(|program| Some(program.parent()?.display().to_string()));
+        Ok(directories.collect::<Vec<_>>().join(":"))
     }
 
     pub(super) fn keep_logs(&self) {

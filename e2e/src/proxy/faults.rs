@@ -10,10 +10,14 @@ use super::target::{Target, Verb};
 pub struct Faults {
     /// Decides what.
     pub seed: u64,
+    /// What is asked for in protobuf comes in JSON, as from a server that has no protobuf for it.
+    pub json: bool,
     /// Watches lag between half of this and all of it, each watch by its own time.
     pub lag: Duration,
     /// Lists that may be old (`resourceVersion=0`) are up to so old: an API server that has fallen behind may answer them.
     pub old: Duration,
+    /// So is what a watch begins with when the client asked for a consistent beginning. No API server should do that.
+    pub inconsistent: bool,
     /// Of 1,000 events of a watch, so many are its last: half of the line is sent, then the stream ends or breaks.
     pub cut: u32,
     /// Of 1,000 watches that go on from a version, so many are told that it is too old.
@@ -22,20 +26,30 @@ pub struct Faults {
     pub refused: u32,
     /// Of 1,000 writes, so many are carried out and their answer is lost.
     pub lost: u32,
+    /// Of 1,000 requests, so many are never answered, writes carried out or not: their connection lives until the client gives
+    /// up.
+    pub unanswered: u32,
+    /// So many of them in all, at most: clients wait for long.
+    pub unanswered_at_most: u32,
 }
 
 impl Faults {
-    /// A rough day: every second watch is told that it is too old, one request in ten is refused, one answer in ten lost.
+    /// A rough day: every second watch is told that it is too old, one request in ten is refused, one answer in ten lost, and
+    /// of a hundred requests one is not answered at all, until there were six. With even seeds all of it is in JSON.
     #[must_use]
     pub fn rough(seed: u64) -> Self {
         Self {
             seed,
+            json: seed.is_multiple_of(2),
             lag: Duration::from_millis(800),
             old: Duration::from_secs(10),
+            inconsistent: false,
             cut: 3,
             expired: 500,
             refused: 100,
             lost: 100,
+            unanswered: 10,
+            unanswered_at_most: 6,
         }
     }
 
@@ -57,13 +71,18 @@ impl Faults {
                 _ => Fate::Refuse(Refusal::TooLate),
             };
         }
-        if is_write && roll < self.refused.saturating_add(self.lost) {
+        let lost = self.refused.saturating_add(self.lost);
+        if is_write && roll < lost {
             return match dice.below(4) {
                 0 => Fate::Lose(Loss::Internal),
                 1 => Fate::Lose(Loss::TooLate),
                 2 => Fate::Lose(Loss::Half),
                 _ => Fate::Lose(Loss::Reset),
             };
+        }
+        if (lost..lost.saturating_add(self.unanswered)).contains(&roll) {
+            let is_done = is_write && dice.below(2) == 0;
+            return if is_done { Fate::Lose(Loss::Silence) } else { Fate::Ignore };
         }
         if target.resumed && dice.below(1000) < self.expired {
             return if dice.below(2) == 0 { Fate::Expire(Expiry::Answer) } else { Fate::Expire(Expiry::Event) };
@@ -90,10 +109,19 @@ pub(super) enum Fate {
     Pass,
     /// Answered by the proxy, not carried out.
     Refuse(Refusal),
+    /// Neither answered nor carried out.
+    Ignore,
     /// Carried out, not answered as it should be.
     Lose(Loss),
     /// A watch from a version that is too old.
     Expire(Expiry),
+}
+
+impl Fate {
+    /// Whether the client waits until it gives up.
+    pub(super) fn is_silence(self) -> bool {
+        matches!(self, Self::Ignore | Self::Lose(Loss::Silence))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +142,8 @@ pub(super) enum Loss {
     Half,
     /// The stream breaks without an answer.
     Reset,
+    /// Nothing comes.
+    Silence,
 }
 
 /// The two ways in which API servers say it.
@@ -183,6 +213,8 @@ mod tests {
             Fate::Lose(Loss::TooLate),
             Fate::Lose(Loss::Half),
             Fate::Lose(Loss::Reset),
+            Fate::Lose(Loss::Silence),
+            Fate::Ignore,
         ] {
             assert!(writes.contains(&fate), "{fate:?}");
         }
@@ -192,9 +224,10 @@ mod tests {
     fn reads_are_neither_lost_nor_in_conflict_and_only_resumed_watches_expire() {
         let lists = fates(Faults::rough(1), &Method::GET, "/api/v1/pods");
         assert!(lists.iter().all(|fate| !matches!(fate, Fate::Lose(_) | Fate::Expire(_))));
-        assert!(!lists.contains(&Fate::Refuse(Refusal::Conflict)));
+        assert!(!lists.contains(&Fate::Refuse(Refusal::Conflict)) && lists.contains(&Fate::Ignore));
         let watches = fates(Faults::rough(1), &Method::GET, "/api/v1/pods?watch=true&resourceVersion=5");
         assert!(watches.contains(&Fate::Expire(Expiry::Answer)) && watches.contains(&Fate::Expire(Expiry::Event)));
+        assert!(watches.iter().any(|fate| fate.is_silence()));
         let reviews = fates(Faults::rough(1), &Method::POST, "/apis/authentication.k8s.io/v1/tokenreviews");
         assert!(reviews.iter().all(|fate| *fate == Fate::Pass));
     }

@@ -22,7 +22,8 @@ use crate::bench::wire::Wire;
 use super::Shared;
 use super::faults::{Expiry, Fate, Loss, Refusal};
 use super::target::{Target, Verb};
-use super::{old, told, watch};
+use super::watch::Parts;
+use super::{old, protobuf, told, watch};
 
 /// How long a request waits before it is told that it took too long.
 const TOO_LONG: Duration = Duration::from_secs(1);
@@ -37,6 +38,13 @@ type Body = UnsyncBoxBody<Bytes, Broken>;
 impl Shared {
     pub(super) fn spoil(&self) {
         self.spoiled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether one more request may be left without an answer; counts it.
+    fn may_ignore(&self) -> bool {
+        let most = self.faults.borrow().unanswered_at_most;
+        let more = |ignored: u32| (ignored < most).then_some(ignored.saturating_add(1));
+        self.ignored.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 }
 
@@ -66,36 +74,42 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared
     let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(request: Request<Incoming>, wire: Wire, shared: Arc<Shared>) -> Result<Response<Body>, Broken> {
+async fn answer(mut request: Request<Incoming>, wire: Wire, shared: Arc<Shared>) -> Result<Response<Body>, Broken> {
     let target = Target::of(request.method(), request.uri());
+    plain(request.headers_mut(), shared.faults.borrow().json);
+    let encoded = protobuf::is_named(request.headers(), header::ACCEPT);
     let pass = shared.crash.pass().await;
     // An informer's list is of all namespaces; a loop's own look at one says nothing about what the informer knows.
     let lists =
         (target.verb == Verb::List && target.namespace.is_empty()).then(|| shared.told.watched(&target.resource));
-    let fate = shared.faults.borrow().fate(&target, &shared.dice);
+    let mut fate = shared.faults.borrow().fate(&target, &shared.dice);
+    if fate.is_silence() && !shared.may_ignore() {
+        fate = Fate::Pass;
+    }
     if fate != Fate::Pass {
         shared.spoil();
     }
     let loss = match fate {
         Fate::Pass => None,
         Fate::Lose(loss) => Some(loss),
+        // Dropped with the stream, when the client resets it, or with the connection.
+        Fate::Ignore => std::future::pending().await,
         Fate::Refuse(refusal) => {
             if refusal == Refusal::TooLate {
                 tokio::time::sleep(TOO_LONG).await;
             }
-            return Ok(refuse(refusal));
+            return Ok(refuse(refusal, encoded));
         }
-        Fate::Expire(expiry) => return Ok(expire(expiry)),
+        Fate::Expire(expiry) => return Ok(expire(expiry, encoded)),
     };
-    let stops = target.is_of_a_story() && shared.crash.count(&target.namespace);
+    let stops = target.story().is_some_and(|story| shared.crash.count(story));
     let faults = *shared.faults.borrow();
     if target.initial
-        && target.old
+        && (target.old || faults.inconsistent)
         && !faults.old.is_zero()
         && let Some(version) = shared.history.before(faults.age(&shared.dice))
     {
-        let (mut parts, body) = request.into_parts();
-        plain(&mut parts.headers);
+        let (parts, body) = request.into_parts();
         if let Some((begin, response)) = old::watch(&parts, version, &wire).await? {
             shared.rewound.fetch_add(1, Ordering::Relaxed);
             return Ok(watching(begin, response, target, shared));
@@ -119,9 +133,10 @@ async fn answer(request: Request<Incoming>, wire: Wire, shared: Arc<Shared>) -> 
     }
     match loss {
         None => Ok(Response::from_parts(parts, full(body))),
-        Some(Loss::Internal) => Ok(refuse(Refusal::Internal)),
-        Some(Loss::TooLate) => Ok(refuse(Refusal::TooLate)),
+        Some(Loss::Internal) => Ok(refuse(Refusal::Internal, encoded)),
+        Some(Loss::TooLate) => Ok(refuse(Refusal::TooLate, encoded)),
         Some(Loss::Reset) => Err(Broken),
+        Some(Loss::Silence) => std::future::pending().await,
         Some(Loss::Half) => {
             let half = body.slice(..body.len() / 2);
             let frames = stream::iter([Ok(Frame::data(half)), Err(Broken)]);
@@ -131,22 +146,31 @@ async fn answer(request: Request<Incoming>, wire: Wire, shared: Arc<Shared>) -> 
 }
 
 fn watching(begin: Vec<Bytes>, response: Response<Incoming>, target: Target, shared: Arc<Shared>) -> Response<Body> {
-    let (parts, body) = response.into_parts();
-    let lines = watch::pass_on(begin, body, target, shared);
-    Response::from_parts(parts, StreamBody::new(lines).boxed_unsync())
+    let (head, body) = response.into_parts();
+    let parts = if protobuf::is_named(&head.headers, header::CONTENT_TYPE) {
+        shared.encoded.fetch_add(1, Ordering::Relaxed);
+        Parts::Frames
+    } else {
+        Parts::Lines
+    };
+    let lines = watch::pass_on(begin, (parts, body), target, shared);
+    Response::from_parts(head, StreamBody::new(lines).boxed_unsync())
 }
 
-/// Leaves out what is about the connection, and encodings: lines of a watch have to be seen.
-fn plain(headers: &mut http::HeaderMap) {
+/// Leaves out what is about the connection, and what compresses: events of a watch have to be seen. Protobuf too, where JSON
+/// is wanted.
+fn plain(headers: &mut http::HeaderMap, json: bool) {
     headers.remove(header::HOST);
     headers.remove(header::ACCEPT_ENCODING);
+    if json && protobuf::is_named(headers, header::ACCEPT) {
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    }
 }
 
 async fn forward(request: Request<Incoming>, wire: &Wire) -> Result<Response<Incoming>, Broken> {
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     parts.uri = format!("https://{}{path}", wire.authority()).parse::<Uri>().map_err(|_| Broken)?;
-    plain(&mut parts.headers);
     let body = body.collect().await.map_err(|_| Broken)?.to_bytes();
     wire.pass(Request::from_parts(parts, Full::new(body))).await.map_err(|_| Broken)
 }
@@ -155,7 +179,8 @@ fn full(body: Bytes) -> Body {
     Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }
 
-fn refuse(refusal: Refusal) -> Response<Body> {
+/// A refusal, in protobuf where the process asked for that.
+fn refuse(refusal: Refusal, encoded: bool) -> Response<Body> {
     let (code, reason, message) = match refusal {
         Refusal::Conflict => (StatusCode::CONFLICT, "Conflict", "the object has been modified"),
         Refusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "please try again later"),
@@ -165,23 +190,24 @@ fn refuse(refusal: Refusal) -> Response<Body> {
             (StatusCode::GATEWAY_TIMEOUT, "Timeout", "request did not complete within the allotted timeout")
         }
     };
-    let mut response = status(code, reason, message);
+    let mut response = status(code, reason, message, encoded);
     if matches!(refusal, Refusal::TooMany | Refusal::Unavailable) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }
 
-fn expire(expiry: Expiry) -> Response<Body> {
-    let said = status(StatusCode::GONE, "Expired", "too old resource version: 1 (2)");
+fn expire(expiry: Expiry, encoded: bool) -> Response<Body> {
+    let (code, reason, message) = (StatusCode::GONE, "Expired", "too old resource version: 1 (2)");
     match expiry {
-        Expiry::Answer => said,
+        Expiry::Answer => status(code, reason, message, encoded),
+        Expiry::Event if encoded => {
+            let failure = protobuf::failure(code.as_u16(), reason, message);
+            typed(protobuf::STREAM, protobuf::framed("ERROR", &failure))
+        }
         Expiry::Event => {
-            let object = status_object(StatusCode::GONE, "Expired", "too old resource version: 1 (2)");
-            let line = format!("{{\"type\":\"ERROR\",\"object\":{object}}}\n");
-            let mut response = Response::new(full(line.into()));
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response
+            let object = status_object(code, reason, message);
+            typed("application/json", format!("{{\"type\":\"ERROR\",\"object\":{object}}}\n").into())
         }
     }
 }
@@ -191,9 +217,18 @@ fn status_object(code: StatusCode, reason: &str, message: &str) -> serde_json::V
         "reason": reason, "code": code.as_u16()})
 }
 
-fn status(code: StatusCode, reason: &str, message: &str) -> Response<Body> {
-    let mut response = Response::new(full(status_object(code, reason, message).to_string().into()));
+fn status(code: StatusCode, reason: &str, message: &str, encoded: bool) -> Response<Body> {
+    let mut response = if encoded {
+        typed(protobuf::MEDIA_TYPE, protobuf::failure(code.as_u16(), reason, message).into())
+    } else {
+        typed("application/json", status_object(code, reason, message).to_string().into())
+    };
     *response.status_mut() = code;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn typed(media_type: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(full(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }

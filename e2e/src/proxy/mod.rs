@@ -1,16 +1,18 @@
 //! A proxy between one process and the API server, where everything goes wrong that an API server and a network are
 //! allowed to do: watches lag, each resource on its own, are cut in the middle of a line and answered with 410; requests
-//! are refused with 409, 429, 500 and 503 or not answered in time; what was written is stored and its answer lost. It can
-//! also stop the world after the n-th write of a namespace, so that the process can be killed there.
+//! are refused with 409, 429, 500 and 503, not answered in time or not at all; what was written is stored and its answer
+//! lost. All of that in the encoding that the process asks for, or in JSON. It can also stop the world after the n-th write
+//! of a namespace, so that the process can be killed there.
 //!
 //! What happens is drawn from a seed; how the requests of a process interleave is not. Informers' lists that may be old
 //! (`resourceVersion=0`) are: the process goes back in time. Answers to consistent reads never are: an API server does not
-//! do that, and nobody could live with it.
+//! do that, and nobody could live with it. Only the beginnings of watches may be, where [`Faults::inconsistent`] says so.
 
 mod crash;
 mod faults;
 mod forward;
 mod old;
+mod protobuf;
 mod target;
 mod told;
 mod watch;
@@ -19,7 +21,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -49,7 +51,9 @@ struct Shared {
     history: History,
     crash: Crash,
     rewound: AtomicU64,
+    encoded: AtomicU64,
     spoiled: AtomicU64,
+    ignored: AtomicU32,
 }
 
 /// A running proxy; it ends when it is dropped.
@@ -82,7 +86,9 @@ impl Proxy {
             history: History::default(),
             crash: Crash::default(),
             rewound: AtomicU64::new(0),
+            encoded: AtomicU64::new(0),
             spoiled: AtomicU64::new(0),
+            ignored: AtomicU32::new(0),
         });
         let accepting = tokio::spawn(forward::accept(listener, acceptor, Arc::clone(&shared))).abort_handle();
         Ok(Self { kubeconfig, shared, accepting, _port: port })
@@ -97,6 +103,7 @@ impl Proxy {
     /// From now on this goes wrong; [`Faults::default`] is nothing.
     pub fn set(&self, faults: Faults) {
         self.shared.dice.seed(faults.seed);
+        self.shared.ignored.store(0, Ordering::Relaxed);
         self.shared.faults.send_replace(faults);
     }
 
@@ -121,7 +128,8 @@ impl Proxy {
     }
 
     /// Stops the world after the n-th write (from 1) in a namespace: it is carried out, its answer is held back, and nothing
-    /// else passes before [`resume`](Self::resume). Events and leases do not count.
+    /// else passes before [`resume`](Self::resume). Events and leases do not count; nodes do whose name ends with a dot and
+    /// the namespace.
     pub fn stop_after(&self, namespace: &str, writes: u64) {
         self.shared.crash.arm(namespace, writes);
     }
@@ -149,10 +157,22 @@ impl Proxy {
         self.shared.rewound.load(Ordering::Relaxed)
     }
 
+    /// Watches that came in protobuf.
+    #[must_use]
+    pub fn encoded(&self) -> u64 {
+        self.shared.encoded.load(Ordering::Relaxed)
+    }
+
     /// Requests and watches that were spoiled so far.
     #[must_use]
     pub fn spoiled(&self) -> u64 {
         self.shared.spoiled.load(Ordering::Relaxed)
+    }
+
+    /// Requests that were left without an answer since [`set`](Self::set).
+    #[must_use]
+    pub fn ignored(&self) -> u32 {
+        self.shared.ignored.load(Ordering::Relaxed)
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::forward::Broken;
+use super::protobuf;
 use crate::bench::wire::Wire;
 
 /// Versions that are remembered.
@@ -71,12 +72,16 @@ pub(super) async fn watch(
         return Ok(None);
     }
     let body = listed.into_body().collect().await.map_err(|_| Broken)?.to_bytes();
-    let list: Value = serde_json::from_slice(&body).map_err(|_| Broken)?;
+    let begin = if protobuf::is_object(&body) {
+        protobuf::beginning(&body, version).ok_or(Broken)?
+    } else {
+        lines(&serde_json::from_slice(&body).map_err(|_| Broken)?, version)
+    };
     let from = format!("resourceVersion={version}");
     let keep = ["labelSelector", "fieldSelector", "watch", "timeoutSeconds", "allowWatchBookmarks"];
     let path = with_query(&request.uri, &keep, &from);
     let watched = wire.pass(like(request, wire, &path)?).await.map_err(|_| Broken)?;
-    Ok(watched.status().is_success().then(|| (lines(&list, version), watched)))
+    Ok(watched.status().is_success().then_some((begin, watched)))
 }
 
 /// A list as the beginning of a watch.

@@ -17,6 +17,9 @@ pub(super) struct Target {
     pub(super) verb: Verb,
     pub(super) resource: String,
     pub(super) namespace: String,
+    /// The namespace of the story that it is about: its own or, of a node, which has none, what stands behind the first dot of
+    /// its name.
+    story: String,
     /// A watch that begins with all objects.
     pub(super) initial: bool,
     /// A watch that goes on from a version.
@@ -51,21 +54,24 @@ impl Target {
         };
         let initial = verb == Verb::Watch && is_set("sendInitialEvents");
         let version = query("resourceVersion").unwrap_or_default();
+        let node = name.filter(|_| resource == "nodes").and_then(|name| name.split_once('.'));
         Self {
             verb,
             resource: resource.to_owned(),
             namespace: namespace.to_owned(),
+            story: node.map_or(namespace, |(_, story)| story).to_owned(),
             initial,
             resumed: verb == Verb::Watch && !initial && !matches!(version, "" | "0"),
             old: version == "0",
         }
     }
 
-    /// Whether this is a write that a story is about: not a lease, an event or a question about a caller.
-    pub(super) fn is_of_a_story(&self) -> bool {
-        self.verb == Verb::Write
-            && !self.namespace.is_empty()
-            && !matches!(self.resource.as_str(), "events" | "leases" | "serviceaccounts")
+    /// The story's namespace, if this is a write that a story is about: not a lease, an event or a question about a caller.
+    pub(super) fn story(&self) -> Option<&str> {
+        let told = self.verb == Verb::Write
+            && !self.story.is_empty()
+            && !matches!(self.resource.as_str(), "events" | "leases" | "serviceaccounts");
+        told.then_some(self.story.as_str())
     }
 }
 
@@ -115,10 +121,19 @@ mod tests {
     }
 
     #[test]
-    fn stories_are_about_objects_of_namespaces() {
-        assert!(of(&Method::POST, "/api/v1/namespaces/a/pods").is_of_a_story());
-        assert!(!of(&Method::POST, "/api/v1/namespaces/a/events").is_of_a_story());
-        assert!(!of(&Method::GET, "/api/v1/namespaces/a/pods").is_of_a_story());
-        assert!(!of(&Method::POST, "/apis/authentication.k8s.io/v1/tokenreviews").is_of_a_story());
+    fn stories_are_about_objects_of_namespaces_and_nodes_that_bear_one_in_their_name() {
+        let story = |method: &Method, uri: &str| of(method, uri).story().map(str::to_owned);
+        for (method, uri, expected) in [
+            (Method::POST, "/api/v1/namespaces/a/pods", Some("a")),
+            (Method::PATCH, "/api/v1/namespaces/a/pods/x.y", Some("a")),
+            (Method::PATCH, "/api/v1/nodes/n.a/status", Some("a")),
+            (Method::PATCH, "/api/v1/nodes/n", None),
+            (Method::GET, "/api/v1/nodes/n.a", None),
+            (Method::POST, "/api/v1/namespaces/a/events", None),
+            (Method::GET, "/api/v1/namespaces/a/pods", None),
+            (Method::POST, "/apis/authentication.k8s.io/v1/tokenreviews", None),
+        ] {
+            assert_eq!(story(&method, uri).as_deref(), expected, "{method} {uri}");
+        }
     }
 }

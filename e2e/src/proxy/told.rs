@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize;
 
+use super::protobuf;
+
 /// The version up to which a process knows each resource that it watches.
 #[derive(Debug, Default)]
 pub(super) struct Told(Mutex<Knowledge>);
@@ -44,14 +46,20 @@ impl Meta {
     }
 }
 
-/// A line of a watch: whether it is a bookmark, and its version.
+/// A line of a watch, or what protobuf has instead: whether it is a bookmark, and its version.
 pub(super) fn event(line: &[u8]) -> Option<(bool, u64)> {
+    if !line.starts_with(b"{") {
+        return protobuf::event(line);
+    }
     let event: Event<'_> = serde_json::from_slice(line).ok()?;
     (event.kind != "ERROR").then(|| (event.kind == "BOOKMARK", event.object.metadata.version()))
 }
 
 /// The version of a list, if this is its last page.
 pub(super) fn list(body: &[u8]) -> Option<u64> {
+    if protobuf::is_object(body) {
+        return protobuf::list(body);
+    }
     let list: Object = serde_json::from_slice(body).ok()?;
     list.metadata.more.as_deref().is_none_or(str::is_empty).then(|| list.metadata.version())
 }

@@ -34,7 +34,8 @@ async fn quick_bench_of_stock_and_bare_binds_every_pod_once() {
     }
     assert_eq!(json["idle"][0]["contestant"], "stock");
     assert!(json["idle"][0]["runs"][0]["rss_bytes"].as_u64().unwrap() > 20 << 20);
-    assert!(dir.path().join("README.md").is_file());
+    let page = std::fs::read_to_string(dir.path().join("README.md")).unwrap();
+    assert!(page.contains("](bursts.svg)") && dir.path().join("bursts.svg").is_file(), "{page}");
 }
 
 #[test]

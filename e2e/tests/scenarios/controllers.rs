@@ -2,11 +2,10 @@
 //! burst, mirrored Endpoints, and pods that nobody else deletes.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::common::{
-    LONG, PATIENT, code, control_plane_with_crds as control_plane, create, hollow, merge, node, object, pod, pods,
-    wait_for_log,
+    LONG, PATIENT, code, control_plane_with_crds as control_plane, create, hollow, leading, merge, node, object, pod,
+    pods,
 };
 use headroom_api::NodeHeadroom;
 use headroom_e2e::control_plane::audit::AuditEvent;
@@ -23,7 +22,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
 async fn start(cluster: &ControlPlane, lease: &[&str], flags: &[&str]) -> Process {
     let flags: Vec<&str> = lease.iter().chain(flags).copied().collect();
     let process = cluster.start_headroom_controllers(&flags).unwrap();
-    cluster.wait_healthy(&process, "/readyz", LONG).await.unwrap();
+    leading(cluster, &process).await;
     process
 }
 
@@ -57,6 +56,11 @@ async fn wrong_flags_end_with_status_1_and_one_line() {
         (vec!["--mirroring-max-endpoints-per-subset=1001"], "--mirroring-max-endpoints-per-subset"),
         (vec!["--terminated-pod-gc-threshold=many"], "--terminated-pod-gc-threshold"),
         (vec!["--no-such-flag"], "--no-such-flag"),
+        (
+            vec!["--concurrent-deployment-syncs=10"],
+            "a flag of deployment-controller, which is not a controller of this",
+        ),
+        (vec!["--concurrent-service-endpoint-syncs=51"], "--concurrent-service-endpoint-syncs"),
         (vec!["--kubeconfig=/does/not/exist"], "/does/not/exist"),
         (vec!["--leader-elect-lease-duration=5s"], "leaseDuration"),
     ] {
@@ -143,8 +147,9 @@ fn accounts_of(client: &kube::Client) -> Api<ServiceAccount> {
 #[tokio::test]
 async fn a_kill_in_the_middle_of_a_burst_neither_loses_nor_doubles_a_pod() {
     const REPLICAS: usize = 150;
+    // The lease of the first has to run out; that of the second has to last, even where the machine stands still for seconds.
     let short =
-        ["--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=300ms"];
+        ["--leader-elect-lease-duration=15s", "--leader-elect-renew-deadline=10s", "--leader-elect-retry-period=500ms"];
     let cluster = control_plane().await;
     let accounts: Api<ServiceAccount> = Api::default_namespaced(cluster.admin_client());
     eventually(LONG, "the default ServiceAccount", || accounts.get("default")).await.unwrap();
@@ -161,7 +166,6 @@ async fn a_kill_in_the_middle_of_a_burst_neither_loses_nor_doubles_a_pod() {
     eventually(LONG, "the first pods", some).await.unwrap();
     first.kill9();
     let second = start(&cluster, &short, &loops).await;
-    wait_for_log(&second, "became leader").await;
     let all =
         async || match rcs.get("burst").await.map_err(|e| e.to_string())?.status.and_then(|s| s.observed_generation) {
             Some(_) => match count().await? {
@@ -183,7 +187,7 @@ async fn a_kill_in_the_middle_of_a_burst_neither_loses_nor_doubles_a_pod() {
     let (created, unknown) = (answers("create", &[201]), answers("create", &[504]));
     assert!(created <= REPLICAS && created + unknown >= REPLICAS, "{created} created, {unknown} unknown");
     assert_eq!(forbidden(&cluster), Vec::<String>::new(), "the shipped rules suffice");
-    let status = second.terminate(Duration::from_secs(20)).await.unwrap();
+    let status = second.terminate(LONG).await.unwrap();
     assert_eq!(status.code(), Some(0), "SIGTERM ends it in order:\n{}", second.log_tail());
 }
 

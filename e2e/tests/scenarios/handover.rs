@@ -1,7 +1,12 @@
-//! Stock's controllers, then ours, then stock's again on a running cluster: what is settled is not rewritten.
+//! Stock's controllers, then ours, then stock's again on a running cluster: what is settled is not rewritten, and where labels
+//! change and pods come and go meanwhile, no write is for nothing or takes another one back.
+
+mod log;
+mod turmoil;
 
 use std::collections::BTreeMap;
 
+use self::log::Log;
 use crate::common::{LONG, assert_nothing_forbidden, control_plane_with_crds, hollow, object};
 use headroom_e2e::bench::metric_sum;
 use headroom_e2e::control_plane::LOOPS;
@@ -16,6 +21,9 @@ const CONTROLLERS: usize = 50;
 /// Two for each controller.
 const SERVICES: usize = 2 * CONTROLLERS;
 const REPLICAS: usize = 3;
+/// Versions that a turn in turmoil makes at least: 18 of numbers of replicas, and a status, Endpoints and a slice for each of
+/// six controllers.
+const LEAST_WRITTEN: usize = 36;
 
 /// Name and resource version of every object.
 type Versions = BTreeMap<String, String>;
@@ -90,10 +98,11 @@ async fn complete(cluster: &ControlPlane, replicas: impl Fn(usize) -> usize) -> 
 
 /// Waits until controllers that have just begun have looked at everything, and have nothing left to look at.
 async fn has_looked(cluster: &ControlPlane, process: &Process) {
+    let (controllers, services) = (CONTROLLERS + turmoil::COUNT, SERVICES + turmoil::COUNT);
     eventually(LONG, "every object to be looked at", || async {
         let text = cluster.metrics_by_token(process).await.map_err(|error| error.to_string())?;
         for (queue, objects) in
-            [("replicationmanager", CONTROLLERS), ("endpoint", SERVICES), ("endpoint_slice", SERVICES)]
+            [("replicationmanager", controllers), ("endpoint", services), ("endpoint_slice", services)]
         {
             let adds = metric_sum(&text, "workqueue_adds_total", &[("name", queue)]);
             let depth = metric_sum(&text, "workqueue_depth", &[("name", queue)]);
@@ -148,19 +157,29 @@ async fn controllers_take_over_and_give_back_and_rewrite_nothing() {
     for index in 0..SERVICES {
         services.create(&PostParams::default(), &service(index)).await.unwrap();
     }
+    turmoil::create(&cluster).await;
     complete(&cluster, |_| REPLICAS).await;
+    turmoil::settled(&cluster).await;
     has_looked(&cluster, &stock).await;
     let settled = complete(&cluster, |_| REPLICAS).await;
-    stock.terminate(LONG).await.unwrap();
 
     // The rest of stock's loops, and ours beside it.
     let without = LOOPS.iter().fold("*".to_owned(), |list, name| format!("{list},-{name}"));
-    let rest = cluster.start_stock_kcm(&without, &limits).unwrap();
-    let ours = cluster
-        .start_headroom_controllers(&[&format!("--controllers={}", LOOPS.join(",")), "--leader-elect=false"])
-        .unwrap();
-    cluster.wait_healthy(&ours, "/readyz", LONG).await.unwrap();
+    let log = Log::begin(&cluster, turmoil::NAMESPACE).await;
+    let take_over = async {
+        stock.terminate(LONG).await.unwrap();
+        let rest = cluster.start_stock_kcm(&without, &limits).unwrap();
+        let ours = cluster
+            .start_headroom_controllers(&[&format!("--controllers={}", LOOPS.join(",")), "--leader-elect=false"])
+            .unwrap();
+        cluster.wait_healthy(&ours, "/readyz", LONG).await.unwrap();
+        (rest, ours)
+    };
+    let (rest, ours) = turmoil::during(&cluster, take_over).await;
+    turmoil::settled(&cluster).await;
     has_looked(&cluster, &ours).await;
+    let written = log.judge(&cluster, "stock, then headroom-controllers").await;
+    assert!(written >= LEAST_WRITTEN, "{written} writes are no turmoil");
     assert_left_alone(&settled, &complete(&cluster, |_| REPLICAS).await, &[], "headroom-controllers");
     scale(&cluster, 0, REPLICAS + 1).await;
     let with_one_more = |index| if index == 0 { REPLICAS + 1 } else { REPLICAS };
@@ -169,12 +188,20 @@ async fn controllers_take_over_and_give_back_and_rewrite_nothing() {
     let after_ours = complete(&cluster, with_one_more).await;
     assert_left_alone(&settled, &after_ours, &[0], "headroom-controllers");
     assert_nothing_forbidden(&cluster, &Identity::HeadroomControllers.user());
-    assert!(ours.terminate(LONG).await.unwrap().success());
-    rest.terminate(LONG).await.unwrap();
-
-    let stock = cluster.start_stock_kcm("*", &limits).unwrap();
-    cluster.wait_healthy(&stock, "/healthz", LONG).await.unwrap();
+    turmoil::settled(&cluster).await;
+    let log = Log::begin(&cluster, turmoil::NAMESPACE).await;
+    let give_back = async {
+        assert!(ours.terminate(LONG).await.unwrap().success());
+        rest.terminate(LONG).await.unwrap();
+        let stock = cluster.start_stock_kcm("*", &limits).unwrap();
+        cluster.wait_healthy(&stock, "/healthz", LONG).await.unwrap();
+        stock
+    };
+    let stock = turmoil::during(&cluster, give_back).await;
+    turmoil::settled(&cluster).await;
     has_looked(&cluster, &stock).await;
+    let written = log.judge(&cluster, "headroom-controllers, then stock").await;
+    assert!(written >= LEAST_WRITTEN, "{written} writes are no turmoil");
     assert_left_alone(&after_ours, &complete(&cluster, with_one_more).await, &[], "stock, after ours,");
     scale(&cluster, 1, REPLICAS - 1).await;
     let with_one_less = |index| if index == 1 { REPLICAS - 1 } else { with_one_more(index) };

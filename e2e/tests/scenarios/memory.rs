@@ -2,8 +2,6 @@
 //! go, and are deleted with their workload. The herd: pods that come at once do not all go by the same free memory, and
 //! those that wait go where there is more of it later.
 
-use std::time::Duration;
-
 use crate::common::{LONG, STOCK_LEASE, explained, start_controllers};
 use headroom_api::MemoryProfile;
 use headroom_e2e::{ControlPlane, Identity, Process, eventually};
@@ -68,7 +66,7 @@ async fn learned_peaks_decide_survive_a_restart_and_go_with_their_workload() {
     assert_eq!((owner.kind.as_str(), owner.name.as_str(), owner.uid), ("Deployment", "web", uid));
 
     // A restart: what was learned is there, and goes on.
-    let status = controllers.terminate(Duration::from_secs(20)).await.unwrap();
+    let status = controllers.terminate(LONG).await.unwrap();
     assert_eq!(status.code(), Some(0), "{}", controllers.log_tail());
     let controllers = start_controllers(&cluster, &["--node-headroom-interval=1s", &trust]).await;
     crate::common::wait_for_log(&controllers, "became leader").await;

@@ -1,10 +1,30 @@
-//! What dashboards and alerts read: our scheduler's metrics beside stock's after the same pods.
+//! What dashboards and alerts read: our scheduler's metrics beside stock's after the same pods, and our controllers' beside
+//! those of the stock manager with the same loops.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::common::{LONG, PATIENT, asking, bound, control_plane, create, merge, node, pod, pods, waiting};
+use crate::common::{
+    LONG, PATIENT, asking, bound, control_plane, create, merge, node, object, pod, pods, start_controllers, waiting,
+};
+use headroom_e2e::control_plane::LOOPS;
 use headroom_e2e::{ControlPlane, RbacSet, SchedulerOptions, eventually};
+use kube::api::DeleteParams;
 use serde_json::json;
+
+/// What docs/parity.md says of metrics.
+const PARITY: &str = include_str!("../../../docs/parity.md");
+
+/// Begin of the names of the families that are the loops' own.
+const OF_LOOPS: [&str; 8] = [
+    "workqueue_",
+    "running_managed_controllers",
+    "node_collector_",
+    "taint_eviction_controller_",
+    "pod_gc_collector_",
+    "replicaset_controller_",
+    "endpoint_slice_controller_",
+    "endpoint_slice_mirroring_controller_",
+];
 
 /// Labels whose values dashboards select by.
 const SELECTED: [&str; 4] = ["extension_point", "result", "queue", "work"];
@@ -18,8 +38,9 @@ struct Family {
     values: BTreeSet<(String, String)>,
 }
 
-/// The families of a component, from the text format. Values of labels hold neither quotes nor commas here.
-fn families(text: &str) -> BTreeMap<String, Family> {
+/// The families of a component whose names begin so, from the text format. Values of labels hold neither quotes nor commas
+/// here.
+fn families(text: &str, beginnings: &[&str]) -> BTreeMap<String, Family> {
     let mut all: BTreeMap<String, Family> = BTreeMap::new();
     for line in text.lines() {
         if let Some(typed) = line.strip_prefix("# TYPE ") {
@@ -50,7 +71,7 @@ fn families(text: &str) -> BTreeMap<String, Family> {
             }
         }
     }
-    all.retain(|_, family| !family.kind.is_empty());
+    all.retain(|name, family| !family.kind.is_empty() && beginnings.iter().any(|begin| name.starts_with(begin)));
     all
 }
 
@@ -67,13 +88,16 @@ async fn story(cluster: &ControlPlane, run: &str) {
     bound(&pods, &named("plain")).await;
 }
 
-/// What a reader of stock's metrics would miss in ours, and docs/parity.md does not say.
-fn differences(of_stock: &BTreeMap<String, Family>, of_ours: &BTreeMap<String, Family>) -> Vec<String> {
-    let docs = include_str!("../../../docs/parity.md");
+/// What a reader of stock's metrics would miss in ours, and is not said to be missing.
+fn differences(
+    of_stock: &BTreeMap<String, Family>,
+    of_ours: &BTreeMap<String, Family>,
+    said_to_be_missing: fn(&str) -> bool,
+) -> Vec<String> {
     let mut different = Vec::new();
-    for (name, stock) in of_stock.iter().filter(|(name, _)| name.starts_with("scheduler_")) {
+    for (name, stock) in of_stock {
         let Some(ours) = of_ours.get(name) else {
-            if !docs.contains(name.trim_start_matches("scheduler_")) {
+            if !said_to_be_missing(name) {
                 different.push(format!("{name} is missing, and docs/parity.md does not say so"));
             }
             continue;
@@ -102,7 +126,7 @@ async fn what_stock_tells_ours_tells_under_the_same_names_or_the_docs_say_that_i
         if text.contains(scheduled) { Ok(text) } else { Err("not yet".to_owned()) }
     };
     let look = async || told(cluster.get_from(&stock, "/metrics").await).await;
-    let of_stock = families(&eventually(LONG, "stock's metrics", look).await.unwrap());
+    let of_stock = families(&eventually(LONG, "stock's metrics", look).await.unwrap(), &["scheduler_"]);
     stock.terminate(LONG).await.unwrap();
 
     let scheduler = cluster.start_headroom_scheduler(&PATIENT).unwrap();
@@ -110,10 +134,104 @@ async fn what_stock_tells_ours_tells_under_the_same_names_or_the_docs_say_that_i
     story(&cluster, "ours").await;
     // Gauges and some counters are refreshed once a second.
     let look = async || {
-        let of_ours = families(&told(cluster.metrics_by_token(&scheduler).await).await?);
-        let different = differences(&of_stock, &of_ours);
+        let of_ours = families(&told(cluster.metrics_by_token(&scheduler).await).await?, &["scheduler_"]);
+        let missing = |name: &str| PARITY.contains(name.trim_start_matches("scheduler_"));
+        let different = differences(&of_stock, &of_ours, missing);
         if different.is_empty() { Ok(()) } else { Err(different.join("\n")) }
     };
     eventually(LONG, "our metrics to be like stock's", look).await.unwrap();
-    assert!(of_stock.keys().filter(|name| name.starts_with("scheduler_")).count() > 15, "{:?}", of_stock.keys());
+    assert!(of_stock.len() > 15, "{:?}", of_stock.keys());
+}
+
+/// A pod that nobody will ever finish: collected by the first look at pods.
+async fn garbage(cluster: &ControlPlane, run: &str) {
+    let (pods, name) = (pods(cluster, "default"), format!("{run}-garbage"));
+    let mut held = serde_json::to_value(pod(&name, json!({}))).unwrap();
+    merge(&mut held, json!({"metadata": {"finalizers": ["example.com/held"]}}));
+    create(&pods, &object(held)).await;
+    pods.delete(&name, &DeleteParams::default()).await.unwrap();
+}
+
+/// A controller with its pods, a Service that leads to them, and Endpoints that are mirrored.
+async fn work(cluster: &ControlPlane, run: &str) {
+    let pod = json!({"metadata": {"labels": {"app": run}},
+        "spec": {"containers": [{"name": "c", "image": "registry.example/app"}]}});
+    let custom = format!("{run}-custom");
+    let objects = [
+        json!({"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": run},
+            "spec": {"replicas": 2, "selector": {"app": run}, "template": pod}}),
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": run},
+            "spec": {"selector": {"app": run}, "ports": [{"port": 80}], "trafficDistribution": "PreferSameZone"}}),
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": custom}, "spec": {"ports": [{"port": 80}]}}),
+        json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": custom},
+            "subsets": [{"addresses": [{"ip": "10.1.0.1"}], "ports": [{"port": 80}]}]}),
+    ];
+    for object in objects {
+        cluster.apply_yaml("work", &object.to_string()).await.unwrap();
+    }
+}
+
+/// What of the loops' families can be compared. The values of their labels depend on what went wrong meanwhile.
+fn of_loops(text: &str) -> BTreeMap<String, Family> {
+    let mut all = families(text, &OF_LOOPS);
+    all.values_mut().for_each(|family| family.values.clear());
+    all
+}
+
+/// The queues that are counted.
+fn queues(text: &str) -> BTreeSet<&str> {
+    text.lines().filter_map(|line| line.strip_prefix("workqueue_depth{name=\"")?.split('"').next()).collect()
+}
+
+/// Whether docs/parity.md names a family, or a pattern with a star that it fits, where it says what is missing.
+fn loops_lack(name: &str) -> bool {
+    let fits = |pattern: &str| match pattern.split_once('*') {
+        Some((begin, end)) => name.starts_with(begin) && name.ends_with(end),
+        None => name == pattern,
+    };
+    let missing = PARITY.split("Missing: ").skip(1).filter_map(|rest| rest.split("Ours: ").next());
+    missing.flat_map(|text| text.split('`').skip(1).step_by(2)).any(fits)
+}
+
+#[tokio::test]
+async fn what_the_stock_loops_tell_ours_tell_under_the_same_names_or_the_docs_say_that_it_is_missing() {
+    let cluster = crate::common::control_plane_with_crds().await;
+    node(&cluster, "n1", json!({})).await;
+    garbage(&cluster, "stock").await;
+    let stock = cluster.start_stock_kcm(&LOOPS.join(","), &[]).unwrap();
+    cluster.wait_healthy(&stock, "/healthz", LONG).await.unwrap();
+    work(&cluster, "stock").await;
+    // Families with labels appear with their first series.
+    let look = async || {
+        let text = cluster.get_from(&stock, "/metrics").await.map_err(|error| error.to_string())?;
+        let series = [
+            "endpoint_slice_controller_changes{operation=\"create\"}",
+            "endpoint_slice_mirroring_controller_changes{operation=\"create\"}",
+            "endpoint_slice_controller_syncs{",
+            "node_collector_zone_size{",
+            "pod_gc_collector_force_delete_pods_total{",
+        ];
+        match series.iter().find(|series| !text.contains(*series)) {
+            None => Ok(text),
+            Some(missing) => Err(format!("no {missing}")),
+        }
+    };
+    let text = eventually(LONG, "stock's metrics", look).await.unwrap();
+    let (of_stock, stock_queues) = (of_loops(&text), queues(&text));
+    stock.terminate(LONG).await.unwrap();
+
+    garbage(&cluster, "ours").await;
+    let loops = format!("--controllers={}", LOOPS.join(","));
+    let ours = start_controllers(&cluster, &[&loops]).await;
+    work(&cluster, "ours").await;
+    let look = async || {
+        let text = cluster.metrics_by_token(&ours).await.map_err(|error| error.to_string())?;
+        let different = differences(&of_stock, &of_loops(&text), loops_lack);
+        if different.is_empty() { Ok(text) } else { Err(different.join("\n")) }
+    };
+    let text = eventually(LONG, "our metrics to be like stock's", look).await.unwrap();
+    let our_queues = queues(&text);
+    assert!(our_queues.len() == LOOPS.len() && our_queues.is_subset(&stock_queues), "{our_queues:?}, {stock_queues:?}");
+    assert!(of_stock.len() > 20, "{:?}", of_stock.keys());
+    ours.expect_running("the scenario").unwrap();
 }

@@ -35,6 +35,18 @@ async fn asked(cluster: &ControlPlane, arguments: &[&str]) -> (i32, String, Stri
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
+/// The one line that somebody without any rights is told.
+async fn refused(cluster: &ControlPlane, arguments: &[&str]) -> String {
+    let nobody = Identity::Custom { user: "nobody".to_owned(), groups: Vec::new() };
+    let mut command = Command::new(our_binary("kubectl-headroom").unwrap());
+    command.args(arguments).arg("--kubeconfig").arg(cluster.kubeconfig(&nobody).unwrap()).kill_on_drop(true);
+    let output = timeout(LONG, command.output()).await.expect("it does not end").unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let seen = (output.status.code(), output.stdout.len(), said.lines().count());
+    assert_eq!(seen, (Some(1), 0, 1), "{arguments:?}: {said}");
+    said
+}
+
 /// A document that it prints.
 async fn document(cluster: &ControlPlane, arguments: &[&str]) -> Value {
     let (code, out, err) = asked(cluster, &[arguments, &["-o", "json"]].concat()).await;
@@ -202,10 +214,25 @@ async fn what_was_seen_becomes_requests_of_templates_and_of_pods_that_run() {
     let cluster = crate::common::control_plane_with_crds().await;
     let accounts: Api<ServiceAccount> = Api::default_namespaced(cluster.admin_client());
     eventually(LONG, "the default ServiceAccount", || accounts.get("default")).await.unwrap();
+    for (arguments, expected) in [
+        (&["plan"][..], "cannot list nodes: nodes is forbidden"),
+        (&["plan", "--remove", "worker-1"][..], "cannot list nodes: nodes is forbidden"),
+        (&["trace", "rc/web", "-n", "default"][..], "you may not list pods in namespace \"default\""),
+        (&["rightsize", "-A"][..], "you may not list memoryprofiles.headroom.dev cluster-wide"),
+    ] {
+        let said = refused(&cluster, arguments).await;
+        assert!(said.contains(expected) && said.contains("ask for that right"), "{arguments:?}: {said}");
+    }
+    let (code, _, said) = asked(&cluster, &["plan"]).await;
+    assert!(code == 1 && said.lines().count() == 1 && said.contains("there are no nodes: nothing to plan"), "{said}");
+
     let hollow = crate::common::hollow(&cluster, "worker=2:2Gi:swap=2Gi").await;
     let trust = cluster.trust_kubelets(&hollow).unwrap();
     let _scheduler = start_scheduler(&cluster, STOCK_LEASE, &["--mode=primary"]).await;
     let _controllers = start_controllers(&cluster, &[LOOPS, "--node-headroom-interval=1s", &trust]).await;
+    let (code, _, said) = asked(&cluster, &["plan", "--remove", "worker-9"]).await;
+    let known = "there is no node \"worker-9\": there are worker-1, worker-2";
+    assert!(code == 3 && said.lines().count() == 1 && said.contains(known), "{said}");
     let rcs: Api<ReplicationController> = Api::default_namespaced(cluster.admin_client());
     rcs.create(&PostParams::default(), &replication_controller("web", 2)).await.unwrap();
     let profiles: Api<MemoryProfile> = Api::default_namespaced(cluster.admin_client());
@@ -237,8 +264,9 @@ async fn what_was_seen_becomes_requests_of_templates_and_of_pods_that_run() {
     assert!(code == 3 && err.contains("there is no ReplicationController \"none\""), "{err}");
 
     // These kubelets do not say what containers have: the API server takes them for ones that cannot resize.
-    let (code, out, _) = asked(&cluster, &["rightsize", "rc/web", "--in-place"]).await;
-    assert!(code == 1 && out.contains("not resized: ") && out.contains("without support for resize"), "{out}");
+    let (code, out, err) = asked(&cluster, &["rightsize", "rc/web", "--in-place"]).await;
+    assert!(code == 1 && err.contains("not resized: ") && err.contains("without support for resize"), "{err}");
+    assert!(!out.contains("not resized: "), "{out}");
     hollow.stop().await;
     kubelet_says(&cluster, &pods_of(&cluster, "web").await, "32Mi").await;
     let (code, out, err) = asked(&cluster, &["rightsize", "rc/web", "--in-place"]).await;

@@ -1,100 +1,31 @@
 //! `kubectl headroom status`, `takeover` and `handback` beside real stock components. The test is the administrator: it
 //! does what is printed, when it is printed.
 
-use std::process::{Output, Stdio};
-use std::time::Duration;
+mod kubeadm;
 
+use std::collections::BTreeMap;
+
+use crate::common::verbs::{Running, becomes, ended, owner, owners};
 use crate::common::{
     LONG, OUR_LEASE, PATIENT, asking, bound, control_plane_with_crds, create, hollow, object, pod, pods,
     start_controllers, start_scheduler, writes_of,
 };
-use headroom_e2e::{ControlPlane, Identity, Process, SchedulerOptions, eventually, our_binary};
+use headroom_e2e::{ControlPlane, Identity, Process, SchedulerOptions, eventually};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Pod, ReplicationController, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::timeout;
+use serde_json::json;
 
-/// Everything of a step: a lease that runs out, a process that starts, a silence.
-const STEP: Duration = Duration::from_secs(180);
-const FLAGS: [&str; 6] = ["--yes", "--namespace=default", "--quiet-for=3s", "--timeout=150s", "--distribution", "any"];
+const FLAGS: [&str; 3] = ["--yes", "--namespace=default", "--timeout=150s"];
+/// A scheduler that is awake answers at once, unless the machine stands still: as long as the command takes for a pause of all,
+/// and as long again.
+const SOON: &str = "--quiet-for=10s";
 
-fn headroom(cluster: &ControlPlane, verb: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(our_binary("kubectl-headroom").unwrap());
-    command.arg(verb).args(arguments).arg("--kubeconfig").arg(cluster.kubeconfig(&Identity::Admin).unwrap());
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    command
-}
-
-/// A verb at work.
-struct Running {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    seen: Vec<String>,
-}
-
-impl Running {
-    fn start(cluster: &ControlPlane, verb: &str, arguments: &[&str]) -> Self {
-        let arguments = [arguments, &FLAGS].concat();
-        let mut command = headroom(cluster, verb, &arguments);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines, seen: Vec::new() }
-    }
-
-    /// Waits until the work begins: the plan was printed before.
-    async fn begins(&mut self) {
-        self.says("[1/").await;
-    }
-
-    /// Waits for a line.
-    async fn says(&mut self, words: &str) {
-        let search = async {
-            while let Some(line) = self.lines.next_line().await.unwrap() {
-                let found = line.contains(words);
-                self.seen.push(line);
-                if found {
-                    return true;
-                }
-            }
-            false
-        };
-        let found = timeout(STEP, search).await.unwrap_or(false);
-        assert!(found, "no line with {words:?}:\n{}", self.seen.join("\n"));
-    }
-
-    async fn ends_well(mut self) {
-        self.says("Done: ").await;
-        let status = timeout(LONG, self.child.wait()).await.unwrap().unwrap();
-        assert!(status.success(), "{status}:\n{}", self.seen.join("\n"));
-    }
-}
-
-async fn ended(cluster: &ControlPlane, verb: &str, arguments: &[&str]) -> Output {
-    timeout(STEP, headroom(cluster, verb, arguments).output()).await.expect("it does not end").unwrap()
-}
-
-/// Who does a job, in the words of `status`.
-async fn owner(cluster: &ControlPlane, job: &str) -> String {
-    let output = ended(cluster, "status", &["-o", "json"]).await;
-    let status: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-    let jobs = status["jobs"].as_array().unwrap().iter();
-    let found = jobs.clone().find(|found| found["name"] == job).unwrap_or_else(|| panic!("{status}"));
-    assert!(found["evidence"].as_array().is_some_and(|evidence| !evidence.is_empty()), "{found}");
-    found["owner"].as_str().unwrap().to_owned()
-}
-
-async fn becomes(cluster: &ControlPlane, job: &str, wanted: &str) {
-    eventually(LONG, &format!("{job} to be {wanted}'s"), || async {
-        let now = owner(cluster, job).await;
-        if now == wanted { Ok(()) } else { Err(now) }
-    })
-    .await
-    .unwrap();
+/// A verb where nothing shows the distribution.
+fn start(cluster: &ControlPlane, verb: &str, arguments: &[&str]) -> Running {
+    Running::start(cluster, verb, &[arguments, &FLAGS, &["--distribution=any"]].concat())
 }
 
 /// Nothing is left of a takeover's canaries, and its record is there or not.
@@ -104,12 +35,14 @@ async fn left_behind(cluster: &ControlPlane, record: bool) {
     let services: Api<Service> = Api::all(cluster.admin_client());
     let endpoints: Api<Endpoints> = Api::all(cluster.admin_client());
     let controllers: Api<ReplicationController> = Api::all(cluster.admin_client());
+    let slices: Api<EndpointSlice> = Api::all(cluster.admin_client());
     eventually(LONG, "the canaries to be gone", || async {
         let mut names: Vec<String> = Vec::new();
         names.extend(pods.list(&selected).await.map_err(|e| e.to_string())?.iter().map(ResourceExt::name_any));
         names.extend(services.list(&selected).await.map_err(|e| e.to_string())?.iter().map(ResourceExt::name_any));
         names.extend(endpoints.list(&selected).await.map_err(|e| e.to_string())?.iter().map(ResourceExt::name_any));
         names.extend(controllers.list(&selected).await.map_err(|e| e.to_string())?.iter().map(ResourceExt::name_any));
+        names.extend(slices.list(&selected).await.map_err(|e| e.to_string())?.iter().map(ResourceExt::name_any));
         if names.is_empty() { Ok(()) } else { Err(format!("{names:?}")) }
     })
     .await
@@ -158,7 +91,7 @@ async fn the_scheduler_goes_over_and_back_behind_the_lease_and_stock_stands_by()
     assert!(dry.status.success() && plan.contains("all 1 pods would find a place"), "{plan}");
     left_behind(&cluster, false).await;
 
-    let mut takeover = Running::start(&cluster, "takeover", &["--scheduler", "--keep-standby"]);
+    let mut takeover = start(&cluster, "takeover", &["--scheduler", "--keep-standby", SOON]);
     takeover.begins().await;
     takeover.says("# run headroom-scheduler with --mode=primary").await;
     assert!(ours.terminate(LONG).await.unwrap().success());
@@ -179,7 +112,7 @@ async fn the_scheduler_goes_over_and_back_behind_the_lease_and_stock_stands_by()
     let said = String::from_utf8(again.stderr).unwrap();
     assert!(again.status.code() == Some(2) && said.contains("Headroom does that already"), "{said}");
 
-    let mut handback = Running::start(&cluster, "handback", &[]);
+    let mut handback = start(&cluster, "handback", &[SOON]);
     handback.begins().await;
     handback.says("# run headroom-scheduler with --mode=secondary").await;
     assert!(ours.terminate(LONG).await.unwrap().success());
@@ -209,7 +142,7 @@ async fn a_scheduler_without_election_is_proven_silent_before_ours_begins() {
     assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
 
     let stocks = || canaries_bound_by(&cluster, &Identity::Scheduler.user());
-    let mut takeover = Running::start(&cluster, "takeover", &[]);
+    let mut takeover = start(&cluster, "takeover", &[SOON]);
     takeover.begins().await;
     takeover.says("# stop kube-scheduler").await;
     // The administrator takes his time: whoever is at work is noticed.
@@ -227,7 +160,7 @@ async fn a_scheduler_without_election_is_proven_silent_before_ours_begins() {
 
     // And back: ours ends first.
     let before = stocks();
-    let mut handback = Running::start(&cluster, "handback", &["--scheduler"]);
+    let mut handback = start(&cluster, "handback", &["--scheduler", SOON]);
     handback.begins().await;
     handback.says("# run headroom-scheduler with --mode=secondary").await;
     assert!(ours.terminate(LONG).await.unwrap().success());
@@ -290,7 +223,16 @@ async fn roll_out(cluster: &ControlPlane) -> Process {
 
 #[tokio::test]
 async fn loops_go_over_and_back_and_their_silence_is_proven() {
-    const LOOPS: [&str; 2] = ["replicationcontroller-controller", "endpoints-controller"];
+    /// All that a canary shows.
+    const LOOPS: [&str; 5] = [
+        "replicationcontroller-controller",
+        "endpoints-controller",
+        "endpointslice-controller",
+        "endpointslice-mirroring-controller",
+        "pod-garbage-collector-controller",
+    ];
+    // The garbage collector of pods looks every 20 seconds.
+    const QUIET: &str = "--quiet-for=25s";
     let cluster = control_plane_with_crds().await;
     create_deployment(&cluster).await;
     let manager = start_manager(&cluster, &[]).await;
@@ -302,12 +244,26 @@ async fn loops_go_over_and_back_and_their_silence_is_proven() {
         "template": {"metadata": {"labels": app}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}}));
     controllers.create(&PostParams::default(), &web).await.unwrap();
     becomes(&cluster, LOOPS[0], "stock").await;
-    assert_eq!(owner(&cluster, "node-lifecycle-controller").await, "unknown", "nothing shows it");
+    let unknown = |owners: &BTreeMap<String, String>, name: &str| owners[name] == "unknown";
+    let unasked = owners(&cluster, &[]).await;
+    assert!(
+        unknown(&unasked, LOOPS[4]) && unknown(&unasked, "node-lifecycle-controller"),
+        "nothing shows: {unasked:?}"
+    );
+    // Canaries show the rest, but for what only a dead node would move.
+    let probe = async |wanted: &str| {
+        let owners = owners(&cluster, &["--probe", "--namespace=default"]).await;
+        assert!(LOOPS.iter().all(|name| owners[*name] == wanted), "{wanted}: {owners:?}");
+        assert!(unknown(&owners, "taint-eviction-controller") && owners["scheduler"] == "nobody", "{owners:?}");
+    };
+    probe("stock").await;
+    left_behind(&cluster, false).await;
 
     let named = format!("--loops={}", LOOPS.join(","));
-    let mut takeover = Running::start(&cluster, "takeover", &[&named]);
+    let subtracted: String = LOOPS.iter().map(|name| format!(",-{name}")).collect();
+    let mut takeover = start(&cluster, "takeover", &[&named, QUIET]);
     takeover.begins().await;
-    takeover.says("# add      ,-replicationcontroller-controller,-endpoints-controller").await;
+    takeover.says(&format!("# add      {subtracted}")).await;
     manager.terminate(LONG).await.unwrap();
     let manager = start_manager(&cluster, &LOOPS).await;
     takeover.says("done: Deployment kube-system/headroom-controllers: --controllers=").await;
@@ -319,15 +275,16 @@ async fn loops_go_over_and_back_and_their_silence_is_proven() {
     let more = Patch::Merge(json!({"spec": {"replicas": 2}}));
     controllers.patch("web", &PatchParams::default(), &more).await.unwrap();
     becomes(&cluster, LOOPS[0], "headroom").await;
+    probe("headroom").await;
 
-    let mut handback = Running::start(&cluster, "handback", &[]);
+    let mut handback = start(&cluster, "handback", &[QUIET]);
     handback.begins().await;
     handback.says("done: Deployment kube-system/headroom-controllers: --controllers=").await;
     let before = ["--controllers=node-headroom-controller,memory-profile-controller"];
     assert_eq!(arguments(&cluster).await, before);
     ours.terminate(LONG).await.unwrap();
     let ours = roll_out(&cluster).await;
-    handback.says("# take out ,-replicationcontroller-controller,-endpoints-controller").await;
+    handback.says(&format!("# take out {subtracted}")).await;
     manager.terminate(LONG).await.unwrap();
     let manager = start_manager(&cluster, &[]).await;
     handback.ends_well().await;
@@ -343,7 +300,7 @@ async fn a_step_that_fails_is_undone() {
     create_deployment(&cluster).await;
     let ours = roll_out(&cluster).await;
     let before = arguments(&cluster).await;
-    let flags = ["--loops=endpoints-controller", "--yes", "--namespace=default", "--quiet-for=3s"];
+    let flags = ["--loops=endpoints-controller", "--yes", "--namespace=default", SOON];
 
     // Nobody does what is printed: stock goes on, and is noticed.
     let manager = start_manager(&cluster, &[]).await;

@@ -8,9 +8,17 @@
 //! whatever the order: each node has as many as it takes, or the skew more than the node that takes the fewest. So where
 //! any pod waits, every node must have exactly as many as planned.
 //!
+//! Several workloads in one file are [`several`], machines that join [`machines`], those that are drained and made anew of
+//! another size [`drains`], and the cheapest set of machines [`fleet`].
+//!
 //! The nodes are measured once, so that plan and scheduler go by the same samples.
 
 #![allow(clippy::print_stderr, reason = "how many pods there were belongs into the log")]
+
+mod drains;
+mod fleet;
+mod machines;
+mod several;
 
 use std::{
     collections::BTreeMap,
@@ -18,11 +26,12 @@ use std::{
     time::Duration,
 };
 
-use crate::common::{
-    LONG, STOCK_LEASE, bound, create, decided, measured, object, pod, pods, start_controllers, start_scheduler,
-};
+use crate::common::{LONG, STOCK_LEASE, bound, create, decided, object, pod, pods, start_controllers, start_scheduler};
 use headroom_e2e::{ControlPlane, Identity, eventually, our_binary};
-use k8s_openapi::api::core::v1::{Pod, ReplicationController};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    core::v1::{Pod, ReplicationController},
+};
 use kube::{
     Api,
     api::{ListParams, PostParams},
@@ -36,11 +45,11 @@ const SEEDS: [u64; 4] = [1, 2, 3, 4];
 const WORKLOADS: u64 = 7;
 /// Pods that are there already.
 const BASE: usize = 4;
-/// So a sample is fresh, and then no rule asks how old it is, for three minutes; a round takes seconds.
-const MEASURING: [&str; 2] = ["--controllers=node-headroom-controller", "--node-headroom-interval=1m"];
+/// So a sample is fresh, and then no rule asks how old it is, for half an hour; a round takes a minute or two.
+const MEASURING: [&str; 2] = ["--controllers=node-headroom-controller", "--node-headroom-interval=10m"];
 const REPLICATING: [&str; 1] = ["--controllers=replicationcontroller-controller"];
 /// In which a process has to end.
-const TERM: Duration = Duration::from_secs(20);
+const TERM: Duration = Duration::from_secs(60);
 
 /// Numbers from a seed (SplitMix64).
 struct Random(u64);
@@ -166,11 +175,17 @@ async fn base(cluster: &ControlPlane, random: &mut Random) {
         create(&pods, &pod).await;
         bound(&pods, &name).await;
     }
+    all_run(cluster, BASE).await;
+}
+
+/// Waits until so many pods, all that there are, run.
+async fn all_run(cluster: &ControlPlane, count: usize) {
+    let pods = pods(cluster, "default");
     let running = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
     eventually(LONG, "the pods that are there before to run", || async {
         let all = pods.list(&ListParams::default()).await.map_err(|error| error.to_string())?.items;
-        let count = all.iter().filter(|pod| running(pod)).count();
-        if count == BASE { Ok(()) } else { Err(format!("{count} run")) }
+        let run = all.iter().filter(|pod| running(pod)).count();
+        if run == count { Ok(()) } else { Err(format!("{run} run")) }
     })
     .await
     .unwrap();
@@ -194,36 +209,77 @@ struct Fate {
     waiting: usize,
 }
 
-/// What the plan says of a workload, on the cluster as it is.
-async fn planned(cluster: &ControlPlane, dir: &Path, workload: &Value) -> Fate {
-    let file =
-        |what: &str| -> PathBuf { dir.join(format!("{}-{what}", workload["metadata"]["name"].as_str().unwrap())) };
-    let (saved, asked) = (file("cluster.json"), file("asked.json"));
-    std::fs::write(&asked, workload.to_string()).unwrap();
+impl Fate {
+    fn placed(&self) -> usize {
+        self.on.values().sum()
+    }
+}
+
+fn name_of(workload: &Value) -> &str {
+    workload["metadata"]["name"].as_str().unwrap()
+}
+
+fn replicas_of(workload: &Value) -> usize {
+    workload["spec"]["replicas"].as_u64().unwrap() as usize
+}
+
+/// What the plan for a file says of each workload in it, by name, on the cluster as it is. `name` is for the files.
+async fn planned(cluster: &ControlPlane, dir: &Path, name: &str, workloads: &[Value]) -> BTreeMap<String, Fate> {
+    let file = |what: &str| -> PathBuf { dir.join(format!("{name}-{what}")) };
+    let (saved, asked) = (file("cluster.json"), file("asked.yaml"));
+    let text: Vec<String> = workloads.iter().map(Value::to_string).collect();
+    std::fs::write(&asked, text.join("\n---\n")).unwrap();
     let kubeconfig = cluster.kubeconfig(&Identity::Admin).unwrap();
     let (saved, asked) = (saved.to_str().unwrap(), asked.to_str().unwrap());
     headroom(&["snapshot", "-f", saved, "--kubeconfig", kubeconfig.to_str().unwrap()]).await;
     let (code, text) = headroom(&["plan", "--snapshot", saved, "-f", asked, "-o", "json"]).await;
     let plan: Value = serde_json::from_str(&text).unwrap();
     let list = |field: &str| plan[field].as_array().cloned().unwrap_or_default();
-    let mut fate = Fate { waiting: list("pending").len(), ..Fate::default() };
-    for placement in list("placements") {
-        *fate.on.entry(placement["to"].as_str().unwrap().to_owned()).or_default() += 1;
+    let fits = list("pending").is_empty();
+    assert_eq!((code == 0, plan["fits"].as_bool()), (fits, Some(fits)), "{plan}");
+    // Pods are called after their workload, and numbered.
+    let of = |pod: &Value| pod["name"].as_str().unwrap().rsplit_once('-').unwrap().0.to_owned();
+    let mut fates: BTreeMap<String, Fate> = BTreeMap::new();
+    for pod in list("pending") {
+        fates.entry(of(&pod)).or_default().waiting += 1;
     }
-    assert_eq!((code == 0, plan["fits"].as_bool()), (fate.waiting == 0, Some(fate.waiting == 0)), "{plan}");
-    let all = fate.on.values().sum::<usize>() + fate.waiting;
-    assert_eq!(all as u64, workload["spec"]["replicas"].as_u64().unwrap(), "{plan}");
-    fate
+    for pod in list("placements") {
+        let to = pod["to"].as_str().unwrap().to_owned();
+        *fates.entry(of(&pod)).or_default().on.entry(to).or_default() += 1;
+    }
+    for workload in workloads {
+        let fate = &fates[name_of(workload)];
+        assert_eq!(fate.placed() + fate.waiting, replicas_of(workload), "{plan}");
+    }
+    fates
+}
+
+async fn create_workload(cluster: &ControlPlane, workload: &Value) {
+    let (client, parameters) = (cluster.admin_client(), PostParams::default());
+    let created = match workload["kind"].as_str().unwrap() {
+        "Deployment" => {
+            let api: Api<Deployment> = Api::namespaced(client, "default");
+            api.create(&parameters, &object(workload.clone())).await.map(drop)
+        }
+        "StatefulSet" => {
+            let api: Api<StatefulSet> = Api::namespaced(client, "default");
+            api.create(&parameters, &object(workload.clone())).await.map(drop)
+        }
+        _ => {
+            let api: Api<ReplicationController> = Api::namespaced(client, "default");
+            api.create(&parameters, &object(workload.clone())).await.map(drop)
+        }
+    };
+    created.unwrap();
 }
 
 /// What the scheduler does with it: creates it, and waits for a decision about each pod. `so_far` is how many pods each
 /// node has before, and how many there are in all.
 async fn done(cluster: &ControlPlane, workload: &Value, so_far: &mut (BTreeMap<String, usize>, usize)) -> Fate {
-    let controllers: Api<ReplicationController> = Api::namespaced(cluster.admin_client(), "default");
-    controllers.create(&PostParams::default(), &object(workload.clone())).await.unwrap();
-    so_far.1 += workload["spec"]["replicas"].as_u64().unwrap() as usize;
+    create_workload(cluster, workload).await;
+    so_far.1 += replicas_of(workload);
     let (on, waits) = decided(&pods(cluster, "default"), so_far.1).await;
-    let prefix = format!("{}-", workload["metadata"]["name"].as_str().unwrap());
+    let prefix = format!("{}-", name_of(workload));
     let mut fate = Fate { waiting: waits.keys().filter(|name| name.starts_with(&prefix)).count(), ..Fate::default() };
     for (node, count) in &on {
         let more = count - so_far.0.get(node).copied().unwrap_or(0);
@@ -244,9 +300,7 @@ async fn round(seed: u64) -> (usize, usize) {
     let trust = cluster.trust_kubelets(&hollow).unwrap();
     let scheduler = start_scheduler(&cluster, STOCK_LEASE, &["--mode=primary"]).await;
     base(&cluster, &mut random).await;
-    let measuring = start_controllers(&cluster, &[&MEASURING[..], &[trust.as_str()]].concat()).await;
-    measured(&cluster, count).await;
-    assert!(measuring.terminate(TERM).await.unwrap().success(), "{}", measuring.log_tail());
+    machines::measure_once(&cluster, &trust, count).await;
     let controllers = start_controllers(&cluster, &REPLICATING).await;
 
     let mut workloads: Vec<Value> = (0..WORKLOADS).map(|number| workload(&format!("w{number}"), &mut random)).collect();
@@ -257,14 +311,15 @@ async fn round(seed: u64) -> (usize, usize) {
     let mut so_far = (decided(&pods(&cluster, "default"), BASE).await.0, BASE);
     let (mut placed, mut waiting) = (0, 0);
     for workload in &workloads {
-        let plan = planned(&cluster, dir.path(), workload).await;
+        let file = std::slice::from_ref(workload);
+        let plan = planned(&cluster, dir.path(), name_of(workload), file).await.remove(name_of(workload)).unwrap();
         let fate = done(&cluster, workload, &mut so_far).await;
         let what = format!("seed {seed}, nodes {spec}: {workload}");
         assert_eq!(fate.waiting, plan.waiting, "{fate:?}, planned {plan:?}: {what}");
         if fate.waiting > 0 {
             assert_eq!(fate, plan, "{what}");
         }
-        placed += fate.on.values().sum::<usize>();
+        placed += fate.placed();
         waiting += fate.waiting;
     }
     eprintln!("seed {seed}: {placed} pods placed, {waiting} wait, as planned; nodes {spec}");

@@ -1,36 +1,58 @@
 //! A storm of take-overs: the stock scheduler and ours stand by for each other behind one lease, which changes hands
-//! twenty times while a thousand pods arrive. Nobody's pod is lost, bound twice, or left waiting.
+//! twenty times while a thousand pods arrive. Nobody's pod is lost, bound twice, or left waiting. A few times more
+//! `kubectl headroom takeover` and `handback` say when, as they would to an administrator.
+
+mod pulse;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use self::pulse::Pulse;
+use crate::common::verbs::Running;
 use crate::common::{
-    Bindings, LONG, STOCK_LEASE, asking, assert_nothing_forbidden, bindings, control_plane, create_many, holder, node,
-    pods, wait_placed,
+    Bindings, LONG, OUR_LEASE, PATIENT, STOCK_LEASE, asking, assert_nothing_forbidden, bindings, control_plane,
+    control_plane_with_crds, create_many, holder, node, pods, start_scheduler, wait_placed,
 };
-use headroom_e2e::control_plane::audit::AuditEvent;
+use headroom_e2e::control_plane::audit::{AuditEvent, AuditObject};
 use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, SchedulerOptions, eventually};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 const NODES: usize = 4;
 /// So often the lease changes hands.
 const TURNS: usize = 20;
 /// Pods that arrive around each change: a thousand in all.
 const WAVE: usize = 50;
+/// How their names begin; those of canaries do not.
+const PREFIX: &str = "wave-";
+/// So often the command takes over, and hands back.
+const COMMANDS: usize = 2;
 
-/// Flags of both schedulers, upstream's names. Short, for the two turns in which nobody releases the lease.
-const SHORT: [&str; 3] =
-    ["--leader-elect-lease-duration=4s", "--leader-elect-renew-deadline=3s", "--leader-elect-retry-period=500ms"];
-/// No pod waits longer than ten seconds and the lease, which has to run out where its holder was killed.
-const LONGEST: Duration = Duration::from_secs(10 + 4);
+/// Flags of both schedulers, upstream's names. No longer than upstream's, for the two turns in which nobody releases the lease;
+/// no shorter either, or a machine that stands still for some seconds ends the leader.
+const LEASE: [&str; 3] =
+    ["--leader-elect-lease-duration=15s", "--leader-elect-renew-deadline=10s", "--leader-elect-retry-period=500ms"];
+/// No pod waits longer than ten seconds where the leader ends as it should, and releases the lease. For how long the machine
+/// stood still meanwhile comes on top.
+const LONGEST: Duration = Duration::from_secs(10);
+/// Where the leader is killed, the lease has to run out first (`--leader-elect-lease-duration` in [`LEASE`]): until then
+/// nobody may schedule, and no scheduler could change that. The ten seconds begin behind it.
+const LONGEST_AFTER_A_KILL: Duration = Duration::from_secs(15 + LONGEST.as_secs());
 
 /// Turns in which the leader is killed (`kill -9`) and releases nothing: once the stock scheduler, which leads in the even
 /// ones, and once ours. In all others it gets SIGTERM.
 const KILLED: [usize; 2] = [6, 13];
+
+/// From when a leader was killed until somebody else led, by the clock of this machine, which is the API server's.
+#[derive(Debug, Clone, Copy)]
+struct Kill {
+    from: Timestamp,
+    until: Timestamp,
+}
 
 #[derive(Debug, Clone, Copy)]
 enum Who {
@@ -48,12 +70,12 @@ struct Side {
 async fn start(cluster: &ControlPlane, who: Who) -> Side {
     let process = match who {
         Who::Stock => {
-            let args = SHORT.map(str::to_owned).to_vec();
+            let args = LEASE.map(str::to_owned).to_vec();
             let options = SchedulerOptions { leader_elect: true, args, ..SchedulerOptions::unlimited() };
             cluster.start_stock_scheduler(&options).unwrap()
         }
         Who::Ours => {
-            let flags = [&SHORT[..], &["--mode=primary"]].concat();
+            let flags = [&LEASE[..], &["--mode=primary"]].concat();
             cluster.start_headroom_scheduler(&flags).unwrap()
         }
     };
@@ -76,7 +98,9 @@ fn attempts(cluster: &ControlPlane) -> Vec<AuditEvent> {
     let mut events = cluster.audit_events().unwrap();
     events.retain(|event| {
         let of = event.object_ref.as_ref();
-        event.verb == "create" && of.is_some_and(|of| of.subresource == "binding" && of.namespace == "default")
+        let wanted =
+            |of: &AuditObject| of.subresource == "binding" && of.namespace == "default" && of.name.starts_with(PREFIX);
+        event.verb == "create" && of.is_some_and(wanted)
     });
     events
 }
@@ -123,38 +147,92 @@ fn scheduled_at(pod: &Pod) -> Option<Timestamp> {
     Some(condition.last_transition_time.as_ref()?.0)
 }
 
+/// How long a pod may wait that was created and bound then.
+fn longest(created: Timestamp, bound: Timestamp, kills: &[Kill]) -> Duration {
+    let saw = |kill: &Kill| created <= kill.until && kill.from <= bound;
+    if kills.iter().any(saw) { LONGEST_AFTER_A_KILL } else { LONGEST }
+}
+
 /// Fails when a pod waited too long. It began to wait at its `creationTimestamp`, which the API server cuts down to the
 /// second, so that up to a second is counted too much and never too little. All times are of the API server's clock.
-async fn assert_none_waited(pods: &Api<Pod>, attempts: &[AuditEvent]) {
+async fn assert_none_waited(pods: &Api<Pod>, attempts: &[AuditEvent], kills: &[Kill], pulse: &Pulse) {
     let bound = bound_at(attempts);
     for pod in pods.list(&ListParams::default()).await.unwrap().items {
         let name = pod.metadata.name.clone().unwrap_or_default();
+        if !name.starts_with(PREFIX) {
+            continue;
+        }
         let created = pod.metadata.creation_timestamp.as_ref().unwrap().0;
         let at = bound.get(&name).copied().or_else(|| scheduled_at(&pod));
         let at = at.unwrap_or_else(|| panic!("{name} was bound at no time: {:?}", pod.status));
-        assert!(at <= created + LONGEST, "{name} waited from {created} to {at}");
+        let (longest, still) = (longest(created, at, kills), pulse.stood_still(created, at));
+        let fine = at <= created + longest + still;
+        assert!(
+            fine,
+            "{name} waited from {created} to {at}, longer than {longest:?}; the machine stood still for {still:?}"
+        );
     }
+}
+
+/// Nodes with room for all of it.
+async fn nodes(cluster: &ControlPlane) {
+    for number in 0..NODES {
+        let size = json!({"status": {"allocatable": {"cpu": "64", "memory": "256Gi", "pods": "500"}}});
+        node(cluster, &format!("n{number}"), size).await;
+    }
+}
+
+/// The pods of a turn begin to arrive; returns in the middle of the leader's work.
+async fn burst(pods: &Api<Pod>, turn: usize) -> JoinHandle<()> {
+    let (to, prefix) = (pods.clone(), format!("{PREFIX}{turn:02}"));
+    let small = asking(json!({"cpu": "10m", "memory": "16Mi"}));
+    let wave = tokio::spawn(async move { create_many(to, &prefix, WAVE, small).await });
+    wait_placed(pods, turn * WAVE + WAVE / 5).await;
+    wave
+}
+
+/// Fails unless all pods of so many turns were bound, each once and soon, by both sides in turns.
+async fn assert_each_once_and_soon(
+    cluster: &ControlPlane,
+    pods: &Api<Pod>,
+    turns: usize,
+    kills: &[Kill],
+    pulse: &Pulse,
+) {
+    // Bound by one request each. That of a scheduler that did not live to see the answer stands as unanswered in the log,
+    // and the pod, which is bound, says that it was carried out.
+    let mut answers = bindings(cluster, "default");
+    answers.retain(|name, _| name.starts_with(PREFIX));
+    let once = |of: &Bindings| of.done == 1 || (of.done == 0 && of.unanswered > 0);
+    let wrong: Vec<_> = answers.iter().filter(|(_, of)| !once(of)).collect();
+    assert!(answers.len() == turns * WAVE && wrong.is_empty(), "{} pods; {wrong:?}", answers.len());
+    let attempts = attempts(cluster);
+    assert_refused_for_leadership_alone(&attempts);
+    assert_none_waited(pods, &attempts, kills, pulse).await;
+    // Each had its turns, and did the work in them.
+    for identity in [Identity::Scheduler, Identity::HeadroomScheduler] {
+        let user = identity.user();
+        let done = attempts.iter().filter(|event| event.code() == 201 && event.user.username == user).count();
+        assert!(done >= turns / 2 * (WAVE / 5), "{user} has bound {done}");
+    }
+    assert_nothing_forbidden(cluster, &Identity::HeadroomScheduler.user());
 }
 
 #[tokio::test]
 async fn in_a_burst_the_lease_changes_hands_twenty_times_and_every_pod_is_bound_once() {
     let cluster = control_plane(RbacSet::Primary).await;
-    for number in 0..NODES {
-        let size = json!({"status": {"allocatable": {"cpu": "64", "memory": "256Gi", "pods": "500"}}});
-        node(&cluster, &format!("n{number}"), size).await;
-    }
+    nodes(&cluster).await;
     let pods = pods(&cluster, "default");
     let mut leader = start(&cluster, Who::Stock).await;
     let mut held_by = handed_over(&cluster, "").await;
+    let pulse = Pulse::begin(&cluster).await;
     let mut standby = start(&cluster, Who::Ours).await;
+    let mut kills = Vec::new();
 
     for turn in 0..TURNS {
-        let (to, prefix) = (pods.clone(), format!("wave-{turn:02}"));
-        let small = asking(json!({"cpu": "10m", "memory": "16Mi"}));
-        let wave = tokio::spawn(async move { create_many(to, &prefix, WAVE, small).await });
-        // In the middle of its work.
-        wait_placed(&pods, turn * WAVE + WAVE / 5).await;
+        let wave = burst(&pods, turn).await;
         leader.process.expect_running("leading").unwrap();
+        let from = Timestamp::now();
         if KILLED.contains(&turn) {
             leader.process.kill9();
         } else {
@@ -164,6 +242,9 @@ async fn in_a_burst_the_lease_changes_hands_twenty_times_and_every_pod_is_bound_
             assert_ne!(holder(&cluster, STOCK_LEASE).await, held_by, "turn {turn}: {:?} kept the lease", leader.who);
         }
         held_by = handed_over(&cluster, &held_by).await;
+        if KILLED.contains(&turn) {
+            kills.push(Kill { from, until: Timestamp::now() });
+        }
         standby.process.expect_running("taking over").unwrap();
         wave.await.unwrap();
         let next = start(&cluster, leader.who).await;
@@ -174,20 +255,63 @@ async fn in_a_burst_the_lease_changes_hands_twenty_times_and_every_pod_is_bound_
         side.process.expect_running("the storm").unwrap();
     }
 
-    // Bound by one request each. That of a scheduler that did not live to see the answer stands as unanswered in the log,
-    // and the pod, which is bound, says that it was carried out.
-    let answers = bindings(&cluster, "default");
-    let once = |of: &Bindings| of.done == 1 || (of.done == 0 && of.unanswered > 0);
-    let wrong: Vec<_> = answers.iter().filter(|(_, of)| !once(of)).collect();
-    assert!(answers.len() == TURNS * WAVE && wrong.is_empty(), "{} pods; {wrong:?}", answers.len());
-    let attempts = attempts(&cluster);
-    assert_refused_for_leadership_alone(&attempts);
-    assert_none_waited(&pods, &attempts).await;
-    // Each had its turns, and did the work in them.
-    for identity in [Identity::Scheduler, Identity::HeadroomScheduler] {
-        let user = identity.user();
-        let done = attempts.iter().filter(|event| event.code() == 201 && event.user.username == user).count();
-        assert!(done >= TURNS / 2 * (WAVE / 5), "{user} has bound {done}");
+    assert_eq!(kills.len(), KILLED.len());
+    assert_each_once_and_soon(&cluster, &pods, TURNS, &kills, &pulse).await;
+}
+
+/// Ends one that leads or stands by, as whoever does what is printed.
+async fn end(process: Process) {
+    let status = process.terminate(LONG).await.unwrap();
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn in_a_burst_the_command_takes_over_and_hands_back_and_every_pod_is_bound_once() {
+    let cluster = control_plane_with_crds().await;
+    nodes(&cluster).await;
+    let pods = pods(&cluster, "default");
+    // Nobody is killed here: leases may be long, and change hands by being released.
+    let stock = || async {
+        let args = PATIENT.map(str::to_owned).to_vec();
+        let options = SchedulerOptions { leader_elect: true, args, ..SchedulerOptions::unlimited() };
+        let process = cluster.start_stock_scheduler(&options).unwrap();
+        cluster.wait_healthy(&process, "/readyz", LONG).await.unwrap();
+        process
+    };
+    let flags = ["--yes", "--namespace=default", "--timeout=150s", "--quiet-for=3s", "--distribution=any"];
+    let mut theirs = stock().await;
+    handed_over(&cluster, "").await;
+    let pulse = Pulse::begin(&cluster).await;
+    let mut ours = start_scheduler(&cluster, OUR_LEASE, &["--mode=secondary"]).await;
+
+    for turn in 0..COMMANDS {
+        let mut takeover = Running::start(&cluster, "takeover", &flags);
+        takeover.begins().await;
+        takeover.says("# run headroom-scheduler with --mode=primary").await;
+        end(ours).await;
+        let primary = [&PATIENT[..], &["--mode=primary"]].concat();
+        let leader = cluster.start_headroom_scheduler(&primary).unwrap();
+        cluster.wait_healthy(&leader, "/readyz", LONG).await.unwrap();
+        takeover.says("# stop kube-scheduler").await;
+        let wave = burst(&pods, 2 * turn).await;
+        end(theirs).await;
+        wave.await.unwrap();
+        takeover.ends_well().await;
+
+        let mut handback = Running::start(&cluster, "handback", &flags);
+        handback.begins().await;
+        handback.says("# start kube-scheduler again").await;
+        theirs = stock().await;
+        handback.says("# run headroom-scheduler with --mode=secondary").await;
+        let wave = burst(&pods, 2 * turn + 1).await;
+        end(leader).await;
+        ours = start_scheduler(&cluster, OUR_LEASE, &["--mode=secondary"]).await;
+        wave.await.unwrap();
+        handback.ends_well().await;
     }
-    assert_nothing_forbidden(&cluster, &Identity::HeadroomScheduler.user());
+    wait_placed(&pods, 2 * COMMANDS * WAVE).await;
+    for process in [&theirs, &ours] {
+        process.expect_running("the storm").unwrap();
+    }
+    assert_each_once_and_soon(&cluster, &pods, 2 * COMMANDS, &[], &pulse).await;
 }

@@ -36,6 +36,17 @@ fn one<W: WireObject>(text: &str) {
     assert_eq!(name(&rows[0]).is_some(), name(&rows[2]).is_some(), "the neighbours: {rows:?}");
 }
 
+/// Reads bytes as what an API server sends in protobuf, with its beginning and without. What is read is JSON.
+pub(crate) fn protobuf(bytes: &[u8]) {
+    let encoded = [&b"k8s\0"[..], bytes].concat();
+    for bytes in [bytes, encoded.as_slice()] {
+        for text in headroom_runtime::protobuf::fuzz(bytes) {
+            let read = serde_json::from_slice::<Value>(&text);
+            assert!(read.is_ok(), "{read:?}: {}", text.escape_ascii());
+        }
+    }
+}
+
 macro_rules! kinds {
     ($which:expr, $text:expr, $($wire:ident)*) => {{
         const ALL: &[fn(&str)] = &[$(one::<wire::$wire>),*];

@@ -289,7 +289,7 @@ impl Simulator {
         } else if !pod.meta.is_terminating() {
             let mut leaving = (**pod).clone();
             let grace = Duration::from_secs(leaving.spec.termination_grace_seconds.unsigned_abs());
-            leaving.meta.deleted = Some(self.now.wall + grace);
+            leaving.meta.set_deleted(self.now.wall + grace);
             match &mut self.unseen {
                 Some(unseen) => unseen.push(leaving),
                 None => self.pod(leaving),

@@ -1,5 +1,7 @@
 //! Each distribution's changes, as they are shown.
 
+use std::fs;
+
 use super::*;
 use crate::distribution::{
     facts::{
@@ -65,7 +67,7 @@ systemctl restart k3s";
 const CONFIG: &str = "apiVersion: kubeadm.k8s.io/v1beta4\ncontrollerManager: {}\nkind: ClusterConfiguration\n";
 
 fn kubeadm_cluster(list: &[&str]) -> Facts {
-    let kubeadm = Some(json!({"data": {"ClusterConfiguration": CONFIG}}));
+    let kubeadm = Some(json!({"metadata": {"resourceVersion": "7"}, "data": {"ClusterConfiguration": CONFIG}}));
     let cluster = vec![server("v1.36.4", &[]), component("kube-controller-manager", list)];
     Facts::new(Raw { cluster, kubeadm, ..Raw::default() }, at())
 }
@@ -82,7 +84,8 @@ fn kubeadm_has_a_manifest_and_a_config_map() {
 -    - --controllers=*,bootstrapsigner,tokencleaner
 +    - --controllers=*,bootstrapsigner,tokencleaner,-endpoints-controller";
     assert_eq!((shown(&changes).as_str(), known.as_deref()), (expected, Some(DEFAULT_LIST)));
-    let Change::Api(Api::Patch { patch, undo, .. }) = &changes[0] else { panic!("{changes:?}") };
+    let Change::Api(Api::Patch { patch, undo, read_as, .. }) = &changes[0] else { panic!("{changes:?}") };
+    assert_eq!(read_as.as_deref(), Some("7"));
     let config: Value = serde_saphyr::from_str(patch["data"]["ClusterConfiguration"].as_str().unwrap()).unwrap();
     let argument = json!([{"name": "controllers", "value": "*,bootstrapsigner,tokencleaner,-endpoints-controller"}]);
     assert_eq!(config["controllerManager"]["extraArgs"], argument);
@@ -139,6 +142,65 @@ fn kubeadm_gets_its_list_back_and_keeps_what_an_upgrade_wrote() {
     assert_eq!(upgraded["controllerManager"]["extraArgs"], json!([]));
 }
 
+/// What kubeadm writes.
+const MANAGER: &str = include_str!("../kubeadm/kube-controller-manager.yaml");
+const SCHEDULER: &str = include_str!("../kubeadm/kube-scheduler.yaml");
+const CLUSTER_CONFIGURATION: &str = include_str!("../kubeadm/cluster-configuration.yaml");
+
+/// The command in a manifest, as the mirror pod shows it.
+fn command(manifest: &str) -> Vec<String> {
+    let manifest: Value = serde_saphyr::from_str(manifest).unwrap();
+    serde_json::from_value(manifest["spec"]["containers"][0]["command"].clone()).unwrap()
+}
+
+#[test]
+fn kubeadms_own_files_are_changed_and_come_back_to_the_byte() {
+    let root = tempfile::tempdir().unwrap();
+    let manifests = root.path().join("etc/kubernetes/manifests");
+    fs::create_dir_all(&manifests).unwrap();
+    let (manager, scheduler_there) =
+        (manifests.join("kube-controller-manager.yaml"), manifests.join("kube-scheduler.yaml"));
+    fs::write(&manager, MANAGER).unwrap();
+    fs::write(&scheduler_there, SCHEDULER).unwrap();
+    let facts = |manager: &str| {
+        let words = command(manager);
+        let args: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
+        let kubeadm = Some(json!({"data": {"ClusterConfiguration": CLUSTER_CONFIGURATION}}));
+        let cluster = vec![server("v1.36.4", &[]), component("kube-controller-manager", &args)];
+        Facts::new(Raw { cluster, kubeadm, ..Raw::default() }, at())
+    };
+    let apply = |changes: &[Change]| {
+        for change in changes {
+            if let Change::Hosts(work) = change {
+                work.apply(root.path()).unwrap();
+            }
+        }
+    };
+    let (none, taken) = (LeftOut::default(), left_out(true, &BOTH));
+    let of_loops = left_out(false, &BOTH);
+
+    let before = facts(MANAGER);
+    let (changes, known) = loops(&before, &none, &of_loops);
+    assert_eq!((changes.len(), known.as_deref()), (2, Some(DEFAULT_LIST)));
+    apply(&changes);
+    apply(&[scheduler(&before, &of_loops, &taken)]);
+    let changed = fs::read_to_string(&manager).unwrap();
+    let list = "--controllers=*,bootstrapsigner,tokencleaner";
+    let less = "--controllers=*,bootstrapsigner,tokencleaner,-replicationcontroller-controller,-endpoints-controller";
+    assert_eq!(changed, MANAGER.replace(list, less));
+    assert_eq!(command(&changed).len(), command(MANAGER).len());
+    let left: Vec<_> = fs::read_dir(&manifests).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["kube-controller-manager.yaml"], "the kubelet runs whatever lies there");
+    assert_eq!(fs::read_to_string(root.path().join("etc/kubernetes/headroom/kube-scheduler.yaml")).unwrap(), SCHEDULER);
+
+    let mut after = facts(&changed);
+    after.record.loops = Some(LoopsRecord { stock: known, ..LoopsRecord::default() });
+    apply(&[scheduler(&after, &taken, &of_loops)]);
+    apply(&loops(&after, &of_loops, &none).0);
+    assert_eq!(fs::read_to_string(&manager).unwrap(), MANAGER);
+    assert_eq!(fs::read_to_string(&scheduler_there).unwrap(), SCHEDULER);
+}
+
 #[test]
 fn older_kubeadm_has_a_map() {
     let old = "apiVersion: kubeadm.k8s.io/v1beta3\ncontrollerManager:\n  extraArgs:\n    v: \"2\"\n";
@@ -151,9 +213,10 @@ fn older_kubeadm_has_a_map() {
 #[test]
 fn k0s_has_an_object_or_a_file() {
     let raw = |k0s| Raw { cluster: vec![server("v1.36.4+k0s", &[])], k0s, ..Raw::default() };
-    let dynamic = Facts::new(raw(Some(json!({"spec": {}}))), at());
+    let dynamic = Facts::new(raw(Some(json!({"metadata": {"resourceVersion": "8"}, "spec": {}}))), at());
     let (changes, _) = loops(&dynamic, &LeftOut::default(), &left_out(false, &BOTH[1..]));
-    let Change::Api(Api::Patch { patch, undo, .. }) = &changes[0] else { panic!("{changes:?}") };
+    let Change::Api(Api::Patch { patch, undo, read_as, .. }) = &changes[0] else { panic!("{changes:?}") };
+    assert_eq!(read_as.as_deref(), Some("8"));
     let value = |patch: &Value| patch["spec"]["controllerManager"]["extraArgs"]["controllers"].clone();
     assert_eq!(value(patch), "*,bootstrapsigner,tokencleaner,-endpoints-controller");
     assert_eq!(value(undo), Value::Null);

@@ -85,6 +85,8 @@ fn k3s(node: &NodeFacts) -> Option<Vec<&str>> {
     }
     let mut list = vec!["*"];
     for value in flag(&node.args, "kube-controller-manager-arg") {
+        // k3s takes it with dashes and without.
+        let value = value.trim_start_matches('-');
         if let Some(more) = value.strip_prefix("controllers+=") {
             list.extend(words([more]));
         } else if let Some(first) = value.strip_prefix("controllers-=") {

@@ -81,7 +81,7 @@ fn out_of_service(fix: Fix, node: &str) -> Fix {
 fn statefulset_waits(look: &Look<'_>, out: &mut Out<'_>) {
     for pod in look.pods() {
         let row = &pod.row;
-        let (Some(ends), Some(owner)) = (row.meta.deleted, row.meta.controller()) else { continue };
+        let (Some(ends), Some(owner)) = (row.meta.deleted(), row.meta.controller()) else { continue };
         let Some(node) = row.node_name.as_deref().and_then(|name| look.node(name)) else { continue };
         let Some(ready) = not_ready(node) else { continue };
         if owner.kind != "StatefulSet" || look.age(ends) < PATIENCE {

@@ -107,7 +107,7 @@ struct Killed<'a> {
 fn oom_killed(look: &Look<'_>, out: &mut Out<'_>) {
     let mut all: BTreeMap<Subject, Killed<'_>> = BTreeMap::new();
     for pod in look.pods() {
-        let kills = pod.row.status.containers.iter().filter_map(|c| Some((c.oom_killed_at?, &*c.name)));
+        let kills = pod.row.status.containers().iter().filter_map(|c| Some((c.oom_killed_at?, &*c.name)));
         let Some((at, container)) = kills.max().filter(|(at, _)| at.0 > 0 && look.age(*at) < DAY) else { continue };
         let entry = all.entry(workload(&pod.row)).or_insert(Killed { at, pod, container, pods: 0 });
         entry.pods += 1;

@@ -167,7 +167,7 @@ fn headroom_not_ready(look: &Look<'_>, out: &mut Out<'_>) {
             continue;
         }
         let state: &str = if pod.waits.is_empty() { row.status.phase.as_str() } else { &pod.waits };
-        let restarts = row.status.containers.iter().map(|c| i64::from(c.restart_count)).max().unwrap_or(0);
+        let restarts = row.status.containers().iter().map(|c| i64::from(c.restart_count)).max().unwrap_or(0);
         let after = if restarts > 0 { format!(" after {restarts} restarts") } else { String::new() };
         let (namespace, name) = (arg(&row.meta.key.namespace), arg(&row.meta.key.name));
         let fix = Fix::default().run(format!("kubectl -n {namespace} describe pod {name}"));

@@ -55,6 +55,7 @@ fn two_managers_in_k3s() {
     for (value, count) in [
         ("controllers=*,-podgc", 0),
         ("controllers-=-podgc", 0),
+        ("--controllers=*,-podgc", 0),
         ("controllers=podgc", 1),
         ("node-monitor-period=2s", 1),
     ] {

@@ -45,6 +45,25 @@ pub struct OwnerRef {
     pub block_owner_deletion: bool,
 }
 
+/// How an object ends. Most have nothing of it, so that it has a place of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ending {
+    /// `deletionTimestamp`: when the grace period ends.
+    pub deleted: Option<Timestamp>,
+    /// `deletionGracePeriodSeconds`.
+    pub grace_seconds: Option<i64>,
+    /// Whether finalizers hold the object back.
+    pub has_finalizers: bool,
+}
+
+impl Ending {
+    /// For [`Meta::ending`]: nothing when there is nothing to say, so that equal metadata are equal.
+    #[must_use]
+    pub fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+}
+
 /// Metadata that is kept. Annotations are only those that something reads (the runtime's conversion lists them).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Meta {
@@ -62,14 +81,10 @@ pub struct Meta {
     pub annotations: Labels,
     /// `creationTimestamp`.
     pub created: Timestamp,
-    /// `deletionTimestamp`: when the grace period ends.
-    pub deleted: Option<Timestamp>,
-    /// `deletionGracePeriodSeconds`.
-    pub deletion_grace_seconds: Option<i64>,
     /// Owners.
     pub owners: Arc<[OwnerRef]>,
-    /// Whether finalizers hold the object back.
-    pub has_finalizers: bool,
+    /// What there is to say of its end; see [`Ending::boxed`].
+    pub ending: Option<Box<Ending>>,
 }
 
 impl Meta {
@@ -79,9 +94,60 @@ impl Meta {
         self.owners.iter().find(|o| o.controller)
     }
 
+    /// `deletionTimestamp`: when the grace period ends.
+    #[must_use]
+    pub fn deleted(&self) -> Option<Timestamp> {
+        self.ending.as_ref()?.deleted
+    }
+
+    /// `deletionGracePeriodSeconds`.
+    #[must_use]
+    pub fn deletion_grace_seconds(&self) -> Option<i64> {
+        self.ending.as_ref()?.grace_seconds
+    }
+
+    /// Whether finalizers hold the object back.
+    #[must_use]
+    pub fn has_finalizers(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.has_finalizers)
+    }
+
     /// Whether deletion has been asked for.
     #[must_use]
-    pub const fn is_terminating(&self) -> bool {
-        self.deleted.is_some()
+    pub fn is_terminating(&self) -> bool {
+        self.deleted().is_some()
+    }
+
+    /// Deletion has been asked for, with a grace period that ends then.
+    pub fn set_deleted(&mut self, at: Timestamp) {
+        self.change_ending(|ending| ending.deleted = Some(at));
+    }
+
+    /// Changes what there is to say of its end.
+    pub fn change_ending(&mut self, change: impl FnOnce(&mut Ending)) {
+        let mut ending = self.ending.take().map_or_else(Ending::default, |known| *known);
+        change(&mut ending);
+        self.ending = ending.boxed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_takes_no_place() {
+        let mut meta = Meta::default();
+        meta.change_ending(|ending| ending.has_finalizers = false);
+        assert_eq!(meta, Meta::default());
+        meta.set_deleted(Timestamp(5));
+        meta.change_ending(|ending| {
+            ending.grace_seconds = Some(30);
+            ending.has_finalizers = true;
+        });
+        assert_eq!((meta.deleted(), meta.deletion_grace_seconds()), (Some(Timestamp(5)), Some(30)));
+        assert!(meta.is_terminating() && meta.has_finalizers());
+        meta.change_ending(|ending| *ending = Ending::default());
+        assert_eq!(meta.ending, None);
     }
 }

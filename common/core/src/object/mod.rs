@@ -29,10 +29,10 @@ pub use self::{
     },
     kind::Kind,
     memory_profile::{MemoryProfile, ProfileEntry},
-    meta::{Meta, ObjectKey, OwnerRef},
+    meta::{Ending, Meta, ObjectKey, OwnerRef},
     node::{ContainerImage, Node, NodeAddress, NodeCondition, Status},
     node_headroom::{NodeHeadroom, PublishedCondition},
-    pod::{ContainerResize, ContainerStatus, Phase, Pod, PodCondition, PodResize, PodStatus, Qos},
+    pod::{ContainerResize, ContainerStatus, DnsName, Incidents, Phase, Pod, PodCondition, PodResize, PodStatus, Qos},
     pod_spec::{
         Affinity, Container, ContainerPort, NodeAffinity, NodeInclusion, PodAffinityTerm, PodSpec, PreemptionPolicy,
         Protocol, RbdVolume, RestartPolicy, TopologySpreadConstraint, Volume, VolumeKind, WeightedPodAffinityTerm,
@@ -40,8 +40,8 @@ pub use self::{
     policy::PodDisruptionBudget,
     storage::{
         AccessModes, BIND_COMPLETED, BOUND_BY_CONTROLLER, BindingMode, ClaimRef, CsiDriver, CsiNode,
-        CsiStorageCapacity, InTreePlugin, MIGRATED_PLUGINS, NO_PROVISIONER, PersistentVolume, PersistentVolumeClaim,
-        PvSource, SELECTED_NODE, StorageClass, VolumeAttachment,
+        CsiStorageCapacity, DEFAULT_CLASS, InTreePlugin, MIGRATED_PLUGINS, NO_PROVISIONER, PersistentVolume,
+        PersistentVolumeClaim, PvSource, SELECTED_NODE, StorageClass, VolumeAttachment,
     },
     workload::{WorkloadKind, WorkloadSelector},
 };

@@ -1,9 +1,6 @@
 //! `NodeHeadroom` (`headroom.dev/v1alpha1`): what a node's memory and swap really look like.
 
-use super::{
-    meta::{Meta, ObjectKey},
-    node::Status,
-};
+use super::{meta::Meta, node::Status};
 use crate::{
     memory::{PodUsage, Sample, SwapBehavior},
     str::Str,
@@ -40,16 +37,22 @@ pub struct NodeHeadroom {
     pub swap_capacity: Option<i64>,
     /// Whether control-plane protection applies.
     pub protected: bool,
-    /// Every pod of the sample, sorted by UID: key, UID, use.
-    pub pods: Box<[(ObjectKey, Str, PodUsage)]>,
+    /// Every pod of the sample, sorted by UID: UID, use.
+    pub pods: Box<[(Str, PodUsage)]>,
     /// Conditions, for their writer, who goes on with them after a restart.
     pub conditions: Box<[PublishedCondition]>,
 }
 
 impl NodeHeadroom {
+    /// Where among the pods of the sample the one with this UID is.
+    #[must_use]
+    pub fn place(&self, uid: &str) -> Option<usize> {
+        self.pods.binary_search_by(|(known, _)| known.as_str().cmp(uid)).ok()
+    }
+
     /// What the sample says of the pod with this UID.
     #[must_use]
     pub fn usage(&self, uid: &str) -> Option<&PodUsage> {
-        self.pods.binary_search_by(|(_, u, _)| u.as_str().cmp(uid)).ok().map(|i| &self.pods[i].2)
+        self.pods.get(self.place(uid)?).map(|(_, usage)| usage)
     }
 }

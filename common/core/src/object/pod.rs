@@ -80,8 +80,6 @@ pub struct PodCondition {
 pub struct ContainerStatus {
     /// Name.
     pub name: Str,
-    /// Whether it passes its readiness probe.
-    pub ready: bool,
     /// How often it was restarted.
     pub restart_count: i32,
     /// When it started, if it runs.
@@ -111,27 +109,83 @@ pub struct PodResize {
     pub pod: Option<(ResourceList, ResourceList)>,
 }
 
+/// What happens to few pods, so that it has a place of its own: they were refused or evicted, or their containers were
+/// restarted or killed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Incidents {
+    /// `reason`, for example `OutOfmemory` or `Evicted`; empty when unset.
+    pub reason: Str,
+    /// App containers and sidecars that were restarted or killed; of a pod that failed, those as well that had started.
+    /// Init containers that were killed.
+    pub containers: Box<[ContainerStatus]>,
+}
+
+impl Incidents {
+    /// For [`PodStatus::incidents`]: nothing when nothing happened, so that equal statuses are equal.
+    #[must_use]
+    pub fn boxed(self) -> Option<Box<Self>> {
+        let any = !self.reason.is_empty() || !self.containers.is_empty();
+        any.then(|| Box::new(self))
+    }
+}
+
 /// What is kept of `status`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct PodStatus {
     /// Phase.
     pub phase: Phase,
-    /// Reason, for example `OutOfmemory` or `Evicted`.
-    pub reason: Str,
-    /// All addresses of the pod, the primary one first.
+    /// All addresses of the pod, the primary one first. None in a scheduler's process.
     pub ips: Box<[Str]>,
-    /// Address of the node.
-    pub host_ip: Str,
-    /// Conditions.
+    /// Those conditions that are read: `Ready`, `DisruptionTarget`, `PodResizePending`, and `PodScheduled` while it is not
+    /// true or the kubelet has not taken the pod.
     pub conditions: Box<[PodCondition]>,
     /// `nominatedNodeName`.
     pub nominated_node_name: Option<Str>,
     /// When the kubelet took the pod.
     pub start_time: Option<Timestamp>,
-    /// App containers and sidecars.
-    pub containers: Box<[ContainerStatus]>,
+    /// What happened to it, if anything; see [`Incidents::boxed`]. Nothing in a scheduler's process.
+    pub incidents: Option<Box<Incidents>>,
     /// Requests that differ from the spec.
     pub resize: Option<Box<PodResize>>,
+}
+
+impl PodStatus {
+    /// Reason, for example `OutOfmemory` or `Evicted`; empty when unset.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        self.incidents.as_ref().map_or("", |incidents| incidents.reason.as_str())
+    }
+
+    /// The containers that [`Incidents`] tells of.
+    #[must_use]
+    pub fn containers(&self) -> &[ContainerStatus] {
+        self.incidents.as_ref().map_or(&[][..], |incidents| &incidents.containers)
+    }
+
+    /// Changes what happened to it.
+    pub fn change_incidents(&mut self, change: impl FnOnce(&mut Incidents)) {
+        let mut incidents = self.incidents.take().map_or_else(Incidents::default, |known| *known);
+        change(&mut incidents);
+        self.incidents = incidents.boxed();
+    }
+}
+
+/// What the spec has DNS call a pod. Most have nothing of it, so that it has a place of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct DnsName {
+    /// `spec.hostname`, empty when unset.
+    pub hostname: Str,
+    /// `spec.subdomain`, empty when unset.
+    pub subdomain: Str,
+}
+
+impl DnsName {
+    /// For [`Pod::dns`]: nothing when nothing is set, so that equal pods are equal.
+    #[must_use]
+    pub fn boxed(self) -> Option<Box<Self>> {
+        let is_set = !self.hostname.is_empty() || !self.subdomain.is_empty();
+        is_set.then(|| Box::new(self))
+    }
 }
 
 /// A pod.
@@ -143,10 +197,8 @@ pub struct Pod {
     pub spec: Arc<PodSpec>,
     /// `spec.nodeName`: where it is bound.
     pub node_name: Option<Str>,
-    /// `spec.hostname`, empty when unset.
-    pub hostname: Str,
-    /// `spec.subdomain`, empty when unset.
-    pub subdomain: Str,
+    /// What DNS calls it; see [`DnsName::boxed`]. Nothing in a scheduler's process.
+    pub dns: Option<Box<DnsName>>,
     /// Status.
     pub status: PodStatus,
 }
@@ -172,7 +224,7 @@ impl Pod {
 
     /// Neither ended nor being deleted (`controller.IsPodActive`).
     #[must_use]
-    pub const fn is_active(&self) -> bool {
+    pub fn is_active(&self) -> bool {
         !self.is_terminal() && !self.meta.is_terminating()
     }
 
@@ -188,6 +240,18 @@ impl Pod {
             .is_some_and(|t| now.0.saturating_sub(t.0) >= i64::from(min_ready_seconds).saturating_mul(1_000_000))
     }
 
+    /// `spec.hostname`, empty when unset.
+    #[must_use]
+    pub fn hostname(&self) -> &str {
+        self.dns.as_ref().map_or("", |dns| dns.hostname.as_str())
+    }
+
+    /// `spec.subdomain`, empty when unset.
+    #[must_use]
+    pub fn subdomain(&self) -> &str {
+        self.dns.as_ref().map_or("", |dns| dns.subdomain.as_str())
+    }
+
     /// A static pod's mirror in the API.
     #[must_use]
     pub fn is_mirror(&self) -> bool {
@@ -198,5 +262,28 @@ impl Pod {
     #[must_use]
     pub fn qos(&self) -> Qos {
         requests::qos(&self.spec)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_small() {
+        assert!(size_of::<Pod>() <= 248, "{} bytes for every pod", size_of::<Pod>());
+    }
+
+    #[test]
+    fn what_is_not_said_takes_no_place() {
+        let mut status = PodStatus::default();
+        status.change_incidents(|incidents| incidents.reason = Str::default());
+        assert_eq!((&status, status.reason(), status.containers().len()), (&PodStatus::default(), "", 0));
+        status.change_incidents(|incidents| incidents.reason = "Evicted".into());
+        assert_eq!(status.reason(), "Evicted");
+        assert_eq!(DnsName::default().boxed(), None);
+        let named = DnsName { hostname: "web-0".into(), subdomain: Str::default() };
+        let pod = Pod { dns: named.boxed(), ..Pod::default() };
+        assert_eq!((pod.hostname(), pod.subdomain()), ("web-0", ""));
     }
 }

@@ -17,6 +17,9 @@ pub const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
 pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 /// Annotation of CSINodes: in-tree plugins, separated by commas, whose volumes their CSI driver serves on the node.
 pub const MIGRATED_PLUGINS: &str = "storage.alpha.kubernetes.io/migrated-plugins";
+/// Annotations of classes, today's and an old one: `true` makes the class that of claims which name none.
+pub const DEFAULT_CLASS: [&str; 2] =
+    ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
 /// Provisioner of classes whose volumes are made by hand.
 pub const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 
@@ -275,6 +278,12 @@ pub struct StorageClass {
 }
 
 impl StorageClass {
+    /// Whether claims that name no class may get this one (`IsDefaultAnnotation`).
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        DEFAULT_CLASS.iter().any(|key| self.meta.annotations.get(key).is_some_and(|value| *value == *"true"))
+    }
+
     /// Whether volumes may be provisioned for a node with these labels (`MatchTopologySelectorTerms`). A term without
     /// requirements allows nothing.
     #[must_use]

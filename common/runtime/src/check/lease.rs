@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use k8s_openapi::{api::coordination::v1::LeaseSpec, apimachinery::pkg::apis::meta::v1::MicroTime};
 
 use super::Seen;
+use crate::process::cut;
 
 /// Which Lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,11 +84,15 @@ impl Standing {
     /// A process of ours works.
     pub(super) fn held_by_us(self, id: &LeaseId, ours: &str) -> Seen {
         match self {
-            Self::Alive(holder) if holder.starts_with(ours) => Seen::Yes(format!("{holder} holds {id} and renews it")),
-            Self::Alive(holder) => Seen::NotYet(format!("{holder} holds {id}: {ours}… stands by until that one stops")),
+            Self::Alive(holder) if holder.starts_with(ours) => {
+                Seen::Yes(format!("{} holds {id} and renews it", cut(&holder)))
+            }
+            Self::Alive(holder) => {
+                Seen::NotYet(format!("{} holds {id}: {ours}… stands by until that one stops", cut(&holder)))
+            }
             Self::Free => Seen::NotYet(format!("nobody holds {id}")),
             Self::Unsettled(holder) | Self::Silent(holder) => {
-                Seen::NotYet(format!("{holder} holds {id} and was not seen to renew it"))
+                Seen::NotYet(format!("{} holds {id} and was not seen to renew it", cut(&holder)))
             }
         }
     }
@@ -96,30 +101,30 @@ impl Standing {
     pub(super) fn held_by_others(self, id: &LeaseId, ours: &str) -> Seen {
         match self {
             Self::Alive(holder) if holder.starts_with(ours) => Seen::No(format!(
-                "{holder} holds {id} and does the work: start the stock component, then upgrade to mode=shadow"
+                "{} holds {id} and does the work: start the stock component, then upgrade to mode=shadow",
+                cut(&holder)
             )),
-            Self::Alive(holder) => Seen::Yes(format!("{holder} holds {id} and renews it")),
+            Self::Alive(holder) => Seen::Yes(format!("{} holds {id} and renews it", cut(&holder))),
             Self::Free => Seen::NotYet(format!(
                 "nobody holds {id}: start the stock component; if it runs without leader election, upgrade to mode=shadow first"
             )),
             Self::Unsettled(holder) | Self::Silent(holder) => Seen::NotYet(format!(
-                "{holder} holds {id} and was not seen to renew it: start the stock component, or upgrade to mode=shadow first"
+                "{} holds {id} and was not seen to renew it: start the stock component, or upgrade to mode=shadow first",
+                cut(&holder)
             )),
         }
     }
 
-    /// None of ours does the work.
-    pub(super) fn not_held_by_us(self, id: &LeaseId, ours: &str) -> Seen {
+    /// None of ours does the work; `first` is what to do where one does.
+    pub(super) fn not_held_by_us(self, id: &LeaseId, ours: &str, first: &str) -> Seen {
         match self {
             Self::Free => Seen::Yes(format!("nobody holds {id}")),
-            Self::Silent(holder) => Seen::Yes(format!("{holder} does not renew {id} any more")),
+            Self::Silent(holder) => Seen::Yes(format!("{} does not renew {id} any more", cut(&holder))),
             Self::Unsettled(holder) | Self::Alive(holder) if !holder.starts_with(ours) => {
-                Seen::Yes(format!("{holder} holds {id}, which is none of ours"))
+                Seen::Yes(format!("{} holds {id}, which is none of ours", cut(&holder)))
             }
-            Self::Alive(holder) => Seen::No(format!(
-                "{holder} holds {id} and does the work: take the stock component's loops out of controllers.loops first"
-            )),
-            Self::Unsettled(holder) => Seen::NotYet(format!("{holder} holds {id} and may still work")),
+            Self::Alive(holder) => Seen::No(format!("{} holds {id} and does the work: {first}", cut(&holder))),
+            Self::Unsettled(holder) => Seen::NotYet(format!("{} holds {id} and may still work", cut(&holder))),
         }
     }
 }
@@ -171,7 +176,7 @@ mod tests {
             [
                 short(standing.clone().held_by_us(&id, prefix)),
                 short(standing.clone().held_by_others(&id, prefix)),
-                short(standing.not_held_by_us(&id, prefix)),
+                short(standing.not_held_by_us(&id, prefix, "hand it back")),
             ]
         };
         assert_eq!(ask(Standing::Alive(ours.clone())), ['y', 'n', 'n']);
@@ -180,5 +185,14 @@ mod tests {
         assert_eq!(ask(Standing::Unsettled(theirs)), ['w', 'w', 'y']);
         assert_eq!(ask(Standing::Silent(ours)), ['w', 'w', 'y']);
         assert_eq!(ask(Standing::Free), ['w', 'w', 'y']);
+    }
+
+    #[test]
+    fn a_holder_is_known_by_its_own_name_and_shown_without_what_a_terminal_obeys() {
+        let id = LeaseId { namespace: "kube-system".into(), name: "kube-scheduler".into() };
+        let odd = format!("\u{1b}[2J\nheadroom-scheduler-{}", "x".repeat(1000));
+        let Seen::NotYet(why) = Standing::Alive(odd).held_by_us(&id, "headroom-scheduler-") else { panic!("not ours") };
+        assert!(why.starts_with("[2J headroom-scheduler-xxx") && why.chars().count() < 400, "{why}");
+        assert!(!why.contains(char::is_control), "{why:?}");
     }
 }

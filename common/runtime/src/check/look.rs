@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Limited};
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
     coordination::v1::{Lease, LeaseSpec},
-    core::v1::Node,
+    core::v1::{ConfigMap, Node},
 };
 use kube::{
     Api, Client, Config,
@@ -22,7 +22,7 @@ use super::{LeaseId, Right, Seen};
 use crate::{
     client::{Fence, Purpose, build},
     metrics::ClientMetrics,
-    process::one_line,
+    process::{cut, one_line},
 };
 
 /// Questions about rights at a time.
@@ -31,6 +31,8 @@ const AT_ONCE: usize = 8;
 const LONGEST_ANSWER: usize = 4096;
 /// Names of nodes and rights that are told; of more only the number.
 const TOLD: usize = 8;
+/// Namespace and name of the ConfigMap in which `kubectl headroom takeover` writes down what it has changed.
+const RECORD: (&str, &str) = ("kube-system", "headroom-takeover");
 
 /// Whom to ask.
 #[derive(Default)]
@@ -57,7 +59,7 @@ pub(super) async fn ready(url: &str, authority: Option<&Path>) -> Seen {
     };
     let answer = match client.send(request).await {
         Ok(answer) => answer,
-        Err(error) => return Seen::NotYet(format!("{url}/readyz does not answer: {}", one_line(&error))),
+        Err(error) => return Seen::NotYet(format!("{url}/readyz does not answer: {}", words(&error))),
     };
     let code = answer.status();
     if code == StatusCode::OK {
@@ -65,8 +67,21 @@ pub(super) async fn ready(url: &str, authority: Option<&Path>) -> Seen {
     }
     let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
     let text = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default();
-    let failed: Vec<&str> = text.lines().filter(|line| line.starts_with("[-]")).collect();
-    Seen::NotYet(format!("{url}/readyz answers {}: {}", code.as_u16(), failed.join(", ")))
+    Seen::NotYet(format!("{url}/readyz answers {}: {}", code.as_u16(), failing(&text)))
+}
+
+/// What fails by an answer of `/readyz`, or what somebody else says who listens there.
+fn failing(answer: &str) -> String {
+    let failed: Vec<&str> = answer.lines().filter(|line| line.starts_with("[-]")).collect();
+    if failed.is_empty() { cut(answer) } else { cut(&failed.join(", ")) }
+}
+
+/// What an error says; webhooks and proxies of others write some of these.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => cut(&status.message),
+        error => cut(&one_line(error)),
+    }
 }
 
 /// A client without credentials.
@@ -113,7 +128,7 @@ pub(super) async fn may(context: &Context, rights: &[Right]) -> Seen {
         match answer {
             Ok((_, true)) => {}
             Ok((right, false)) => missing.push(right.describe()),
-            Err(error) => return Seen::Unknown(format!("cannot ask for rights: {}", one_line(&error))),
+            Err(error) => return Seen::Unknown(format!("cannot ask for rights: {}", words(&error))),
         }
     }
     if missing.is_empty() {
@@ -145,7 +160,29 @@ fn review(right: &Right) -> SelfSubjectAccessReview {
 pub(super) async fn lease_of(context: &Context, id: &LeaseId) -> Result<Option<LeaseSpec>, String> {
     let leases: Api<Lease> = Api::namespaced(context.api()?, &id.namespace);
     let lease = leases.get_opt(&id.name).await;
-    Ok(lease.map_err(|error| format!("cannot read the lease {id}: {}", one_line(&error)))?.and_then(|lease| lease.spec))
+    Ok(lease.map_err(|error| format!("cannot read the lease {id}: {}", words(&error)))?.and_then(|lease| lease.spec))
+}
+
+/// Whether no takeover is in effect. It changes Deployments and not the values with which they were installed, and so does
+/// what else was changed for it: rights, files of hosts.
+pub(super) async fn nothing_taken(context: &Context) -> Seen {
+    let (namespace, name) = RECORD;
+    let maps: Api<ConfigMap> = match context.api() {
+        Ok(client) => Api::namespaced(client, namespace),
+        Err(why) => return Seen::Unknown(why),
+    };
+    match maps.get_metadata_opt(name).await {
+        Ok(None) => Seen::Yes(format!("no ConfigMap {namespace}/{name} says that anything was taken over")),
+        Ok(Some(_)) => Seen::No(format!(
+            "ConfigMap {namespace}/{name} says that work of stock components was taken over: kubectl headroom handback \
+             first; if all of it was given back by hand, delete that ConfigMap"
+        )),
+        Err(error) => Seen::Unknown(format!(
+            "cannot read the ConfigMap {namespace}/{name}, which says whether anything was taken over: {}; where you know that \
+             nothing was: helm uninstall --no-hooks",
+            words(&error)
+        )),
+    }
 }
 
 /// Whether every node has a sample that its NodeHeadroom calls fresh.
@@ -154,7 +191,7 @@ pub(super) async fn fresh_samples(context: &Context) -> Seen {
         Ok(client) => client,
         Err(why) => return Seen::Unknown(why),
     };
-    let cannot = |what: &str, error: &kube::Error| Seen::Unknown(format!("cannot list {what}: {}", one_line(error)));
+    let cannot = |what: &str, error: &kube::Error| Seen::Unknown(format!("cannot list {what}: {}", words(error)));
     let nodes = match Api::<Node>::all(client.clone()).list_metadata(&ListParams::default()).await {
         Ok(nodes) => nodes.items.into_iter().filter_map(|node| node.metadata.name).collect::<BTreeSet<_>>(),
         Err(error) => return cannot("nodes", &error),
@@ -206,6 +243,15 @@ mod tests {
         let asked = review(&right).spec.resource_attributes.unwrap();
         assert_eq!((asked.resource.as_deref(), asked.subresource.as_deref()), (Some("serviceaccounts"), Some("token")));
         assert_eq!((asked.group, asked.name.as_deref()), (None, Some("b")));
+    }
+
+    #[test]
+    fn answers_of_others_are_short_and_plain() {
+        assert_eq!(failing("[+]a ok\n[-]b failed: x\u{1b}[2J\r\n[-]c failed\n"), "[-]b failed: x [2J, [-]c failed");
+        assert_eq!(failing("<html>\n\u{7}who?\n"), "<html> who?");
+        assert!(failing(&"x".repeat(4096)).chars().count() < 400);
+        let status = kube::core::Status::failure("no\n\u{1b}[1A", "Forbidden").with_code(403);
+        assert_eq!(words(&kube::Error::Api(status.boxed())), "no [1A");
     }
 
     #[test]

@@ -19,12 +19,12 @@ pub use self::{
 };
 use self::{
     lease::Watched,
-    look::{Context, fresh_samples, lease_of, may, ready},
+    look::{Context, fresh_samples, lease_of, may, nothing_taken, ready},
 };
 use crate::{
     client::{ClientOptions, Fence, Purpose, build, load_config},
     metrics::ClientMetrics,
-    process::{GoDuration, one_line},
+    process::{GoDuration, clean, one_line},
 };
 
 /// The word behind the program's name.
@@ -71,8 +71,10 @@ pub enum Step {
     Held(LeaseId, String),
     /// The lease is held and renewed by somebody else: the stock component works.
     HeldByOthers(LeaseId, String),
-    /// Nobody whose identity begins so holds the lease, or they have stopped renewing it.
-    NotHeld(LeaseId, String),
+    /// Nobody whose identity begins so holds the lease, or they have stopped renewing it; else what has to be done first.
+    NotHeld(LeaseId, String, &'static str),
+    /// Nothing that `kubectl headroom takeover` has written down is still to be handed back.
+    NothingTaken,
     /// Every node has a fresh sample.
     FreshSamples,
     /// What is known without asking anybody: the answer, and why.
@@ -118,7 +120,7 @@ pub fn arguments(args: &[OsString]) -> Option<Vec<OsString>> {
 #[must_use]
 pub fn run(plan: &Plan) -> ExitCode {
     let complain = |line: &str| {
-        let _ = writeln!(std::io::stderr(), "{}: {line}", plan.program);
+        let _ = writeln!(std::io::stderr(), "{}: {}", plan.program, clean(line));
         ExitCode::FAILURE
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -178,18 +180,19 @@ async fn look(step: &Step, watched: &mut Watched, start: Instant, context: &Cont
         Step::Ready { url, authority } => ready(url, authority.as_deref()).await,
         Step::May(rights) => may(context, rights).await,
         Step::FreshSamples => fresh_samples(context).await,
+        Step::NothingTaken => nothing_taken(context).await,
         Step::Known(true, why) => Seen::Yes(why.clone()),
         Step::Known(false, why) => Seen::No(why.clone()),
-        Step::Held(id, ours) | Step::HeldByOthers(id, ours) | Step::NotHeld(id, ours) => {
+        Step::Held(id, ours) | Step::HeldByOthers(id, ours) | Step::NotHeld(id, ours, _) => {
             let lease = match lease_of(context, id).await {
                 Ok(lease) => lease,
                 Err(why) => return Seen::Unknown(why),
             };
             let standing = watched.look(lease, start.elapsed());
             match step {
-                Step::Held(..) => standing.held_by_us(id, ours),
                 Step::HeldByOthers(..) => standing.held_by_others(id, ours),
-                _ => standing.not_held_by_us(id, ours),
+                Step::NotHeld(_, _, first) => standing.not_held_by_us(id, ours, first),
+                _ => standing.held_by_us(id, ours),
             }
         }
     }
@@ -200,7 +203,7 @@ const fn label(step: &Step) -> &'static str {
         Step::Ready { .. } => "ready",
         Step::May(_) => "rights",
         Step::Held(..) => "lease",
-        Step::HeldByOthers(..) | Step::NotHeld(..) | Step::Known(..) => "handed back",
+        Step::HeldByOthers(..) | Step::NotHeld(..) | Step::NothingTaken | Step::Known(..) => "handed back",
         Step::FreshSamples => "samples",
     }
 }
@@ -213,7 +216,8 @@ fn table(found: &[(&'static str, Seen)]) -> String {
             Seen::NotYet(why) | Seen::No(why) => ("no", why),
             Seen::Unknown(why) => ("unknown", why),
         };
-        format!("{label:<12} {answer:<8} {why}\n")
+        // Names of objects of others stand in some of these.
+        format!("{label:<12} {answer:<8} {}\n", clean(why))
     };
     found.iter().map(line).collect()
 }
@@ -263,6 +267,7 @@ mod tests {
         let found = find_out(&plan(vec![Step::Known(true, "a".into()), Step::Known(false, "b".into())])).await.unwrap();
         assert_eq!(status(&found), 2);
         assert_eq!(table(&found), "handed back  yes      a\nhanded back  no       b\n");
+        assert_eq!(table(&[("lease", Seen::No("a\nb\u{1b}[2J".into()))]), "lease        no       a b [2J\n");
     }
 
     #[tokio::test]

@@ -2,12 +2,16 @@
 //!
 //! kube's default stack is HTTP/1.1 without `TCP_NODELAY`, keepalives or pings and retries behind the caller's back for
 //! minutes (reference `rust-and-kube.md` A5). Ours is built from the same configuration and authentication parts, over
-//! one HTTP/2 connection per purpose, so that a flood of watch events never delays a write or a renewal of the lease.
+//! one HTTP/2 connection per purpose, so that a flood of watch events never delays a write or a renewal of the lease; of
+//! writes there may be so many that they need more.
 
 mod config;
 mod error;
 mod fence;
+mod fresh;
 mod io;
+mod negotiate;
+mod spread;
 mod stack;
 
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
@@ -18,13 +18,18 @@ use kube::{
     Config,
     client::{Body, ConfigExt},
 };
+use thiserror::Error;
+use tokio::time::timeout;
 use tower::{BoxError, Service, ServiceBuilder};
 
 use super::{
     ClientError, Fence,
+    fresh::fresh,
     io::{Guard, GuardedConnector},
+    negotiate::{Negotiating, is_watch},
+    spread::Spread,
 };
-use crate::metrics::ClientMetrics;
+use crate::{metrics::ClientMetrics, protobuf::Trust};
 
 /// How long a TCP connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +37,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// A peer that does not answer a ping for so long is dead.
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the head of a watch's answer may take. A server sends it before any object, so only the server's queue of requests
+/// (a quarter of a minute at most) may come before it.
+pub(super) const WATCH_PATIENCE: Duration = Duration::from_secs(30);
+/// The same of lists and other reads. The server itself gives up after a minute, and says so.
+const READ_PATIENCE: Duration = Duration::from_secs(65);
+
+/// What the server may send on one watch, and on all of a connection's together, before it is read (hyper's own are 2 and
+/// 5 MiB). A first list fills them, and what was once allocated for that is never given back; within a cluster a round
+/// trip is far too short for them to slow anything down.
+const WATCH_WINDOW: u32 = 256 << 10;
+const WATCHES_WINDOW: u32 = 1 << 20;
+
+/// Connections for writes at most; what [`MAX_WRITES`](crate::dispatcher::MAX_WRITES) needs.
+const WRITE_CONNECTIONS: usize = 3;
 
 /// What a client is for; decides what its connection is fenced by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,16 +106,21 @@ pub fn build(
     let http2 = config.cluster_url.scheme_str() == Some("https") && purpose != Purpose::Foreign;
     let mut pool = HyperClient::builder(TokioExecutor::new());
     pool.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
-    let client: HyperClient<_, Body> = if http2 {
+    let clients: Vec<HyperClient<_, Body>> = if http2 {
         // HTTP/2 only: with both on offer, the first burst would open one connection per request.
         pool.http2_only(true)
             .http2_keep_alive_interval(KEEPALIVE)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true);
-        pool.build(builder.enable_http2().wrap_connector(connector))
+        if purpose == Purpose::Watch {
+            pool.http2_initial_stream_window_size(WATCH_WINDOW).http2_initial_connection_window_size(WATCHES_WINDOW);
+        }
+        let connector = builder.enable_http2().wrap_connector(connector);
+        let connections = if purpose == Purpose::Write { WRITE_CONNECTIONS } else { 1 };
+        (0..connections).map(|_| pool.build(connector.clone())).collect()
     } else {
         // `kubectl proxy` and tests speak HTTP/1.1 without TLS.
-        pool.build(builder.enable_http1().wrap_connector(connector))
+        vec![pool.build(builder.enable_http1().wrap_connector(connector))]
     };
 
     let service = ServiceBuilder::new()
@@ -104,8 +128,24 @@ pub fn build(
         .option_layer(config.auth_layer().map_err(failed)?)
         .layer(config.extra_headers_layer().map_err(failed)?)
         .map_err(BoxError::from)
-        .service(Guarded { inner: client, guard, metrics: metrics.clone() });
+        .service(Negotiating {
+            inner: Guarded { inner: Spread::over(clients), guard, metrics: metrics.clone() },
+            // What is written is asked for by the dispatcher itself.
+            trust: if purpose == Purpose::Watch { Trust::default() } else { Trust::never() },
+        });
     Ok(kube::Client::new(service, config.default_namespace.clone()))
+}
+
+/// The connection lives, its pings are answered, and nobody answers the request.
+#[derive(Debug, Error)]
+#[error("no answer within {0:?}")]
+struct Unanswered(Duration);
+
+/// How long a request may wait for the head of its answer. kube's watcher waits for it without a limit; who writes or keeps
+/// the lease has a deadline of his own for the whole exchange, and so have the callers of other servers.
+fn patience(purpose: Purpose, uri: &Uri) -> Option<Duration> {
+    let limit = if is_watch(uri) { WATCH_PATIENCE } else { READ_PATIENCE };
+    (purpose == Purpose::Watch).then_some(limit)
 }
 
 /// The HTTP client behind the fence, counted.
@@ -130,14 +170,24 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         if let Err(closed) = self.guard.check() {
             return Box::pin(std::future::ready(Err(closed.into())));
         }
+        if let Some(uri) = fresh(request.uri()) {
+            *request.uri_mut() = uri;
+        }
         let started = self.metrics.start(request.method(), request.uri());
+        let patience = patience(self.guard.purpose, request.uri());
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let result = answer.await.map_err(Into::into);
+            let result: Result<_, BoxError> = match patience {
+                Some(limit) => match timeout(limit, answer).await {
+                    Ok(result) => result.map_err(Into::into),
+                    Err(_) => Err(Unanswered(limit).into()),
+                },
+                None => answer.await.map_err(Into::into),
+            };
             started.finish(result.as_ref().ok().map(Response::status));
             result
         })

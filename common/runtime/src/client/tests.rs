@@ -17,8 +17,11 @@ use kube::client::Body;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_rustls::TlsAcceptor;
 
-use super::{stack::install_crypto, *};
-use crate::clock;
+use super::{
+    stack::{WATCH_PATIENCE, install_crypto},
+    *,
+};
+use crate::{clock, informer::chain};
 
 /// The server reads this path's body only when it is told to.
 const HELD: &str = "/held";
@@ -204,4 +207,22 @@ async fn a_new_connection_follows_a_broken_one() {
     clients.fence.open_forever();
     clients.write.send(post("/3")).await.unwrap();
     assert_eq!(seen.requests.lock().unwrap().len(), 2);
+}
+
+/// kube's watcher waits for the head of an answer for as long as the connection lives.
+#[tokio::test]
+async fn a_watch_that_nobody_answers_is_given_up() {
+    let (config, seen) = server().await;
+    let clients = clients(&config);
+    // The connection is made while time still passes by itself.
+    clients.watch.send(post("/first")).await.unwrap();
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    let request = Request::get(format!("{HELD}?watch=true")).body(Body::empty()).unwrap();
+    let error = clients.watch.send(request).await.unwrap_err();
+    assert!(chain(&error).contains("no answer within 30s"), "{}", chain(&error));
+    assert_eq!(begun.elapsed().as_secs(), WATCH_PATIENCE.as_secs());
+    tokio::time::resume();
+    clients.watch.send(post("/after")).await.unwrap();
+    assert_eq!(*seen.connections.lock().unwrap(), 1, "the others on the connection do not suffer");
 }

@@ -10,7 +10,7 @@ use hyper_util::client::legacy;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{client::FenceClosed, informer::chain};
+use crate::{client::FenceClosed, informer::chain, protobuf};
 
 /// Longest message that is kept of an answer, in bytes.
 const LONGEST_MESSAGE: usize = 1024;
@@ -104,7 +104,8 @@ pub(super) fn refused(code: u16, body: &[u8], retry_after: Option<u64>) -> Write
 /// UID and resource version of what was written.
 pub(super) fn written(body: &[u8]) -> Written {
     // An answer that cannot be read does not undo the write.
-    let meta = serde_json::from_slice::<Object>(body).unwrap_or_default().metadata.unwrap_or_default();
+    let body = protobuf::answer(body).unwrap_or_default();
+    let meta = serde_json::from_slice::<Object>(&body).unwrap_or_default().metadata.unwrap_or_default();
     Written {
         resource_version: meta.version(),
         uid: meta.uid.filter(|u| !u.is_empty()).map(Into::into),
@@ -241,6 +242,15 @@ mod tests {
         assert_eq!(page(last.to_string().as_bytes(), &mut list).unwrap(), None);
         assert_eq!(list.found.iter().map(|f| f.key.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(list.resource_version, 5);
+    }
+
+    #[test]
+    fn what_was_written_is_read_in_protobuf_as_well() {
+        // Of a kind that has no table.
+        let event = b"k8s\0\x0a\x0b\x0a\x02v1\x12\x05Event\x12\x08\x0a\x06\x2a\x01u\x32\x019";
+        let w = written(event);
+        assert_eq!((w.uid.as_deref(), w.resource_version), (Some("u"), 9));
+        assert_eq!(written(&event[..20]), Written::default(), "cut");
     }
 
     #[test]

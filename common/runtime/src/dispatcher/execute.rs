@@ -18,7 +18,7 @@ use super::{
     answer,
     request::{Expect, Prepared, next_page},
 };
-use crate::{clock, lease::LeaderGate};
+use crate::{clock, lease::LeaderGate, protobuf};
 
 /// Longest answer that is read, in bytes.
 const LONGEST_ANSWER: usize = 16 << 20;
@@ -110,5 +110,7 @@ async fn read(response: Response<Body>) -> Result<bytes::Bytes, WriteError> {
         };
     }
     let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    Err(answer::refused(status.as_u16(), &body, retry_after))
+    // A refusal that cannot be read is one all the same: its code is known.
+    let text = protobuf::answer(&body).unwrap_or_default();
+    Err(answer::refused(status.as_u16(), &text, retry_after))
 }

@@ -1,9 +1,11 @@
 //! What goes wrong with a watch, how long to wait then, and what to tell people.
 
-use std::time::Duration;
+use std::{error::Error, io, time::Duration};
 
 use headroom_core::object::Kind;
 use kube::{core::Status, runtime::watcher};
+
+use crate::protobuf::Malformed;
 
 /// Classes of trouble; a message appears when the class changes, not at each retry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub(super) enum Trouble {
     Unauthorized,
     /// No connection, or it broke.
     Unreachable,
+    /// There was an answer, and it is none that can be read.
+    Unreadable,
     /// Anything else.
     Other(u16),
 }
@@ -30,12 +34,34 @@ pub(super) fn trouble(error: &watcher::Error) -> Trouble {
         watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) | watcher::Error::WatchFailed(e) => {
             match e {
                 kube::Error::Api(status) => of_status(status),
+                e if is_unreadable(e) => Trouble::Unreadable,
                 _ => Trouble::Unreachable,
             }
         }
         watcher::Error::WatchError(status) => of_status(status),
         watcher::Error::NoResourceVersion => Trouble::Other(0),
     }
+}
+
+/// Whether an error is about what the API server has said, and not about reaching it.
+fn is_unreadable(error: &kube::Error) -> bool {
+    use kube::Error::{FromUtf8, LinesCodecMaxLineLengthExceeded, SerdeError};
+    if matches!(error, SerdeError(_) | FromUtf8(_) | LinesCodecMaxLineLengthExceeded) {
+        return true;
+    }
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.is::<Malformed>() {
+            return true;
+        }
+        // The source of an error of input is that of what it wraps.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 fn of_status(status: &Status) -> Trouble {
@@ -69,21 +95,29 @@ impl Reporter {
             return;
         }
         self.last = Some(trouble.clone());
+        tracing::warn!("{}", self.words(trouble, error));
+    }
+
+    /// For people.
+    pub(super) fn words(&self, trouble: &Trouble, error: &watcher::Error) -> String {
         let Kind { plural, group, .. } = self.kind;
         match trouble {
-            Trouble::Forbidden(message) => tracing::warn!(
+            Trouble::Forbidden(message) => format!(
                 "cannot watch {plural}: an RBAC rule is missing: apiGroups: [{group:?}], resources: [{plural:?}], \
                  verbs: [list, watch]. The API server says: {message}"
             ),
-            Trouble::Unauthorized => tracing::warn!(
+            Trouble::Unauthorized => format!(
                 "cannot watch {plural}: the API server does not accept our credentials (401); check the kubeconfig or \
                  the service account's token"
             ),
-            Trouble::Unreachable => tracing::warn!(
+            Trouble::Unreachable => format!(
                 "cannot watch {plural}: the API server does not answer: {}; trying again until it does",
                 chain(error)
             ),
-            _ => tracing::warn!("cannot watch {plural}: {}; trying again", chain(error)),
+            Trouble::Unreadable => {
+                format!("cannot watch {plural}: the API server's answer cannot be read: {}; trying again", chain(error))
+            }
+            _ => format!("cannot watch {plural}: {}; trying again", chain(error)),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use headroom_core::object::Kind;
-use prometheus::{IntCounterVec, Opts};
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use crate::metrics::Registry;
 
@@ -19,11 +19,13 @@ struct Shared {
     kinds: Mutex<Vec<Arc<KindState>>>,
     streaming_refused: AtomicBool,
     skipped: Option<IntCounterVec>,
+    objects: Option<IntGaugeVec>,
 }
 
 #[derive(Debug)]
 struct KindState {
     kind: Kind,
+    objects: Option<IntGauge>,
     synced: AtomicBool,
     trouble: AtomicBool,
     skipped: AtomicU64,
@@ -37,10 +39,10 @@ pub struct KindHealth {
 }
 
 impl InformerHealth {
-    /// With a counter `headroom_informer_skipped_objects_total{kind}`.
+    /// With a counter `headroom_informer_skipped_objects_total{kind}` and a gauge `headroom_informer_objects{kind}`.
     ///
     /// # Errors
-    /// When it is registered already.
+    /// When one of them is registered already.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let skipped = IntCounterVec::new(
             Opts::new(
@@ -50,7 +52,12 @@ impl InformerHealth {
             &["kind"],
         )?;
         registry.register(Box::new(skipped.clone()))?;
-        Ok(Self(Arc::new(Shared { skipped: Some(skipped), ..Shared::default() })))
+        let objects = IntGaugeVec::new(
+            Opts::new("headroom_informer_objects", "Objects that are held of each kind that is watched."),
+            &["kind"],
+        )?;
+        registry.register(Box::new(objects.clone()))?;
+        Ok(Self(Arc::new(Shared { skipped: Some(skipped), objects: Some(objects), ..Shared::default() })))
     }
 
     /// A kind that has to be synced before the process is ready.
@@ -58,6 +65,7 @@ impl InformerHealth {
     pub fn register(&self, kind: Kind) -> KindHealth {
         let state = Arc::new(KindState {
             kind,
+            objects: self.0.objects.as_ref().map(|objects| objects.with_label_values(&[kind.kind])),
             synced: AtomicBool::new(false),
             trouble: AtomicBool::new(false),
             skipped: AtomicU64::new(0),
@@ -130,10 +138,35 @@ impl KindHealth {
         !self.state.synced.swap(true, Ordering::AcqRel)
     }
 
+    /// So many objects of the kind are held now.
+    pub(super) fn holds(&self, objects: usize) {
+        if let Some(gauge) = &self.state.objects {
+            gauge.set(i64::try_from(objects).unwrap_or(i64::MAX));
+        }
+    }
+
     pub(super) fn skipped(&self) {
         self.state.skipped.fetch_add(1, Ordering::Relaxed);
         if let Some(counter) = &self.shared.skipped {
             counter.with_label_values(&[self.state.kind.kind]).inc();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_watched_has_no_series_and_keeps_nobody_from_being_ready() {
+        let registry = Registry::new();
+        let health = InformerHealth::new(&registry).unwrap();
+        let text = || crate::metrics::encode(&registry).unwrap();
+        assert!(health.check().is_ok() && !text().contains("headroom_informer_objects"));
+        let pods = health.register(Kind::POD);
+        assert_eq!(health.check(), Err("not synced: pods".to_owned()));
+        pods.holds(3);
+        assert!(pods.set_synced() && health.check().is_ok());
+        assert!(text().contains("headroom_informer_objects{kind=\"Pod\"} 3\n"), "{}", text());
     }
 }

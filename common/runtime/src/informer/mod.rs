@@ -83,7 +83,8 @@ impl Default for InformerConfig {
             field_selector: None,
             label_selector: None,
             stream_lists: StreamLists::Auto,
-            page_size: 500,
+            // Half of kubectl's: a page is in memory as a whole, and what that took is never given back.
+            page_size: 250,
             watch_timeout_seconds: 290,
             optional: false,
         }
@@ -138,21 +139,34 @@ struct Outlet<W: WireObject, M> {
     wrap: fn(Change<W::Row>) -> M,
 }
 
+/// Nothing is held any more, however the informer ends: given up by its consumer, or cancelled.
+impl<W: WireObject, M> Drop for Outlet<W, M> {
+    fn drop(&mut self) {
+        self.slot.holds(0);
+    }
+}
+
 impl<W: WireObject, M> Sink<M> for Outlet<W, M> {
     fn begin_list(&mut self) {
         self.store.begin_list();
     }
 
     fn end_list(&mut self) -> Vec<M> {
-        self.store.end_list().into_iter().map(self.wrap).collect()
+        let gone = self.store.end_list();
+        self.slot.holds(self.store.len());
+        gone.into_iter().map(self.wrap).collect()
     }
 
     fn apply(&mut self, object: &RawObject) -> [Option<M>; 2] {
-        self.store.apply(object, &self.slot).map(|change| change.map(self.wrap))
+        let changes = self.store.apply(object, &self.slot);
+        self.slot.holds(self.store.len());
+        changes.map(|change| change.map(self.wrap))
     }
 
     fn delete(&mut self, object: &RawObject) -> Option<M> {
-        self.store.delete(object).map(self.wrap)
+        let gone = self.store.delete(object);
+        self.slot.holds(self.store.len());
+        gone.map(self.wrap)
     }
 
     fn synced(&self) -> M {

@@ -37,6 +37,11 @@ impl<W: WireObject> Store<W> {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// A list begins: what is not seen before its end is gone.
     pub(super) fn begin_list(&mut self) {
         self.list = self.list.wrapping_add(1);

@@ -41,10 +41,15 @@ fn ok(body: String) -> Response<Body> {
 struct Fixture {
     rx: mpsc::Receiver<Change<Namespace>>,
     health: InformerHealth,
+    task: tokio::task::JoinHandle<()>,
     asked: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
 fn start(config: InformerConfig, script: Vec<Response<Body>>) -> Fixture {
+    start_with(InformerHealth::default(), config, script)
+}
+
+fn start_with(health: InformerHealth, config: InformerConfig, script: Vec<Response<Body>>) -> Fixture {
     let (service, mut handle): (_, Handle) = mock::pair();
     let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = asked.clone();
@@ -59,11 +64,10 @@ fn start(config: InformerConfig, script: Vec<Response<Body>>) -> Fixture {
             }
         }
     });
-    let health = InformerHealth::default();
     let (tx, rx) = mpsc::channel(64);
     let client = kube::Client::new(service, "default");
-    tokio::spawn(run::<NamespaceWire, _>(client, config, &health, tx, |c| c, shared_interners()));
-    Fixture { rx, health, asked }
+    let task = tokio::spawn(run::<NamespaceWire, _>(client, config, &health, tx, |c| c, shared_interners()));
+    Fixture { rx, health, task, asked }
 }
 
 impl Fixture {
@@ -110,7 +114,7 @@ async fn falls_back_to_pages() {
     ];
     let mut f = start(InformerConfig::default(), script);
     f.expect(&["+a 5", "+b 6", "synced"]).await;
-    assert!(f.asked.lock().unwrap()[1].contains("limit=500"), "{:?}", f.asked);
+    assert!(f.asked.lock().unwrap()[1].contains("limit=250"), "{:?}", f.asked);
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,6 +204,54 @@ async fn ends_with_its_receiver() {
     ));
     drop(rx);
     task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_holds_nothing() {
+    let two = || event("ADDED", &namespace("a", "1", 5)) + &event("ADDED", &namespace("b", "2", 6)) + &initial_end(7);
+    for cancelled in [false, true] {
+        let registry = crate::metrics::Registry::new();
+        let health = InformerHealth::new(&registry).unwrap();
+        let mut f = start_with(health, InformerConfig::default(), vec![ok(two())]);
+        f.expect(&["+a 5", "+b 6", "synced"]).await;
+        let held = |count: u32| {
+            let text = crate::metrics::encode(&registry).unwrap();
+            assert!(text.contains(&format!("headroom_informer_objects{{kind=\"Namespace\"}} {count}\n")), "{text}");
+        };
+        held(2);
+        let Fixture { rx, task, .. } = f;
+        if cancelled {
+            task.abort();
+        } else {
+            drop(rx);
+        }
+        assert_eq!(task.await.is_err(), cancelled);
+        held(0);
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_an_answer() {
+    let malformed = || kube::Error::Service(Box::new(crate::protobuf::to_json(b"no protobuf").unwrap_err()));
+    let broken = || kube::Error::Service("connection refused".into());
+    let read = |error: kube::Error| kube::Error::ReadEvents(std::io::Error::other(error));
+    let json = || serde_json::from_str::<Value>("{").unwrap_err();
+    let reporter = Reporter::new(Kind::POD);
+    for (error, expected, words) in [
+        (watcher::Error::InitialListFailed(malformed()), Trouble::Unreadable, "answer cannot be read"),
+        (watcher::Error::WatchFailed(read(malformed())), Trouble::Unreadable, "answer cannot be read"),
+        (watcher::Error::InitialListFailed(kube::Error::SerdeError(json())), Trouble::Unreadable, "cannot be read"),
+        (watcher::Error::WatchStartFailed(broken()), Trouble::Unreachable, "does not answer: "),
+        (watcher::Error::WatchFailed(read(broken())), Trouble::Unreachable, "does not answer: "),
+    ] {
+        assert_eq!(trouble(&error), expected, "{error:?}");
+        let line = reporter.words(&expected, &error);
+        assert!(line.starts_with("cannot watch pods: the API server") && line.contains(words), "{line}");
+        assert_eq!(line.contains("does not answer"), expected == Trouble::Unreachable, "{line}");
+    }
+    let error = watcher::Error::InitialListFailed(malformed());
+    let line = reporter.words(&Trouble::Unreadable, &error);
+    assert!(line.contains("protobuf cannot be read: its beginning; trying again"), "{line}");
 }
 
 #[test]

@@ -146,10 +146,10 @@ fn random() -> u64 {
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
-/// The event that upstream's components leave on their Lease.
+/// The event that upstream's components leave on their Lease when they begin to lead. The other one of theirs, "stopped
+/// leading", is not sent: who has lost the lease writes nothing any more.
 #[must_use]
-pub fn leader_event(config: &LeaderConfig, leading: bool, at: Timestamp) -> EventRecord {
-    let what = if leading { "became leader" } else { "stopped leading" };
+pub fn leader_event(config: &LeaderConfig, at: Timestamp) -> EventRecord {
     EventRecord {
         regarding_api_version: "coordination.k8s.io/v1",
         regarding: ObjectReference {
@@ -162,7 +162,7 @@ pub fn leader_event(config: &LeaderConfig, leading: bool, at: Timestamp) -> Even
         kind: EventType::Normal,
         reason: "LeaderElection",
         action: "LeaderElection",
-        note: format!("{} {what}", config.identity),
+        note: format!("{} became leader", config.identity),
         reporter: None,
         at,
     }

@@ -1,6 +1,13 @@
 //! The task that keeps the lease.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use headroom_core::{Mono, Timestamp};
 use k8s_openapi::{
@@ -43,6 +50,7 @@ enum Standing {
 #[derive(Debug)]
 pub struct Leadership {
     standing: watch::Receiver<Standing>,
+    seen: Arc<AtomicBool>,
     stop: Arc<Notify>,
     fence: Fence,
     task: Option<tokio::task::JoinHandle<()>>,
@@ -62,6 +70,7 @@ impl Drop for Leadership {
 pub fn start(config: &LeaderConfig, client: Client, fence: &Fence, metrics: LeaderMetrics) -> Leadership {
     let (tell, standing) = watch::channel(Standing::Waiting);
     let stop = Arc::new(Notify::new());
+    let seen = Arc::new(AtomicBool::new(!config.enabled));
     metrics.set(&config.name, !config.enabled);
     let task = if config.enabled {
         let run = Run {
@@ -71,6 +80,7 @@ pub fn start(config: &LeaderConfig, client: Client, fence: &Fence, metrics: Lead
             config: config.clone(),
             fence: fence.clone(),
             tell,
+            seen: seen.clone(),
             metrics,
         };
         Some(tokio::spawn(run.run(stop.clone())))
@@ -79,7 +89,7 @@ pub fn start(config: &LeaderConfig, client: Client, fence: &Fence, metrics: Lead
         tell.send_replace(Standing::Leading);
         None
     };
-    Leadership { standing, stop, fence: fence.clone(), task, durations: config.durations }
+    Leadership { standing, seen, stop, fence: fence.clone(), task, durations: config.durations }
 }
 
 impl Leadership {
@@ -114,6 +124,16 @@ impl Leadership {
         }
     }
 
+    /// The check `lease`: passes once the lease was seen, whoever holds it. Who cannot see it could not take over.
+    #[must_use]
+    pub fn seen(&self) -> Check {
+        let seen = self.seen.clone();
+        Arc::new(move || match seen.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err("the lease was not seen yet".to_owned()),
+        })
+    }
+
     /// The check `leaderElection`: fails when we think that we lead but the lease ran out long ago.
     #[must_use]
     pub fn watchdog(&self) -> Check {
@@ -140,6 +160,7 @@ struct Run {
     config: LeaderConfig,
     fence: Fence,
     tell: watch::Sender<Standing>,
+    seen: Arc<AtomicBool>,
     metrics: LeaderMetrics,
 }
 
@@ -165,6 +186,9 @@ impl Run {
                 }
             };
             let Some(outcome) = outcome else { return self.give_back().await };
+            if outcome.is_ok() {
+                self.seen.store(true, Ordering::Relaxed);
+            }
             match outcome {
                 Ok(Some(until)) => {
                     last_error.clear();

@@ -6,6 +6,8 @@ mod explain;
 mod flags;
 mod logging;
 mod signals;
+mod stock_flags;
+mod text;
 
 pub use self::{
     duration::{DurationError, GoDuration},
@@ -14,4 +16,6 @@ pub use self::{
     flags::{ConnectionFlags, LeaderFlags, LogFlags, ServingFlags, parse_or_explain},
     logging::{LogFormat, init_logging},
     signals::stop_requested,
+    stock_flags::StockFlags,
+    text::{clean, cut},
 };

@@ -1,6 +1,6 @@
 //! `metadata`.
 
-use headroom_core::object::{MIGRATED_PLUGINS, Meta, ObjectKey, OwnerRef};
+use headroom_core::object::{DEFAULT_CLASS, Ending, MIGRATED_PLUGINS, Meta, ObjectKey, OwnerRef};
 use serde::Deserialize;
 
 use super::{
@@ -47,6 +47,7 @@ fn kept(key: &str) -> bool {
             .iter()
             .any(|prefix| key.starts_with(prefix))
         || matches!(key, "controller.kubernetes.io/pod-deletion-cost" | MIGRATED_PLUGINS)
+        || DEFAULT_CLASS.contains(&key)
 }
 
 impl WireMeta {
@@ -68,6 +69,11 @@ impl WireMeta {
                 block_owner_deletion: o.block_owner_deletion.set(),
             })
             .collect();
+        let ending = Ending {
+            deleted: self.deletion_timestamp.0,
+            grace_seconds: self.deletion_grace_period_seconds.0,
+            has_finalizers: !self.finalizers.0.is_empty(),
+        };
         Meta {
             // Names and UIDs of objects are theirs alone; interning them would only grow the interner.
             key: ObjectKey { namespace: interners.str(&self.namespace), name: self.name.0 },
@@ -77,10 +83,8 @@ impl WireMeta {
             labels: interners.labels(self.labels, |_| true),
             annotations: interners.labels(self.annotations, |key| all_annotations || kept(key)),
             created: self.creation_timestamp.0.unwrap_or_default(),
-            deleted: self.deletion_timestamp.0,
-            deletion_grace_seconds: self.deletion_grace_period_seconds.0,
             owners: interners.owners(owners),
-            has_finalizers: !self.finalizers.0.is_empty(),
+            ending: ending.boxed(),
         }
     }
 }

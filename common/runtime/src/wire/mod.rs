@@ -43,7 +43,7 @@ use self::{
     meta::WireMeta,
 };
 pub use self::{
-    interners::{Interners, SharedInterners, shared_interners},
+    interners::{Interners, SharedInterners, scheduling_interners, shared_interners},
     memory_profile::MemoryProfileRow,
     node_headroom::NodeHeadroomRow,
     raw::RawObject,

@@ -3,7 +3,7 @@
 use headroom_core::{
     Timestamp,
     memory::{PodUsage, PressureState, Psi, Sample, SwapBehavior},
-    object::{Kind, Meta, ObjectKey, PublishedCondition, Status},
+    object::{Kind, Meta, PublishedCondition, Status},
 };
 use serde::Deserialize;
 
@@ -83,8 +83,6 @@ struct WireSwap {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct WirePod {
-    namespace: Text,
-    name: Text,
     uid: Text,
     working_set_bytes: Int,
     swap_used_bytes: Int,
@@ -141,11 +139,10 @@ impl Body for NodeHeadroomBody {
                     swap_available: p.swap_available_bytes.0,
                 };
                 // Interned: each sample repeats them.
-                let key = ObjectKey { namespace: interners.str(&p.namespace), name: interners.str(&p.name) };
-                (key, interners.str(&p.uid), usage)
+                (interners.str(&p.uid), usage)
             })
             .collect();
-        pods.sort_by(|a, b| a.1.cmp(&b.1));
+        pods.sort_by(|a, b| a.0.cmp(&b.0));
         let conditions = status.conditions.0.into_iter().map(|Obj(c)| PublishedCondition {
             kind: interners.str(&c.kind),
             status: Status::parse(&c.status),

@@ -233,6 +233,15 @@ mod tests {
         assert!(class.allows(&[("zone", "b")].into_iter().collect()));
         assert!(!class.allows(&[("zone", "c")].into_iter().collect()));
         assert_eq!(convert::<StorageClassWire>(&json!({"metadata": {"name": "c"}})).binding_mode, None);
+        for (key, value, default) in [
+            ("storageclass.kubernetes.io/is-default-class", "true", true),
+            ("storageclass.beta.kubernetes.io/is-default-class", "true", true),
+            ("storageclass.kubernetes.io/is-default-class", "false", false),
+            ("example.com/is-default-class", "true", false),
+        ] {
+            let class = json!({"metadata": {"name": "c", "annotations": {key: value}}});
+            assert_eq!(convert::<StorageClassWire>(&class).is_default(), default, "{key}: {value}");
+        }
     }
 
     #[test]

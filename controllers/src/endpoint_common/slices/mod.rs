@@ -93,6 +93,19 @@ pub struct Draft {
     pub endpoints: Vec<Endpoint>,
 }
 
+impl Draft {
+    /// The slice as it is.
+    #[must_use]
+    pub fn of(slice: &Arc<EndpointSlice>) -> Self {
+        Self {
+            existing: Some(slice.clone()),
+            address_type: slice.address_type,
+            ports: slice.ports.clone(),
+            endpoints: slice.endpoints.clone(),
+        }
+    }
+}
+
 /// What is to be done with slices. What is not listed stays as it is.
 #[derive(Debug, Default)]
 pub struct Plan {

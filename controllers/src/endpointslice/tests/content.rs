@@ -5,10 +5,7 @@ use super::*;
 #[test]
 fn writes_what_upstream_writes() {
     let pods = vec![
-        backend(1).with(|p| {
-            p.hostname = "h".into();
-            p.subdomain = "web".into();
-        }),
+        backend(1).dns("h", "web"),
         backend(2).on("n2").deleted(9999),
         backend(3).phase(Phase::Failed),
         pod("no-ip").label("app", "web").on("n1"),
@@ -120,12 +117,10 @@ fn a_missing_node_leaves_one_pod_out_until_it_comes() {
         ["FailedToUpdateEndpointSlices Error updating Endpoint Slices for Service default/web: skipping Pod p1 for \
           Service default/web: Node late Not Found"]
     );
-    let (c, now) = (&mut rig.c, rig.now);
-    rig.world.apply_node(node("late").label("topology.kubernetes.io/zone", "z9").arc(), |e, w| c.observe(e, w, now));
+    rig.node(node("late").label("topology.kubernetes.io/zone", "z9"));
     assert_eq!(rig.run(), (0, 1, 0));
     assert_eq!(rig.sizes(), [2]);
-    let (c, now) = (&mut rig.c, rig.now);
-    rig.world.apply_node(node("late").label("topology.kubernetes.io/zone", "z8").arc(), |e, w| c.observe(e, w, now));
+    rig.node(node("late").label("topology.kubernetes.io/zone", "z8"));
     assert_eq!(rig.run(), (0, 1, 0), "the zone has changed");
 }
 

@@ -74,7 +74,7 @@ fn failures_are_told_and_back_off_from_one_second() {
 
 #[test]
 fn a_service_being_deleted_gets_no_new_slices() {
-    let mut rig = Rig::with(Config::default(), [backend(0)], |s| s.meta.deleted = Some(Timestamp::from_secs(1)));
+    let mut rig = Rig::with(Config::default(), [backend(0)], |s| s.meta.set_deleted(Timestamp::from_secs(1)));
     assert_eq!(rig.run(), (0, 0, 0));
     rig.put("s", 0..1, |_| {});
     let (c, now) = (&mut rig.c, rig.now);

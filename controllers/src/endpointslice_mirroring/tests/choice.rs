@@ -94,7 +94,7 @@ fn a_product_without_end_is_not_mirrored_and_said() {
 fn endpoints_being_deleted_get_no_new_slices() {
     let mut row: Endpoints =
         (*endpoints_row(&endpoints(json!([subset(&[("10.0.0.1", "")], &[], &[("", 80)])])))).clone();
-    row.meta.deleted = Some(Timestamp::from_secs(1));
+    row.meta.set_deleted(Timestamp::from_secs(1));
     let mut bench = Bench::new(1000, vec![]);
     bench.rig.service(service(None));
     bench.rig.endpoints(Arc::new(row));

@@ -142,6 +142,7 @@ impl Kubelet {
 
 struct Rig {
     executor: Executor,
+    keep: bool,
     results: mpsc::Receiver<Answer>,
     tokens: Arc<AtomicUsize>,
 }
@@ -152,7 +153,7 @@ impl Rig {
         let tokens = Arc::<AtomicUsize>::default();
         let source = TokenSource::new(Tokens(tokens.clone(), tokens_work));
         let executor = Executor::new(trust, source, None, send, TIMEOUT, || Now::at_secs(7)).unwrap();
-        Self { executor, results, tokens }
+        Self { executor, keep: true, results, tokens }
     }
 
     /// What comes of reading metrics.k8s.io from this API server.
@@ -174,6 +175,7 @@ impl Rig {
             address: "127.0.0.1".into(),
             port,
             path,
+            keep: self.keep,
         });
         let Answer::Kubelet(result) = self.results.recv().await.unwrap() else { panic!() };
         assert_eq!((result.id, &*result.node, result.path, result.received_at), (5, "node-a", path, Now::at_secs(7)));
@@ -255,6 +257,20 @@ async fn reads_by_name_with_its_own_token_over_one_connection() {
     assert!(requests[0].contains("authorization: Bearer token-1\r\n"), "{requests:?}");
     assert!(requests[1].starts_with("GET /configz HTTP/1.1\r\n"));
     assert_eq!(kubelet.connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn dials_anew_when_the_next_read_is_far_off() {
+    let ca = Authority::new();
+    let kubelet = Kubelet::start(ca.acceptor("node-a"), http("200 OK", "", SAMPLE)).await;
+    let mut rig = Rig::new(&ca.trust(), true);
+    rig.keep = false;
+    for connections in 1..=3 {
+        assert!(rig.scrape(kubelet.port, Path::Summary).await.result.is_ok());
+        assert_eq!(kubelet.connections.load(Ordering::SeqCst), connections);
+    }
+    let requests = kubelet.requests();
+    assert!(requests.iter().all(|request| request.contains("connection: close\r\n")), "{requests:?}");
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ fn pods_that_do_not_match_any_more_are_released_and_replaced() {
 #[test]
 fn one_that_is_being_deleted_only_reports() {
     let mut dying = rc("web", 5);
-    dying.meta.deleted = Some(Timestamp::from_secs(1));
+    dying.meta.set_deleted(Timestamp::from_secs(1));
     let pods = vec![ours("web-a"), pod("free").label("app", "web"), ours("stray").label("app", "x")];
     let mut rig = Rig::new(dying, pods);
     assert_eq!(rig.status().unwrap()["replicas"], 1);
@@ -86,26 +86,6 @@ fn counts_and_waits_for_min_ready() {
     assert!(rig.status().is_none());
     rig.advance(Duration::from_secs(1));
     assert_eq!(rig.status().unwrap()["availableReplicas"], 2);
-}
-
-#[test]
-fn yields_to_another_manager_once() {
-    let mut rig = Rig::new(rc("web", 1), vec![]);
-    rig.stock(&[]);
-    let mine = rig.creates().remove(0);
-    rig.create_all();
-    rig.apply(ours(&mine).rv(501));
-    rig.run();
-    assert_eq!(rig.c.yielded(), None);
-    rig.apply(ours("web-stock").rv(600));
-    rig.run();
-    assert!(rig.c.yielded().is_some());
-    let told = rig.events.iter().filter(|e| e.starts_with("YieldedToAnotherManager Pod web-stock")).count();
-    assert_eq!(told, 1);
-    rig.apply(ours("web-stock2").rv(601));
-    rig.advance(Duration::from_secs(1000));
-    assert!(rig.deletes().is_empty());
-    assert_eq!(rig.events.iter().filter(|e| e.starts_with("Yielded")).count(), 1);
 }
 
 #[test]

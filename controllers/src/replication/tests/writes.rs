@@ -87,6 +87,39 @@ fn refusals_are_reported_and_back_off() {
 }
 
 #[test]
+fn a_pod_that_goes_makes_room_for_another_try() {
+    let mut rig = Rig::new(rc("web", 3), vec![ours("web-a"), ours("web-b")]);
+    rig.stock(&["web-a", "web-b"]);
+    for _ in 0..12 {
+        rig.advance(Duration::from_secs(60));
+        rig.reply(forbidden);
+        rig.status_ok();
+    }
+    assert!(rig.creates().is_empty(), "refused again and again: the backoff is long by now");
+    rig.apply(ours("web-a").rv(700).label("app", "web").phase(Phase::Failed));
+    rig.run();
+    assert_eq!(rig.creates().len(), 1, "quota does not count a pod that has ended");
+    rig.reply(forbidden);
+    rig.status_ok();
+    rig.remove("web-a");
+    rig.run();
+    assert_eq!(rig.creates().len(), 1, "nor one that is gone");
+}
+
+#[test]
+fn what_is_refused_keeps_no_pod_from_being_adopted() {
+    let mut rig = Rig::new(rc("web", 3), vec![ours("web-a")]);
+    rig.stock(&["web-a"]);
+    rig.reply(forbidden);
+    rig.status_ok();
+    rig.apply(pod("stray").label("app", "web").rv(3));
+    rig.run();
+    let asked = rig.open.iter().filter(|i| matches!(i.op, Op::Get { kind: Kind::REPLICATION_CONTROLLER, .. })).count();
+    assert_eq!(asked, 1);
+    assert!(rig.creates().is_empty());
+}
+
+#[test]
 fn the_condition_comes_and_goes() {
     let mut rig = Rig::new(rc("web", 1), vec![]);
     rig.stock(&[]);
@@ -183,7 +216,7 @@ fn pods_that_kubelets_reject_do_not_make_it_spin() {
             rig.create_all();
             rig.apply(ours(&name).rv(501 + second));
             rig.apply(ours(&name).rv(501 + second).phase(Phase::Failed).with(|p: &mut Pod| {
-                p.status.reason = "OutOfmemory".into();
+                p.status.change_incidents(|all| all.reason = "OutOfmemory".into());
             }));
             rig.run();
         }

@@ -5,6 +5,7 @@ mod crowds;
 mod mirror;
 mod nodes;
 mod quota;
+mod zones;
 
 use serde_json::{Value, json};
 
@@ -26,6 +27,8 @@ pub const QUOTA: u64 = 30_000;
 pub const NODES: u64 = 40_000;
 /// Seeds from here on have Services with more endpoints than fit into a slice.
 pub const CROWDS: u64 = 50_000;
+/// Seeds from here on have a Service whose endpoints are hinted to zones by their nodes' CPU.
+pub const ZONES: u64 = 60_000;
 
 /// What a story has so far, as its author remembers it. What controllers do is not known here: steps about pods that are
 /// not there are left out when the story is told.
@@ -49,6 +52,7 @@ struct Plot {
 pub fn story(seed: u64) -> Story {
     let rng = &mut Rng::new(seed ^ 0x57_0217);
     let steps = match seed {
+        ZONES.. => Some(zones::steps(rng)),
         CROWDS.. => Some(crowds::steps(rng)),
         NODES.. => Some(nodes::steps(rng)),
         QUOTA.. => Some(quota::steps(rng)),
@@ -302,7 +306,7 @@ mod tests {
     fn the_same_seed_gives_the_same_story_and_every_feature_turns_up() {
         assert_eq!(story(7), story(7));
         let seeds = (0..300).chain(MIRRORED..MIRRORED + 100).chain(DUAL..DUAL + 50).chain(QUOTA..QUOTA + 50);
-        let seeds = seeds.chain(NODES..NODES + 50).chain(CROWDS..CROWDS + 50);
+        let seeds = seeds.chain(NODES..NODES + 50).chain(CROWDS..CROWDS + 50).chain(ZONES..ZONES + 50);
         let all: String = seeds.map(|seed| format!("{:?}", story(seed))).collect();
         for feature in [
             "ReplicationController",
@@ -338,6 +342,12 @@ mod tests {
             "Thin(",
             "Unready(",
             "Together(",
+            "Machines(",
+            "topology-mode",
+            "topology-aware-hints",
+            "Status(\"Node\"",
+            "Delete(\"Node\"",
+            "control_plane: true",
         ] {
             assert!(all.contains(feature), "{feature}");
         }

@@ -102,6 +102,24 @@ pub enum Step {
     Thin(Few),
     /// Steps of a crowd that are one change for controllers, which gather such for seconds.
     Together(Vec<Step>),
+    /// Nodes of the story's own appear, which nobody looks after.
+    Machines(Vec<Machine>),
+}
+
+/// A node as far as topology aware hints go by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Machine {
+    /// Its name.
+    pub name: String,
+    /// Its zone; empty: it does not say.
+    pub zone: String,
+    /// Its CPU in thousandths of a core.
+    pub cpu: u32,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Whether it is one of the control plane.
+    pub control_plane: bool,
 }
 
 /// Some pods of a slice. Which ones is left to chance, as is what stands in which slice.

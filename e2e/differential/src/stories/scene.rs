@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::Step;
-use super::generate::{CROWDS, NODES, QUOTA};
+use super::generate::{CROWDS, NODES, QUOTA, ZONES};
 
 /// How long a node's silence is put up with, on both sides.
-const GRACE: Duration = Duration::from_secs(8);
+pub(super) const GRACE: Duration = Duration::from_secs(8);
 /// How long changes of pods are gathered, on both sides: those of one step are to be one change.
 pub(super) const BATCH: Duration = Duration::from_secs(4);
 /// When nothing has changed for so long, no timer of the gathering controllers runs: a slice whose change is seen before the
@@ -16,6 +16,8 @@ pub(super) const REST: Duration = BATCH.saturating_add(Duration::from_millis(150
 const ORPHANED: Duration = Duration::from_secs(85);
 /// One of its rounds.
 const COLLECTED: Duration = Duration::from_secs(24);
+/// How long a change of nodes or pods may take to be seen: the two are watched apart, and which one is seen first matters.
+const SEEN: Duration = Duration::from_millis(500);
 
 /// A scene.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,16 +28,19 @@ pub enum Scene {
     Nodes,
     /// Services with so many pods that one slice does not hold them.
     Crowds,
+    /// Services whose endpoints are hinted to zones by their nodes' CPU: all nodes of the cluster are one story's.
+    Zones,
 }
 
 impl Scene {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Services, Self::Nodes, Self::Crowds];
+    pub const ALL: [Self; 4] = [Self::Services, Self::Nodes, Self::Crowds, Self::Zones];
 
     /// Of the story of a seed.
     #[must_use]
     pub const fn of(seed: u64) -> Self {
         match seed {
+            ZONES.. => Self::Zones,
             CROWDS.. => Self::Crowds,
             NODES.. => Self::Nodes,
             _ => Self::Services,
@@ -61,6 +66,7 @@ impl Scene {
                 "pod-garbage-collector-controller",
             ],
             Self::Crowds => &["endpoints-controller", "endpointslice-controller"],
+            Self::Zones => &["endpointslice-controller"],
         }
     }
 
@@ -68,7 +74,7 @@ impl Scene {
     #[must_use]
     pub const fn flags(self) -> &'static [&'static str] {
         match self {
-            Self::Services => &[],
+            Self::Services | Self::Zones => &[],
             Self::Nodes => &["--node-monitor-period=1s", "--node-monitor-grace-period=8s", "--node-eviction-rate=10"],
             Self::Crowds => &["--endpoint-updates-batch-period=4s", "--endpointslice-updates-batch-period=4s"],
         }
@@ -81,6 +87,16 @@ impl Scene {
             Self::Services => "corpus/stories.jsonl",
             Self::Nodes => "corpus/nodes.jsonl",
             Self::Crowds => "corpus/crowds.jsonl",
+            Self::Zones => "corpus/zones.jsonl",
+        }
+    }
+
+    /// Stories at a time: as many as somebody wants, if the scene bears more than one.
+    #[must_use]
+    pub const fn bears(self, wanted: Option<usize>) -> usize {
+        match (self, wanted) {
+            (Self::Services | Self::Nodes | Self::Crowds, Some(wanted)) => wanted,
+            _ => self.at_once(),
         }
     }
 
@@ -92,16 +108,36 @@ impl Scene {
             Self::Services | Self::Nodes => 40,
             // The writes of a step have to be done before the gathering of its changes ends.
             Self::Crowds => 12,
+            // What is hinted to a zone depends on all nodes.
+            Self::Zones => 1,
         }
     }
 
-    /// How long ours may take to come to where stock was.
+    /// The same where stories are told anew for which the machine was too slow.
+    #[must_use]
+    pub const fn again(self) -> usize {
+        match self {
+            // What is too much for those about nodes lasts seconds, and they last minutes.
+            Self::Nodes => self.at_once(),
+            Self::Services | Self::Crowds | Self::Zones => 1,
+        }
+    }
+
+    /// How long ours may take to come to where stock was. Only who never comes there waits for so long.
     #[must_use]
     pub const fn patience(self) -> Duration {
         match self {
-            Self::Services => Duration::from_secs(30),
+            Self::Services => Duration::from_secs(90),
             Self::Nodes => Duration::from_secs(150),
-            Self::Crowds => Duration::from_secs(60),
+            Self::Crowds | Self::Zones => Duration::from_secs(120),
+        }
+    }
+
+    /// How long a step is let be before the next one, even if nothing is to follow from it.
+    pub(super) const fn pause(self) -> Duration {
+        match self {
+            Self::Services | Self::Nodes | Self::Crowds => Duration::ZERO,
+            Self::Zones => SEEN,
         }
     }
 }
@@ -113,8 +149,13 @@ pub enum Rigour {
     All,
     /// Not the events, which tell what went wrong on the way and how often it was tried, nor the trigger times.
     Objects,
+    /// The same, and what the loops about nodes said, however often.
+    Said,
     /// Only how many there are of each kind: which endpoint stands in which of several slices is left to chance by stock.
     Sizes,
+    /// Of each slice how many endpoints of a zone are hinted to which, for which ones those are is left to chance; and what
+    /// events say, not how often.
+    Shares,
 }
 
 impl Rigour {
@@ -122,7 +163,9 @@ impl Rigour {
     #[must_use]
     pub const fn of(seed: u64) -> Self {
         match seed {
+            ZONES.. => Self::Shares,
             CROWDS.. => Self::Sizes,
+            NODES.. => Self::Said,
             QUOTA.. => Self::Objects,
             _ => Self::All,
         }
@@ -154,13 +197,24 @@ mod tests {
     }
 
     #[test]
+    fn scenes_are_told_apart_by_their_loops() {
+        for scene in Scene::ALL {
+            assert_eq!(Scene::ALL.iter().filter(|other| other.loops() == scene.loops()).count(), 1, "{scene:?}");
+        }
+        assert_eq!((Scene::Nodes.bears(Some(3)), Scene::Nodes.bears(None), Scene::Zones.bears(Some(3))), (3, 40, 1));
+    }
+
+    #[test]
     fn every_seed_has_its_scene() {
         for (seed, scene, rigour) in [
             (1, Scene::Services, Rigour::All),
             (QUOTA, Scene::Services, Rigour::Objects),
-            (NODES, Scene::Nodes, Rigour::Objects),
-            (CROWDS - 1, Scene::Nodes, Rigour::Objects),
+            (NODES - 1, Scene::Services, Rigour::Objects),
+            (NODES, Scene::Nodes, Rigour::Said),
+            (CROWDS - 1, Scene::Nodes, Rigour::Said),
             (CROWDS, Scene::Crowds, Rigour::Sizes),
+            (ZONES - 1, Scene::Crowds, Rigour::Sizes),
+            (ZONES, Scene::Zones, Rigour::Shares),
         ] {
             assert_eq!((Scene::of(seed), Rigour::of(seed)), (scene, rigour), "{seed}");
         }

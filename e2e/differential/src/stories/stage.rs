@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headroom_e2e::proxy::Proxy;
 use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, eventually};
@@ -17,6 +17,9 @@ use crate::api::{patch, post, send};
 
 /// The definitions of our own resources, as the chart ships them.
 const CRDS: &str = include_str!("../../../../charts/headroom/files/crds.yaml");
+/// What ours say when they can no longer read what the API server, or the proxy, sends: a story would be told in another way
+/// from then on.
+const DISTRUST: &str = "asking for JSON for the next hour";
 /// How long a process may take to become healthy.
 const START: Duration = Duration::from_secs(60);
 /// Addresses of Services.
@@ -55,7 +58,7 @@ impl Manager {
             Self::Stock => {
                 flags.extend(["--kube-api-qps=5000", "--kube-api-burst=5000", "--concurrent-rc-syncs=20"]);
                 if kubeconfig.is_some() {
-                    // One identity passes the proxy, and the proxy reads JSON.
+                    // One identity passes the proxy; JSON is what stock has been compared with so far.
                     flags.extend([
                         "--use-service-account-credentials=false",
                         "--kube-api-content-type=application/json",
@@ -106,8 +109,8 @@ impl Stage {
     ///
     /// # Errors
     /// Whatever did not start.
-    pub async fn behind_proxy(manager: Manager) -> anyhow::Result<Self> {
-        Self::start(manager, Scene::Services, true).await
+    pub async fn behind_proxy(manager: Manager, scene: Scene) -> anyhow::Result<Self> {
+        Self::start(manager, scene, true).await
     }
 
     async fn start(manager: Manager, scene: Scene, proxied: bool) -> anyhow::Result<Self> {
@@ -118,6 +121,7 @@ impl Stage {
         match scene {
             Scene::Services | Scene::Crowds => unattended_nodes(&client).await?,
             Scene::Nodes => keeper(&client, &kubelets).await?,
+            Scene::Zones => {}
         }
         if manager == Manager::Ours {
             cluster.apply_yaml("crds.yaml", CRDS).await?;
@@ -127,7 +131,7 @@ impl Stage {
         let controllers = manager.start(scene, &cluster, proxy.as_ref().map(Proxy::kubeconfig))?;
         cluster.wait_healthy(&controllers, "/healthz", START).await?;
         let version: Value = serde_json::from_str(&cluster.get("/version").await?)?;
-        let store = Store::start(&client, scene == Scene::Nodes, &mut tasks);
+        let store = Store::start(&client, matches!(scene, Scene::Nodes | Scene::Zones), &mut tasks);
         let version = version["gitVersion"].as_str().unwrap_or_default().to_owned();
         let controllers = Mutex::new(controllers);
         Ok(Self { client, store, kubelets, scene, manager, controllers, proxy, version, _tasks: tasks, cluster })
@@ -160,23 +164,36 @@ impl Stage {
         self.proxy.as_ref()
     }
 
-    /// Fails when the controllers have ended.
+    /// Fails when the controllers have ended, or ask for another encoding than at first.
     ///
     /// # Errors
     /// With the end of their log.
     pub fn check(&self) -> anyhow::Result<()> {
-        Ok(self.controllers().expect_running("telling stories")?)
+        let controllers = self.controllers();
+        controllers.expect_running("telling stories")?;
+        trusts(&controllers)
+    }
+
+    /// Whether the machine was so slow since then that nodes may have been given up which live. What a story led to then says
+    /// nothing about the controllers.
+    #[must_use]
+    pub fn was_too_slow_since(&self, then: Instant) -> bool {
+        self.scene == Scene::Nodes && self.kubelets.were_late_since(then)
     }
 
     /// Kills the controllers whenever the proxy has stopped the world, and starts them anew; for ever.
     ///
     /// # Errors
-    /// They did not start.
+    /// They did not start, or those before asked for another encoding than at first.
     pub async fn kill_and_restart(&self) -> anyhow::Result<std::convert::Infallible> {
         let Some(proxy) = &self.proxy else { std::future::pending().await };
         loop {
             proxy.stopped().await;
-            self.controllers().kill9();
+            {
+                let controllers = self.controllers();
+                controllers.kill9();
+                trusts(&controllers)?;
+            }
             proxy.resume();
             *self.controllers() = self.manager.start(self.scene, &self.cluster, Some(proxy.kubeconfig()))?;
         }
@@ -213,23 +230,44 @@ impl Stage {
         })
     }
 
+    /// Makes the namespace of a story.
     pub(super) async fn namespace(&self, name: &str) -> anyhow::Result<()> {
+        if self.scene == Scene::Zones {
+            // A story that failed has left its nodes, and here each one counts for all Services.
+            self.delete("/api/v1/nodes").await?;
+        }
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         post(&self.client, &namespace).await??;
         Ok(())
     }
 
-    /// Takes the nodes of a story away that has been told.
+    /// Takes the nodes of a story away that has been told; before them the Services, where nodes are their matter.
     pub(super) async fn retire(&self, namespace: &str) -> anyhow::Result<()> {
+        let services = if self.scene == Scene::Zones { self.store.list(namespace, "services") } else { Vec::new() };
+        for service in services {
+            let name = service["metadata"]["name"].as_str().unwrap_or_default();
+            self.delete(&format!("/api/v1/namespaces/{namespace}/services/{name}")).await?;
+        }
         for node in self.store.list(namespace, "nodes") {
             let name = node["metadata"]["name"].as_str().unwrap_or_default();
             self.kubelets.silence(name);
-            let request = http::Request::delete(format!("/api/v1/nodes/{name}"));
-            // The last step may have deleted it.
-            let _ = send(&self.client, request.header("content-type", "application/json"), &json!({})).await?;
+            self.delete(&format!("/api/v1/nodes/{name}")).await?;
         }
         Ok(())
     }
+
+    /// Deletes what may not be there any more: the last step may have deleted it.
+    async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        let request = http::Request::delete(path).header("content-type", "application/json");
+        let _ = send(&self.client, request, &json!({})).await?;
+        Ok(())
+    }
+}
+
+fn trusts(controllers: &Process) -> anyhow::Result<()> {
+    let log = controllers.log();
+    let said = log.lines().find(|line| line.contains(DISTRUST));
+    said.map_or(Ok(()), |line| Err(anyhow::anyhow!("{}: {line}", controllers.name())))
 }
 
 async fn cluster() -> anyhow::Result<ControlPlane> {

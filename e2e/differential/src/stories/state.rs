@@ -1,5 +1,7 @@
 //! What stands in a namespace, without what must differ between two runs: random suffixes of names, UIDs, versions, times.
 
+mod events;
+mod shares;
 mod sizes;
 
 use std::collections::BTreeMap;
@@ -37,7 +39,7 @@ impl State {
                 "endpoints" => objects.iter().map(|object| endpoints(object, &names, namespace)).collect(),
                 "endpointslices" => objects.iter().map(|object| slice(object, &names, namespace)).collect(),
                 "nodes" => objects.iter().map(|object| node(object, namespace)).collect(),
-                "events" => events(objects, namespace),
+                "events" => events::of(objects, namespace),
                 _ => continue,
             };
             seen.sort_by_cached_key(Value::to_string);
@@ -57,14 +59,35 @@ impl State {
         self.0.extend(change.0.iter().map(clone));
     }
 
+    /// Whether anything is said of a kind.
+    pub(super) fn has(&self, kind: &str) -> bool {
+        self.0.contains_key(kind)
+    }
+
+    /// Says nothing of a kind any more.
+    pub(super) fn forget(&mut self, kind: &str) {
+        self.0.remove(kind);
+    }
+
     /// Leaves out what need not be the same.
     pub(super) fn reduce(&mut self, rigour: Rigour) {
         match rigour {
             Rigour::All => {}
             Rigour::Objects => self.forget_the_way(),
+            Rigour::Said => {
+                let said = self.0.get("events").map(|events| events::about_nodes(events));
+                self.forget_the_way();
+                self.0.extend(said.map(|said| ("events".to_owned(), said)));
+            }
             Rigour::Sizes => {
                 self.forget_the_way();
                 self.0 = sizes::of(&self.0);
+            }
+            Rigour::Shares => {
+                let events = self.0.remove("events");
+                self.forget_the_way();
+                self.0 = shares::of(&self.0);
+                self.0.extend(events.map(|events| ("events".to_owned(), shares::said(&events))));
             }
         }
     }
@@ -73,7 +96,7 @@ impl State {
     /// was one that has a time (a process that was killed does not remember those before), and pods without a node whose
     /// deletion was cut off with its connection between its two writes (the collector of such pods does not run).
     fn forget_the_way(&mut self) {
-        self.0.remove("events");
+        self.forget("events");
         if let Some(pods) = self.0.get_mut("pods") {
             pods.retain(|pod| pod["terminating"] != true || !pod["node"].is_null());
         }
@@ -264,22 +287,6 @@ fn rename(value: &mut Value, pods: &BTreeMap<&str, String>) {
         }
         _ => {}
     }
-}
-
-/// Events by what they say, with how often they said it.
-fn events(objects: &[Value], namespace: &str) -> Vec<Value> {
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    // The API server tells of its own work too, under no component.
-    for event in objects.iter().filter(|event| !event["source"]["component"].is_null()) {
-        let regarding = &event["involvedObject"];
-        let text = |value: &Value| nowhere(&generic(value.as_str().unwrap_or_default()), namespace);
-        let said = json!({
-            "type": event["type"], "reason": event["reason"], "message": text(&event["message"]),
-            "source": event["source"]["component"], "kind": regarding["kind"], "name": text(&regarding["name"]),
-        });
-        *counts.entry(said.to_string()).or_default() += event["count"].as_u64().unwrap_or(1);
-    }
-    counts.into_iter().map(|(said, count)| json!([said, count])).collect()
 }
 
 /// Without the random ends of names.

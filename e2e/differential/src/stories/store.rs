@@ -109,6 +109,11 @@ impl Store {
         lock(&self.versions).clone()
     }
 
+    /// The newest version of a kind that was seen.
+    pub(super) fn version(&self, kind: &str) -> u64 {
+        lock(&self.versions).get(kind).copied().unwrap_or(0)
+    }
+
     /// See [`Ledger::made`].
     pub(super) fn made(&self) -> usize {
         lock(&self.ledger).made()
@@ -150,12 +155,17 @@ impl Store {
     }
 }
 
-/// Namespace and name. Nodes have no namespace: those of a story have that of the story at the end of their name.
+/// Namespace and name. Nodes have no namespace: those of a story have that of the story at the end of their name, and what is
+/// said about them belongs there too.
 fn key(kind: &str, object: &DynamicObject) -> (String, String) {
     let name = object.metadata.name.clone().unwrap_or_default();
+    let own = || object.metadata.namespace.clone();
+    let of_node = |node: &str| node.split_once('.').map(|(_, namespace)| namespace.to_owned());
+    let about = &object.data["involvedObject"];
     let namespace = match kind {
-        "nodes" => name.split_once('.').map(|(_, namespace)| namespace.to_owned()),
-        _ => object.metadata.namespace.clone(),
+        "nodes" => of_node(&name),
+        "events" if about["kind"] == "Node" => about["name"].as_str().and_then(of_node).or_else(own),
+        _ => own(),
     };
     (namespace.unwrap_or_default(), name)
 }
@@ -176,5 +186,26 @@ async fn follow(store: Arc<Store>, kind: &'static str, api: Api<DynamicObject>) 
             // It is tried again; whoever waits says in the end what is missing.
             Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nodes_of_a_story_and_what_is_said_about_them_belong_to_it() {
+        let of = |kind: &str, object: Value| key(kind, &serde_json::from_value(object).unwrap()).0;
+        let event = |kind: &str, name: &str| {
+            let about = json!({"kind": kind, "name": name});
+            json!({"metadata": {"name": "e", "namespace": "default"}, "involvedObject": about})
+        };
+        assert_eq!(of("nodes", json!({"metadata": {"name": "a.s1"}})), "s1");
+        assert_eq!(of("nodes", json!({"metadata": {"name": "keeper"}})), "");
+        assert_eq!(of("events", event("Node", "a.s1")), "s1");
+        assert_eq!(of("events", event("Node", "keeper")), "default");
+        assert_eq!(of("events", event("Pod", "a.s1")), "default");
+        assert_eq!(of("pods", json!({"metadata": {"name": "p", "namespace": "s2"}})), "s2");
     }
 }

@@ -131,6 +131,17 @@ impl World {
         self.relist = true;
     }
 
+    /// The node's own lease and status get to the API server no more, or get there again: then it reports at once. Its kubelet
+    /// answers as before.
+    pub(crate) fn mute(&mut self, index: usize, mute: bool, now: Millis) {
+        let Some(node) = self.nodes.get_mut(index) else { return };
+        if std::mem::replace(&mut node.mute, mute) && !mute && !node.dead {
+            node.lease_deferred = false;
+            self.arm_lease(index, now);
+            self.report_status(index, now);
+        }
+    }
+
     pub(crate) fn slow(&mut self, index: usize, latency: Millis) {
         if let Some(node) = self.nodes.get_mut(index) {
             node.slow = latency;
@@ -264,5 +275,38 @@ impl World {
     #[cfg(test)]
     pub(super) fn armed(&self, timer: fn(&Timer) -> bool) -> usize {
         self.timers.iter().filter(|entry| timer(&entry.0.2)).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HollowConfig;
+
+    const T0: Millis = 1_795_383_000_000;
+
+    /// How many leases and statuses were written in this time.
+    fn reports(world: &mut World, from: Millis, to: Millis) -> usize {
+        let mut count = 0;
+        for now in (from..to).step_by(500) {
+            world.step(now);
+            while let Some(write) = world.take_node_write(now) {
+                world.written(&write, Outcome::Done(Some("7".to_owned())), now);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    #[test]
+    fn a_mute_node_reports_nothing_until_it_is_heard_again() {
+        let mut world = World::new(&HollowConfig::from_spec("w=1:1Gi").unwrap(), T0);
+        world.start(T0);
+        assert!(reports(&mut world, T0, T0 + 60_000) > 3);
+        world.mute(0, true, T0 + 60_000);
+        assert_eq!(reports(&mut world, T0 + 60_000, T0 + 600_000), 0);
+        world.mute(0, false, T0 + 600_000);
+        assert!(reports(&mut world, T0 + 600_000, T0 + 601_000) >= 2, "a lease and a status");
+        assert!(reports(&mut world, T0 + 601_000, T0 + 661_000) > 3);
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Node {
     pub(crate) uid: Option<String>,
     pub(crate) started: Millis,
     pub(super) dead: bool,
+    /// Its own reports do not reach the API server.
+    pub(super) mute: bool,
     /// Extra latency of everything that this kubelet does.
     pub(super) slow: Millis,
     pub(super) memory: NodeMemory,
@@ -81,6 +83,7 @@ impl Node {
             uid: None,
             started: now,
             dead: false,
+            mute: false,
             slow: 0,
             memory,
             allocatable: Amounts(amounts(&class, class.memory_bytes.saturating_sub(class.eviction_hard_bytes))),

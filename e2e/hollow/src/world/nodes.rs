@@ -26,7 +26,7 @@ impl World {
     pub(super) fn lease_due(&mut self, index: usize, at: Millis, now: Millis) {
         let Some(node) = self.nodes.get_mut(index) else { return };
         // Only the newest plan counts, so that a node that came back does not renew twice.
-        if node.dead || at != node.lease_at {
+        if node.dead || node.mute || at != node.lease_at {
             return;
         }
         if node.slow > 0 && !node.lease_deferred {
@@ -41,7 +41,7 @@ impl World {
     pub(super) fn status_due(&mut self, index: usize, at: Millis) {
         let Some(node) = self.nodes.get_mut(index) else { return };
         // Only the newest timer counts: a report in between moved the next one.
-        if !node.dead && at == node.status_at {
+        if !node.dead && !node.mute && at == node.status_at {
             self.node_queue.push_back(Timer::Status(index));
         }
     }
@@ -57,7 +57,7 @@ impl World {
 
     pub(super) fn render_lease(&mut self, index: usize, now: Millis) -> Option<Write> {
         let seconds = self.lease_duration_seconds;
-        let node = self.nodes.get(index).filter(|node| !node.dead)?;
+        let node = self.nodes.get(index).filter(|node| !node.dead && !node.mute)?;
         let method = match (&node.lease_version, node.lease_missing) {
             (Some(_), _) => LeaseMethod::Update,
             (None, true) => LeaseMethod::Create,
@@ -81,7 +81,7 @@ impl World {
     }
 
     pub(super) fn render_status(&mut self, index: usize, now: Millis) -> Option<Write> {
-        let node = self.nodes.get(index).filter(|node| !node.dead)?;
+        let node = self.nodes.get(index).filter(|node| !node.dead && !node.mute)?;
         Some(Write::NodeStatus { node: index, name: node.name.clone(), body: node.status_patch(now) })
     }
 

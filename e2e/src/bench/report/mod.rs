@@ -11,9 +11,11 @@ mod tests;
 
 use std::path::Path;
 
+use clap::ValueEnum;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
+use crate::control_plane::Release;
 use crate::control_plane::assets::{Assets, Component};
 
 use super::contestant::Program;
@@ -31,6 +33,9 @@ const SCHEMA: u32 = 1;
 /// Everything that was measured, with where and how.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
+    /// The versions have it, in the programs' own words.
+    #[serde(skip)]
+    kubernetes: Release,
     schema: u32,
     date: String,
     command: String,
@@ -91,12 +96,13 @@ struct IdleResult {
 impl Report {
     /// Nothing measured yet.
     pub(crate) fn new(plan: &Plan, programs: &[Program]) -> Self {
-        let assets = Assets::from_env().ok();
+        let assets = Assets::of(plan.kubernetes).ok();
         let version = |component| {
             let path = assets.as_ref()?.require(component).ok()?;
             machine::first_line(&path, "--version")
         };
         Self {
+            kubernetes: plan.kubernetes,
             schema: SCHEMA,
             date: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             command: plan.command.clone(),
@@ -186,17 +192,26 @@ impl Report {
     }
 }
 
-/// Writes `latest.json` and `README.md`, and those of scheduler_perf's workloads, each if something was measured.
+/// The page of a release.
+fn page_file(release: Release) -> String {
+    if release.is_usual() { "README.md".to_owned() } else { format!("{}.md", release.minor()) }
+}
+
+/// Writes `latest.json` and `README.md`, and those of scheduler_perf's workloads, each if something was measured. What was
+/// measured beside another release stands in other files, and stays.
 pub(crate) fn write(report: &Report, dir: &Path) -> Result<(), BenchError> {
     write_cases(report, dir)?;
     if report.bursts.is_empty() && report.idle.is_empty() {
         return Ok(());
     }
     if let Some(picture) = picture::picture(report) {
-        let path = dir.join(picture::FILE);
+        let path = dir.join(picture::file(report.kubernetes));
         std::fs::write(&path, picture).map_err(BenchError::file("write", &path))?;
     }
-    write_both(dir, ("latest.json", report), ("README.md", page::page(report)))
+    let others = Release::value_variants().iter().copied().filter(|release| *release != report.kubernetes);
+    let others: Vec<Release> = others.filter(|release| dir.join(page_file(*release)).is_file()).collect();
+    let (figures, page) = (format!("{}.json", report.kubernetes.stem("latest")), page_file(report.kubernetes));
+    write_both(dir, (figures.as_str(), report), (page.as_str(), page::page(report, &others)))
 }
 
 /// Writes the part about scheduler_perf's workloads, beside what was measured of others before.

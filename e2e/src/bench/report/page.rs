@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use super::stats::ratio;
 use super::table::mib;
-use super::{Contestant, Report, bars, picture};
+use super::{Contestant, Report, bars, page_file, picture};
 use crate::budget::markdown;
+use crate::control_plane::Release;
 
 /// What the page tells about the method; it describes `setup.rs`, `measure.rs` and `drain.rs`.
 const METHOD: &str = "\
@@ -13,6 +14,9 @@ const METHOD: &str = "\
 
 - The contestants run one after the other on the same machine as the API server. Each run has a fresh etcd and
   kube-apiserver, with fsync off, RBAC and default admission on, and the API server's request limits off.
+- Stock is measured at its best: kube-scheduler of the API server's version with its client's limits lifted and without a
+  lease, everything else as it comes. `make bench KUBERNETES=1.37.2` measures beside Kubernetes 1.37.2, etcd 3.7 included,
+  and writes `1.37.md` beside this page.
 - Nodes (4 CPU, 32Gi, 110 pods, Ready, three zones) and pods are created before the contestant starts; then the API
   server is left to settle. Ten templates of pods alternate: 50m to 68m CPU and 500Mi memory, no owner, no Service, so
   that nobody has to spread anything. (The default pod of scheduler_perf asks for 100m; 5,000 of them do not fit on
@@ -31,10 +35,19 @@ const METHOD: &str = "\
 - The bare loop binds pods to nodes round robin without looking: the limit of this API server.
 ";
 
-/// The whole page.
-pub(super) fn page(report: &Report) -> String {
-    let mut out =
-        String::from("# Benchmarks\n\nWritten by `make bench`; the figures of every run are in `latest.json`.\n\n");
+/// The whole page. Of the `others` there are pages beside it.
+pub(super) fn page(report: &Report, others: &[Release]) -> String {
+    let release = report.kubernetes;
+    let mut out = format!(
+        "# {}\n\nWritten by `{}`; the figures of every run are in `{}.json`.",
+        release.title("Benchmarks"),
+        release.make("bench"),
+        release.stem("latest")
+    );
+    for other in others {
+        let _ = write!(out, " The same beside Kubernetes {other}: [{0}]({0}).", page_file(*other));
+    }
+    out.push_str("\n\n");
     let _ = writeln!(out, "- Command: `{}`", report.command);
     let _ = writeln!(out, "- Date: {}", report.date);
     let machine = &report.machine;
@@ -65,7 +78,8 @@ pub(super) fn page(report: &Report) -> String {
         out.push_str("\nThe others are on the page [budgets.md](budgets.md).\n");
     }
     if !report.bursts.is_empty() {
-        let _ = writeln!(out, "\n![Pods per second, CPU per pod and memory of each contestant]({})", picture::FILE);
+        let picture = picture::file(release);
+        let _ = writeln!(out, "\n![Pods per second, CPU per pod and memory of each contestant]({picture})");
     }
     for workload in report.workloads() {
         let _ = writeln!(out, "\n## {} nodes, {} pods pending at start\n", workload.nodes, workload.pods);
@@ -140,6 +154,12 @@ pub(super) fn page(report: &Report) -> String {
         }
     }
     out.push('\n');
-    out.push_str(METHOD);
+    // Told once: the page of another release is read beside the usual one.
+    if release.is_usual() {
+        out.push_str(METHOD);
+    } else {
+        let usual = Release::default();
+        let _ = writeln!(out, "How it is measured: see [that of {usual}]({}#how-it-is-measured).", page_file(usual));
+    }
     out
 }

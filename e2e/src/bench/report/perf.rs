@@ -10,14 +10,15 @@ use super::stats::{BurstMedian, ratio};
 use super::table::mib;
 use super::{BenchError, Case, CaseResult, Contestant, Report};
 
-const JSON: &str = "scheduler-perf.json";
-const PAGE: &str = "scheduler-perf.md";
+/// The names of page and figures without their ends, for the usual release.
+const STEM: &str = "scheduler-perf";
 
 const METHOD: &str = "\
 ## How it is measured
 
 - `make bench-perf` runs the sizes with 500 nodes; `BENCH_FLAGS=\"--workload NAME\"` others, `--list` shows their names.
-  A row stays until its workload is measured again: date and commit stand beside it.
+  A row stays until its workload is measured again: date and commit stand beside it. `make bench-perf KUBERNETES=1.37.2`
+  measures beside Kubernetes 1.37.2, and has files of its own.
 - Names, shapes and sizes are those of `test/integration/scheduler_perf` of Kubernetes 1.36.4, on the bench's own driver:
   a real API server with admission and RBAC instead of the integration-test one, both schedulers as processes, the same
   for both. The pods of the first operations stand on nodes when the scheduler starts; the measured pods are pending
@@ -87,7 +88,9 @@ fn merged(before: Vec<Entry>, now: Vec<Entry>) -> Vec<Entry> {
 
 /// Writes both files.
 pub(super) fn write(report: &Report, dir: &Path) -> Result<(), BenchError> {
-    let path = dir.join(JSON);
+    let stem = report.kubernetes.stem(STEM);
+    let (figures, page_file) = (format!("{stem}.json"), format!("{stem}.md"));
+    let path = dir.join(&figures);
     let before = match std::fs::read_to_string(&path) {
         Ok(text) => serde_json::from_str(&text)
             .map_err(|source| BenchError::Answer { what: path.display().to_string(), source })?,
@@ -96,12 +99,16 @@ pub(super) fn write(report: &Report, dir: &Path) -> Result<(), BenchError> {
     };
     let all = merged(before, entries(report));
     let text = page(report, &all);
-    super::write_both(dir, (JSON, &all), (PAGE, text))
+    super::write_both(dir, (figures.as_str(), &all), (page_file.as_str(), text))
 }
 
 fn page(report: &Report, all: &[Entry]) -> String {
-    let mut out = String::from(
-        "# scheduler_perf's workloads\n\nWritten by `make bench-perf`; the figures are in `scheduler-perf.json`.\n\n",
+    let release = report.kubernetes;
+    let mut out = format!(
+        "# {}\n\nWritten by `{}`; the figures are in `{}.json`.\n\n",
+        release.title("scheduler_perf's workloads"),
+        release.make("bench-perf"),
+        release.stem(STEM)
     );
     for about in &report.contestants {
         let version = about.version.as_ref().map(|version| format!(" ({version})")).unwrap_or_default();

@@ -4,9 +4,12 @@ use super::stats::BurstMedian;
 use super::table::mib;
 use super::{BurstResult, Report};
 use crate::chart::{Bar, Panel, bars, describe};
+use crate::control_plane::Release;
 
 /// Where it is, beside the page.
-pub(super) const FILE: &str = "bursts.svg";
+pub(super) fn file(release: Release) -> String {
+    format!("{}.svg", release.stem("bursts"))
+}
 
 /// A figure: its name, how it is read off, and how it is shown.
 type Figure = (&'static str, fn(&BurstMedian) -> f64, fn(f64) -> String);
@@ -38,5 +41,5 @@ pub(super) fn picture(report: &Report) -> Option<String> {
         Panel { name: name.to_owned(), groups }
     };
     let panels = FIGURES.map(panel);
-    Some(bars("A burst of pending pods", &describe(&panels), &panels))
+    Some(bars(&report.kubernetes.title("A burst of pending pods"), &describe(&panels), &panels))
 }

@@ -24,7 +24,12 @@ fn burst(pods_per_second: f64) -> Burst {
 }
 
 fn report() -> Report {
+    report_of(Release::default())
+}
+
+fn report_of(kubernetes: Release) -> Report {
     let plan = Plan {
+        kubernetes,
         contestants: Contestant::ALL.to_vec(),
         workloads: vec![Workload::SMALL, Workload::BIG],
         cases: Vec::new(),
@@ -85,7 +90,7 @@ fn a_wrong_run_is_shown_everywhere() {
     report.add_burst(Workload::BIG, Contestant::Headroom, Burst { bound_exactly_once: false, problems, ..burst(1.0) });
     assert!(!report.is_right());
     assert!(table(&report).contains("NO"));
-    let page = page::page(&report);
+    let page = page::page(&report, &[]);
     assert!(page.contains("**no**") && page.contains("headroom: app-1 is not bound"), "{page}");
 }
 
@@ -106,9 +111,30 @@ fn json_and_page_are_written() {
 }
 
 #[test]
+fn what_was_measured_beside_another_release_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    write(&report_of(Release::V1_37), dir.path()).unwrap();
+    assert!(!dir.path().join("README.md").exists() && !dir.path().join("latest.json").exists());
+    let (page, figures) = (read("1.37.md"), read("latest-1.37.json"));
+    assert!(page.starts_with("# Benchmarks, Kubernetes 1.37.2\n"), "{page}");
+    assert!(page.contains("`make bench KUBERNETES=1.37.2`") && page.contains("`latest-1.37.json`"), "{page}");
+    assert!(page.contains("](bursts-1.37.svg)") && page.contains("](README.md#how-it-is-measured)"), "{page}");
+    assert!(read("bursts-1.37.svg").contains("Kubernetes 1.37.2"));
+
+    write(&report(), dir.path()).unwrap();
+    assert_eq!((read("1.37.md"), read("latest-1.37.json")), (page, figures));
+    assert!(
+        read("README.md").contains("beside Kubernetes 1.37.2: [1.37.md](1.37.md).") && !read("latest.json").is_empty()
+    );
+    write(&report_of(Release::V1_37), dir.path()).unwrap();
+    assert!(read("1.37.md").contains("beside Kubernetes 1.36.4: [README.md](README.md)."));
+}
+
+#[test]
 fn bars_are_shown_with_what_was_measured() {
     let report = report();
-    let page = page::page(&report);
+    let page = page::page(&report, &[]);
     assert!(page.contains("| 100x5000: pods/s, in those of the bare loop | ≥ 0.950x | 1.000x | yes |"), "{page}");
     assert!(page.contains("| 1000x10000: CPU per pod, in that of stock | ≤ 0.100x | 1.000x | **no** |"), "{page}");
     assert!(table(&report).contains("NOT MET"));
@@ -132,6 +158,7 @@ fn results_of_scheduler_perf_stay_until_they_are_measured_again() {
     let with = |case: Case, rates: [f64; 2]| {
         let mut report = Report::new(
             &Plan {
+                kubernetes: Release::default(),
                 contestants: Contestant::ALL.to_vec(),
                 workloads: Vec::new(),
                 cases: vec![case],

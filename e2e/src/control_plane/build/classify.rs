@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::HarnessError;
 
-use super::plan::{GO_VERSION, KUBERNETES_VERSION};
+use super::plan::GO_VERSION;
 
 /// Why the control plane was not built.
 #[derive(Debug, thiserror::Error)]
@@ -12,13 +12,13 @@ use super::plan::{GO_VERSION, KUBERNETES_VERSION};
 pub enum BuildError {
     /// There is no Go.
     #[error(
-        "Go is not installed, or not on the PATH: Kubernetes {KUBERNETES_VERSION} is built with Go {} or newer. Install it (https://go.dev/dl/), or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl",
+        "Go is not installed, or not on the PATH: Kubernetes is built with Go {} or newer. Install it (https://go.dev/dl/), or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl",
         needed()
     )]
     GoMissing,
     /// Go is too old.
     #[error(
-        "Go {} or newer is needed to build Kubernetes {KUBERNETES_VERSION}, but `go` is {found}: install a newer one (https://go.dev/dl/), or set KUBEBUILDER_ASSETS",
+        "Go {} or newer is needed to build Kubernetes, but `go` is {found}: install a newer one (https://go.dev/dl/), or set KUBEBUILDER_ASSETS",
         needed()
     )]
     GoTooOld {

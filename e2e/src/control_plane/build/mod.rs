@@ -6,6 +6,7 @@
 mod classify;
 pub mod plan;
 mod progress;
+mod release;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -21,6 +22,7 @@ use crate::process::guardian::Guardian;
 use super::assets::{Assets, Component};
 pub use classify::BuildError;
 use progress::Progress;
+pub use release::Release;
 
 /// How often a running build is looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -40,10 +42,10 @@ pub fn build(assets: &Assets) -> Result<PathBuf, BuildError> {
             return Err(BuildError::Given { dir: given.to_path_buf(), missing: names(&missing) });
         }
     }
+    let release = assets.release();
     let about = format!(
-        "Kubernetes {} and etcd {} (about 6 minutes on two cores when Go's caches are empty)",
-        plan::KUBERNETES_VERSION,
-        plan::ETCD_VERSION
+        "Kubernetes {release} and etcd {} (about 6 minutes on two cores when Go's caches are empty)",
+        release.etcd()
     );
     build_missing(assets, &Component::ALL, assets.cache(Component::ApiServer), &about, &mut progress)?;
     progress.say(&format!("ready in {}", assets.directory().display()));
@@ -57,7 +59,8 @@ pub fn build(assets: &Assets) -> Result<PathBuf, BuildError> {
 pub fn build_e2e_test(assets: &Assets) -> Result<PathBuf, BuildError> {
     let mut progress = Progress::new();
     let component = Component::E2eTest;
-    let about = format!("Kubernetes {} (some minutes when Go's caches are empty)", plan::KUBERNETES_VERSION);
+    let version = component.version(assets.release());
+    let about = format!("Kubernetes {version} (some minutes when Go's caches are empty)");
     build_missing(assets, &[component], assets.cache(component), &about, &mut progress)?;
     let path = assets.require(component)?;
     progress.say(&format!("{} is ready in {}", component.binary(), path.parent().unwrap_or(&path).display()));
@@ -102,7 +105,7 @@ fn build_missing(
     let guardian = Arc::new(Guardian::start(None)?);
     for (done, component) in missing.iter().enumerate() {
         progress.begin(done, missing.len(), component.binary());
-        let built = build_one(&guardian, *component, dir, progress);
+        let built = build_one(&guardian, *component, assets.release(), dir, progress);
         progress.end(if built.is_ok() { "built" } else { "failed" });
         built?;
     }
@@ -114,14 +117,16 @@ fn build_missing(
 fn build_one(
     guardian: &Arc<Guardian>,
     component: Component,
+    release: Release,
     dir: &Path,
     progress: &mut Progress,
 ) -> Result<(), BuildError> {
     let name = component.binary();
-    let module = dir.join("src").join(component.wrapper().name);
+    let wrapper = component.wrapper(release);
+    let module = dir.join("src").join(wrapper.name);
     create_dir(&module)?;
-    write(&module.join("go.mod"), component.wrapper().go_mod, dir)?;
-    write(&module.join("go.sum"), component.wrapper().go_sum, dir)?;
+    write(&module.join("go.mod"), wrapper.go_mod, dir)?;
+    write(&module.join("go.sum"), wrapper.go_sum, dir)?;
     let logs = dir.join("log");
     create_dir(&logs)?;
     let log = logs.join(format!("{name}.log"));
@@ -130,7 +135,7 @@ fn build_one(
     // The pid keeps a compiler that outlived its killed build from writing into our file.
     let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
     let mut command = go();
-    command.current_dir(&module).args(component.go_arguments(&temporary.to_string_lossy()));
+    command.current_dir(&module).args(component.go_arguments(release, &temporary.to_string_lossy()));
     // A temporary file system is often too small for the linker's files.
     command.env("GOTMPDIR", dir);
     let process = Process::spawn(guardian, name, command, log.clone(), None)?;
@@ -148,7 +153,7 @@ fn build_one(
         let _ = fs::remove_file(&temporary);
         return Err(classify::classify(name, output, status.code().is_none(), &log, dir));
     }
-    check_version(component, &temporary)?;
+    check_version(component, component.version(release), &temporary)?;
     let place = dir.join(name);
     File::open(&temporary).and_then(|file| file.sync_all()).map_err(|e| disk("write", &temporary, e, dir))?;
     fs::rename(&temporary, &place).map_err(|e| disk("rename", &temporary, e, dir))
@@ -190,11 +195,10 @@ fn check_go() -> Result<(), BuildError> {
 }
 
 /// Runs the new binary once: it works on this machine and is the version that it should be.
-fn check_version(component: Component, path: &Path) -> Result<(), BuildError> {
-    let (arguments, version) = component.version_check();
+fn check_version(component: Component, version: &str, path: &Path) -> Result<(), BuildError> {
     let wrong = |detail| BuildError::WrongVersion { path: path.to_path_buf(), version: version.to_owned(), detail };
     let output = Command::new(path)
-        .args(arguments)
+        .args(component.version_arguments())
         .env_remove("KUBECONFIG")
         .stdin(Stdio::null())
         .output()

@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
 use crate::bench::machine;
-use crate::control_plane::build::plan::KUBERNETES_VERSION;
+use crate::control_plane::Release;
 
 use super::side::NODES;
 use super::{Outcome, Plan, Results, Run, Side, Spec, UpstreamError};
@@ -81,7 +81,7 @@ impl Report {
             schema: SCHEMA,
             date: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             command: plan.command.clone(),
-            kubernetes: KUBERNETES_VERSION,
+            kubernetes: Release::default().kubernetes(),
             headroom_commit: machine::commit(),
             nodes: NODES,
             sides: plan.sides.iter().map(|&side| About { side, description: side.description() }).collect(),

@@ -1,13 +1,14 @@
 //! Every loop on, in primary, with the rights of the rendered chart: all of them do their work, nothing is refused, and no
-//! right is left over.
+//! right is left over. Then the way back, as it is printed.
 
 use std::time::Duration;
 
-use super::{CONTROLLERS, CONTROLLERS_USER, RELEASE, Release, SCHEDULER, admits_pods, kubelet_ca, rights};
+use super::lifecycle::{scheduler_is, start_stock};
+use super::{CONTROLLERS, CONTROLLERS_USER, Release, SCHEDULER, admits_pods, kubelet_ca, rights};
 use crate::common::{LONG, STOCK_LEASE, get, holder, measured, node, object, pod, pods, reader_token};
 use headroom_e2e::control_plane::LOOPS;
 use headroom_e2e::helm::helm_binary;
-use headroom_e2e::{ControlPlane, eventually};
+use headroom_e2e::{ControlPlane, Process, eventually};
 use k8s_openapi::api::core::v1::{Endpoints, Node, Pod, ReplicationController, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -43,7 +44,8 @@ const WORK: &[&str] = &[
     "create serviceaccounts/token",
 ];
 
-async fn api_has<K>(api: &Api<K>, what: &str, wanted: impl Fn(&K) -> bool)
+/// Waits until an object is as wanted.
+pub(super) async fn api_has<K>(api: &Api<K>, what: &str, wanted: impl Fn(&K) -> bool)
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
@@ -161,12 +163,46 @@ async fn machines_die(cluster: &ControlPlane, hollow: &headroom_hollow::Hollow) 
     back.await.unwrap();
 }
 
+/// The way back, as it is printed: the stock scheduler stands by, ours let everything go, the stock manager has its loops
+/// again, and nothing of ours is left. `manager` is the stock one that has left them out.
+async fn way_back(cluster: &ControlPlane, release: &Release<'_>, manager: Process) {
+    let back = release.way_back().await;
+    // Ours do the work of stock components, and Helm says so.
+    let refused = release.printed(&back, "uninstall", &[]).await;
+    assert!(!refused.success, "{}", refused.said());
+    let again = release.printed(&back, "rollback", &["--wait"]).await;
+    assert!(again.success, "{}", again.said());
+    release.ready().await;
+
+    let scheduler = start_stock(cluster).await;
+    let handed = release.printed(&back, "upgrade", &["--wait"]).await;
+    assert!(handed.success, "{}\n{:?}", handed.said(), release.pods.ended());
+    release.ready().await;
+    scheduler_is(cluster, release, false).await;
+    manager.terminate(LONG).await.unwrap();
+    let manager = cluster.start_stock_kcm("*", &[]).unwrap();
+
+    let gone = release.printed(&back, "uninstall", &[]).await;
+    assert!(gone.success, "{}\n{:?}", gone.said(), release.pods.ended());
+    release.pods.settled(LONG).await.unwrap();
+    let services: Api<Service> = Api::default_namespaced(cluster.admin_client());
+    let endpoints: Api<Endpoints> = Api::default_namespaced(cluster.admin_client());
+    let service: Service = object(json!({"metadata": {"name": "given-back"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}));
+    services.create(&PostParams::default(), &service).await.unwrap();
+    let written = |endpoints: &Endpoints| endpoints.name_any() == "given-back";
+    api_has(&endpoints, "Endpoints that the stock manager writes", written).await;
+    for process in [&scheduler, &manager] {
+        process.expect_running("the way back").unwrap();
+    }
+}
+
 #[tokio::test]
 async fn every_loop_works_with_the_rights_of_the_chart_and_needs_all_of_them() {
     let program = helm_binary().unwrap();
     let cluster = ControlPlane::builder().audit(true).start().await.unwrap();
     let less: String = LOOPS.iter().map(|name| format!(",-{name}")).collect();
-    let _kcm = cluster.start_stock_kcm(&format!("*{less}"), &[]).unwrap();
+    let manager = cluster.start_stock_kcm(&format!("*{less}"), &[]).unwrap();
     admits_pods(&cluster).await;
     // Nobody but ours takes the taint off new nodes.
     let hollow = cluster.start_hollow(cluster.hollow_config("worker=3:1Gi:swap=2Gi").unwrap()).await.unwrap();
@@ -213,10 +249,6 @@ async fn every_loop_works_with_the_rights_of_the_chart_and_needs_all_of_them() {
     rights::fit(&cluster, [from, from], from).await;
     rights::list_is_current(&cluster).await;
 
-    // Ours do the work of a stock component: Helm refuses, unless it is told to look away.
-    let refused = release.helm(&["uninstall", RELEASE], &[]).await;
-    assert!(!refused.success, "{}", refused.said());
-    release.must(&["uninstall", RELEASE], &["--no-hooks"]).await;
-    release.pods.settled(LONG).await.unwrap();
+    way_back(&cluster, &release, manager).await;
     hollow.stop().await;
 }

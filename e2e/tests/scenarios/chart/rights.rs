@@ -11,11 +11,18 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Ro
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
-/// Rights that a run may leave unused: verb, resource (`*`: any) and when they are needed.
+/// Rights that a run may leave unused: verb, resource (`*`: any; ` in NAMESPACE` or a name behind it) and when they are
+/// needed.
 const SELDOM: &[(&str, &str, &str)] = &[
     ("list", "*", "where the API server has no streaming lists, and lists of 500 are read page by page"),
-    ("get", "pods", "a binding whose answer was lost, and whole pods for extenders"),
+    (
+        "get",
+        "pods",
+        "a binding whose answer was lost, whole pods for extenders, and when somebody else seems to make or evict them",
+    ),
+    ("get", "nodes", "before a pod is collected whose node is missing, and when somebody else seems to taint them"),
     ("get", "replicationcontrollers", "before a pod is adopted, and after a write whose answer was lost"),
+    ("get", "services", "before Endpoints are deleted, which the API server mostly does with their Service"),
     ("delete", "endpoints", "the API server deletes them with their Service, unless it ends in between"),
     ("get", "endpoints", "when somebody else seems to write them, and after a write whose answer was lost"),
     (
@@ -54,6 +61,8 @@ const SELDOM: &[(&str, &str, &str)] = &[
     ("create", "endpoints/restricted", "asked for by an admission plugin of OpenShift"),
     ("create", "endpointslices.discovery.k8s.io/restricted", "asked for by an admission plugin of OpenShift"),
     ("get", "leases.coordination.k8s.io in kube-node-lease", "a node that is about to be declared dead"),
+    ("get", "leases.coordination.k8s.io kube-scheduler", "before an uninstall: whose is it?"),
+    ("get", "configmaps headroom-takeover", "before an uninstall: is a takeover in effect?"),
 ];
 
 /// A verb on a resource, as a rule grants it.
@@ -105,11 +114,15 @@ impl Granted {
             && (self.names.is_empty() || self.names.contains(&of.name))
     }
 
-    fn is_seldom(&self) -> bool {
+    /// Whether an entry of [`SELDOM`] means it.
+    fn is(&self, verb: &str, resource: &str) -> bool {
         let scoped = format!("{} in {}", self.resource, self.namespace);
-        SELDOM.iter().any(|(verb, resource, _)| {
-            self.verb == *verb && (*resource == "*" || self.resource == *resource || scoped == *resource)
-        })
+        let named = format!("{} {}", self.resource, self.names.join(","));
+        self.verb == verb && (resource == "*" || [&self.resource, &scoped, &named].into_iter().any(|r| r == resource))
+    }
+
+    fn is_seldom(&self) -> bool {
+        SELDOM.iter().any(|(verb, resource, _)| self.is(verb, resource))
     }
 }
 
@@ -178,12 +191,7 @@ pub(super) async fn list_is_current(cluster: &ControlPlane) {
     all.extend(granted(cluster, "headroom-controllers").await);
     let mut without: BTreeMap<String, &str> = BTreeMap::new();
     for (verb, resource, reason) in SELDOM {
-        let names = |right: &Granted| {
-            *resource == "*"
-                || right.resource == *resource
-                || format!("{} in {}", right.resource, right.namespace) == *resource
-        };
-        if reason.is_empty() || !all.iter().any(|right| right.verb == *verb && names(right)) {
+        if reason.is_empty() || !all.iter().any(|right| right.is(verb, resource)) {
             without.insert(format!("{verb} {resource}"), reason);
         }
     }

@@ -3,14 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::{CHART, RELEASE, files};
-use crate::common::LONG;
+use super::{CHART, RELEASE, documents, files, has_namespaces, kubectl};
+use headroom_e2e::ControlPlane;
 use headroom_e2e::control_plane::SYSTEM_NAMESPACE;
-use headroom_e2e::helm::{Helm, finish, helm_binary};
-use headroom_e2e::{ControlPlane, eventually};
-use k8s_openapi::api::core::v1::Namespace;
-use kube::Api;
-use serde_json::{Value, json};
+use headroom_e2e::helm::{Helm, helm_binary};
+use serde_json::json;
 
 /// What each file is refused for: the value that Helm has to name.
 const REFUSED: &[(&str, &str)] = &[
@@ -72,9 +69,7 @@ async fn values_that_must_work_pass_lint_and_the_api_servers_dry_run() {
     let cluster = ControlPlane::builder().start().await.unwrap();
     let helm = Helm::new(&program, &cluster).unwrap();
     cluster.apply_yaml("monitoring", &monitoring()).await.unwrap();
-    // The chart puts roles there, and makes no namespace.
-    let namespaces: Api<Namespace> = Api::all(cluster.admin_client());
-    eventually(LONG, "the namespace kube-node-lease", || namespaces.get("kube-node-lease")).await.unwrap();
+    has_namespaces(&cluster).await;
     let mut seen = BTreeSet::new();
     for path in files("ci") {
         let (name, file) = (stem(&path), path.to_string_lossy().into_owned());
@@ -85,8 +80,7 @@ async fn values_that_must_work_pass_lint_and_the_api_servers_dry_run() {
         let template = ["template", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE, "--dry-run=server"];
         let rendered = helm.run(&[&template[..], &["--values", &file]].concat()).await.unwrap();
         assert!(rendered.success, "{name}: {}", rendered.said());
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&rendered.stdout).unwrap();
-        let documents: Vec<Value> = documents.into_iter().filter(|document| !document.is_null()).collect();
+        let documents = documents(&rendered.stdout);
         assert!(documents.len() > 8, "{name}: {} documents", documents.len());
         seen.extend(documents.iter().map(|document| document["kind"].as_str().unwrap().to_owned()));
         // Pods are admitted only where their ServiceAccount is, which a dry run does not make.
@@ -103,12 +97,9 @@ async fn values_that_must_work_pass_lint_and_the_api_servers_dry_run() {
 
         let manifest = cluster.dir().join(format!("{name}.yaml"));
         std::fs::write(&manifest, &rendered.stdout).unwrap();
-        let mut kubectl = tokio::process::Command::from(cluster.kubectl().unwrap());
-        kubectl
-            .args(["apply", "--dry-run=server", "--validate=strict", "--filename"])
-            .arg(&manifest)
-            .kill_on_drop(true);
-        let applied = finish("kubectl apply", Path::new("kubectl"), kubectl).await.unwrap();
+        let manifest = manifest.to_string_lossy();
+        let applied =
+            kubectl(&cluster, &["apply", "--dry-run=server", "--validate=strict", "--filename", &manifest]).await;
         assert!(applied.success, "{name}: {}", applied.said());
         let lines = applied.stdout.lines().filter(|line| line.ends_with("(server dry run)")).count();
         assert_eq!(lines, documents.len(), "{name}: {}", applied.said());
@@ -137,15 +128,4 @@ async fn values_that_do_not_fit_together_are_refused_with_a_line_that_names_them
     }
     let absent: Vec<&&str> = expected.keys().filter(|name| !seen.contains(**name)).collect();
     assert!(absent.is_empty(), "there is no file of {absent:?}");
-}
-
-#[tokio::test]
-async fn manifests_without_helm_are_what_the_chart_renders() {
-    let program = helm_binary().unwrap();
-    let render = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/manifests/render");
-    let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
-    let mut command = tokio::process::Command::new(render);
-    command.args(["--check", deploy]).env("HELM", &program).kill_on_drop(true);
-    let checked = finish("render --check", Path::new(render), command).await.unwrap();
-    assert!(checked.success, "{}", checked.said());
 }

@@ -1,5 +1,7 @@
 //! What the scenarios share: objects by hand, waiting for what becomes of them, and reading what was written.
 
+pub(crate) mod verbs;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -79,12 +81,22 @@ pub(crate) async fn start_scheduler(cluster: &ControlPlane, lease: &str, flags: 
     scheduler
 }
 
-/// Starts our controllers with a patient lease, and waits until they are ready.
+/// Starts our controllers with a patient lease, and waits until they lead and know the cluster.
 pub(crate) async fn start_controllers(cluster: &ControlPlane, flags: &[&str]) -> Process {
     let flags: Vec<&str> = PATIENT.iter().chain(flags).copied().collect();
     let controllers = cluster.start_headroom_controllers(&flags).unwrap();
+    // Without an election nobody becomes anything.
+    if !flags.contains(&"--leader-elect=false") {
+        wait_for_log(&controllers, "became leader").await;
+    }
     cluster.wait_healthy(&controllers, "/readyz", LONG).await.unwrap();
     controllers
+}
+
+/// Waits until controllers lead and know the cluster: before they lead they are ready, and watch nothing.
+pub(crate) async fn leading(cluster: &ControlPlane, controllers: &Process) {
+    wait_for_log(controllers, "became leader").await;
+    cluster.wait_healthy(controllers, "/readyz", LONG).await.unwrap();
 }
 
 /// The headroom of the nodes that have been measured, in MiB by name, once so many have been.
@@ -228,6 +240,16 @@ pub(crate) async fn create(pods: &Api<Pod>, pod: &Pod) {
 
 pub(crate) async fn delete(pods: &Api<Pod>, name: &str) {
     pods.delete(name, &DeleteParams::default().grace_period(0)).await.unwrap();
+}
+
+/// Evicts a pod as `kubectl drain` does: its disruption budget may say no (429).
+pub(crate) async fn evict(client: &Client, pod: &Pod) -> Result<(), kube::Error> {
+    let (name, namespace) = (pod.name_any(), pod.namespace().unwrap());
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": {"name": name, "namespace": namespace}});
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
+    let request = http::Request::post(path).header("content-type", "application/json");
+    client.request::<Value>(request.body(eviction.to_string().into_bytes()).unwrap()).await.map(drop)
 }
 
 /// Creates equal pods `<prefix>-<number>`, 16 at a time. What the API server does not take is tried again: it may be

@@ -217,10 +217,10 @@ fn full_sample(all: &[Arc<Pod>], i: usize, nodes: usize) -> (Now, Arc<NodeHeadro
     let usage = |p: &Arc<Pod>| {
         let working_set = (48 + (i as i64 * 7) % 64) << 20;
         let used = PodUsage { working_set, swap: Some(8 << 20), swap_available: Some(64 << 20) };
-        (p.meta.key.clone(), p.meta.uid.clone(), used)
+        (p.meta.uid.clone(), used)
     };
     let mut pods: Vec<_> = all.iter().skip(node).step_by(nodes).map(usage).collect();
-    pods.sort_by(|a, b| a.1.cmp(&b.1));
+    pods.sort_by(|a, b| a.0.cmp(&b.0));
     let row = NodeHeadroom {
         meta: Meta { key: ObjectKey::new("", format!("node-{node}")), ..Meta::default() },
         sample: Some(Sample { at: at.wall, working_set: Some((2 + round as i64) << 30), ..Sample::default() }),

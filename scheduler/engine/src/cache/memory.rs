@@ -3,6 +3,7 @@
 //!
 //! Nothing is kept while there is no NodeHeadroom at all: then the plugin is inert.
 
+mod counted;
 mod credits;
 mod difference;
 #[cfg(test)]
@@ -15,8 +16,8 @@ use hashbrown::HashMap;
 use headroom_core::{
     Str, Timestamp,
     memory::{
-        Candidate, Cluster, ClusterCounts, Contribution, Footprints, NodeMemory, NodeState, NodeSums, Params, PodUsage,
-        Profiles, TrackedPod,
+        Candidate, Cluster, ClusterCounts, Contribution, Footprints, NodeMemory, NodeState, NodeSums, Params, Profiles,
+        TrackedPod,
         headroom::NodeFacts,
         node::{default_eviction, phase, protected, swap_capacity},
         overrides, swap,
@@ -24,21 +25,9 @@ use headroom_core::{
     object::{Node, NodeHeadroom, Pod, Qos},
 };
 
+use self::counted::{Counted, CountedPods};
 use super::{NodeInfo, Slot};
 use crate::framework::PodInfo;
-
-/// One pod in its node's sums.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Counted {
-    tracked: TrackedPod,
-    contribution: Contribution,
-    /// Footprint and number of containers, when it teaches what an unknown container takes.
-    footprint: Option<(i64, u32)>,
-    /// A static pod of the control plane: its node is protected.
-    protects: bool,
-    /// When the learned peak in its demand ages by its next step.
-    until: Option<Timestamp>,
-}
 
 /// Memory of a node.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +41,7 @@ pub struct NodeMemoryInfo {
     /// What the rules need, as of the last change.
     pub state: NodeState,
     facts: NodeFacts,
-    pods: HashMap<Str, Counted>,
+    pods: CountedPods,
     /// Pods of the sample, by their UID there, that left since it was taken: what they held is free.
     credited: BTreeSet<Str>,
     /// The first time at which the demand of one of its pods ages.
@@ -69,20 +58,26 @@ impl NodeMemoryInfo {
 
     /// Whether the demand of this pod is no longer what was counted.
     pub(super) fn ages_before(&self, uid: &str, now: Timestamp) -> bool {
-        self.pods.get(uid).and_then(|counted| counted.until).is_some_and(|until| until < now)
+        self.pods.get(uid).and_then(Counted::ages).is_some_and(|until| until < now)
     }
 
     /// The first time from now on at which the demand of a pod ages.
     pub(super) fn next_aging(&self, now: Timestamp) -> Option<Timestamp> {
-        self.pods.values().filter_map(|counted| counted.until).filter(|until| *until >= now).min()
+        self.pods.iter().filter_map(Counted::ages).filter(|until| *until >= now).min()
     }
 
     /// Takes a pod in.
     fn keep(&mut self, pod: &PodInfo, counted: Counted) {
         self.claim(&pod.pod);
-        self.sums.add(&counted.contribution);
-        self.aging = [self.aging, counted.until].into_iter().flatten().min();
-        self.pods.insert(pod.uid().clone(), counted);
+        let part = self.part(&counted);
+        self.sums.add(&part);
+        self.aging = [self.aging, counted.ages()].into_iter().flatten().min();
+        self.pods.put(counted);
+    }
+
+    /// What a pod that was counted here adds to the sums.
+    fn part(&self, counted: &Counted) -> Contribution {
+        counted.tracked(self.headroom.as_deref()).contribution(self.node.swap)
     }
 
     /// The state with these sums instead of the node's own, at `now`.
@@ -94,16 +89,16 @@ impl NodeMemoryInfo {
 
     /// What is counted of a pod of this node.
     #[must_use]
-    pub fn tracked(&self, uid: &str) -> Option<&TrackedPod> {
-        self.pods.get(uid).map(|counted| &counted.tracked)
+    pub fn tracked(&self, uid: &str) -> Option<TrackedPod> {
+        self.pods.get(uid).map(|counted| counted.tracked(self.headroom.as_deref()))
     }
 
     /// The sums without this pod, as if it had never been there.
     #[must_use]
     pub fn sums_without(&self, uid: &str) -> NodeSums {
         let mut sums = self.sums;
-        if let Some(counted) = self.pods.get(uid) {
-            sums.take_out(&counted.tracked, self.node.swap);
+        if let Some(tracked) = self.tracked(uid) {
+            sums.take_out(&tracked, self.node.swap);
         }
         sums
     }
@@ -194,33 +189,27 @@ impl MemoryIndex {
 
     fn count(&self, info: &NodeMemoryInfo, pod: &PodInfo, now: Timestamp) -> Counted {
         let candidate = self.candidate(pod, now);
-        let usage = info.usage(sample_uid(&pod.pod));
+        let sampled = info.place(sample_uid(&pod.pod));
         // Without a sample the pod is in flight whatever its phase.
         let sample_at = info.sampled_at().unwrap_or_default();
-        let tracked = TrackedPod {
+        let teaches = sampled.is_some() && pod.spec.qos == Qos::BestEffort;
+        Counted {
+            uid: pod.uid().clone(),
             reserved: candidate.demand.reserved,
             demand: candidate.demand.total,
             swap_limit: swap::pod_limit(candidate.eligible.iter().copied(), &info.node.swap_node(&self.params)),
-            usage,
+            // States hold up to and with the time that they name; a peak changes at its own.
+            until: candidate.demand.valid_until.map_or(Counted::NEVER, |at| Timestamp(at.0.saturating_sub(1)).max(now)),
+            sampled: sampled.unwrap_or(Counted::UNSAMPLED),
+            teaches: if teaches { u16::try_from(pod.pod.spec.containers.len()).unwrap_or(u16::MAX) } else { 0 },
             phase: phase(started(&pod.pod), pod.pod.is_ready(), sample_at, &self.params),
             terminating: pod.pod.meta.is_terminating(),
-        };
-        let footprint = usage.filter(|_| pod.spec.qos == Qos::BestEffort).map(|u: PodUsage| {
-            let bytes = u.working_set.max(0).saturating_add(u.swap.unwrap_or(0).max(0));
-            (bytes, u32::try_from(pod.pod.spec.containers.len()).unwrap_or(u32::MAX))
-        });
-        Counted {
-            tracked,
-            contribution: tracked.contribution(info.node.swap),
-            footprint,
-            protects: protects(&pod.pod),
-            // States hold up to and with the time that they name; a peak changes at its own.
-            until: candidate.demand.valid_until.map(|at| Timestamp(at.0.saturating_sub(1)).max(now)),
         }
     }
 
-    fn learn(&mut self, counted: &Counted, add: bool) {
-        if let Some((bytes, containers)) = counted.footprint {
+    /// Learns from a pod that is counted there, or unlearns it.
+    fn learn(&mut self, info: &NodeMemoryInfo, counted: &Counted, add: bool) {
+        if let Some((bytes, containers)) = counted.footprint(info.headroom.as_deref()) {
             if add { self.footprints.add(bytes, containers) } else { self.footprints.remove(bytes, containers) }
         }
     }
@@ -238,7 +227,7 @@ impl MemoryIndex {
             sums,
             state,
             facts: NodeFacts::default(),
-            pods: HashMap::new(),
+            pods: CountedPods::with_room(row.pods.len()),
             credited: BTreeSet::new(),
             aging: None,
             listed: None,
@@ -286,8 +275,8 @@ impl MemoryIndex {
         if let Some(until) = info.listed {
             self.expiry.remove(&(until, slot));
         }
-        for counted in info.pods.values() {
-            self.learn(counted, false);
+        for counted in info.pods.iter() {
+            self.learn(info, counted, false);
         }
     }
 }

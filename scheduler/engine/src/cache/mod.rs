@@ -15,6 +15,7 @@ mod lazy;
 mod memory;
 mod node_info;
 mod pod_counts;
+mod pods;
 mod ports;
 mod profiles;
 mod read;
@@ -94,7 +95,7 @@ pub struct Cache {
     free: Vec<Slot>,
     by_name: HashMap<Str, Slot>,
     nodes: usize,
-    pods: HashMap<Str, CachedPod>,
+    pods: pods::Pods,
     assumed: usize,
     namespaces: HashMap<Str, Arc<Namespace>>,
     budgets: budgets::Budgets,
@@ -216,7 +217,7 @@ impl Cache {
         }
         self.memory_pod_added(slot, &info);
         self.assumed += usize::from(assumed);
-        self.pods.insert(info.uid().clone(), CachedPod { info, slot, assumed });
+        self.pods.insert(CachedPod { info, slot, assumed });
         self.touch(slot);
     }
 
@@ -278,7 +279,7 @@ impl Cache {
 
     /// A decision was made: the pod counts on the node from now on. False when it is on a node already.
     pub fn assume(&mut self, info: PodInfo, slot: Slot) -> bool {
-        if self.pods.contains_key(info.uid()) || self.rows.get(slot as usize).is_none() {
+        if self.pods.contains(info.uid()) || self.rows.get(slot as usize).is_none() {
             return false;
         }
         self.put(info, slot, true);

@@ -88,6 +88,6 @@ fn labels_and_deletion_are_changes() {
     assert!(!changed(&c));
     c.set_pod(again(&|p| p.meta.labels = [("a", "b")].into_iter().collect()), &"a".into());
     assert!(changed(&c));
-    c.set_pod(again(&|p| p.meta.deleted = Some(Timestamp::default())), &"a".into());
+    c.set_pod(again(&|p| p.meta.set_deleted(Timestamp::default())), &"a".into());
     assert!(changed(&c), "the label went and the pod is being deleted");
 }

@@ -111,10 +111,18 @@ pub struct PendingPods {
     pub in_flight: usize,
 }
 
+/// Pods by slot.
+type Entries = Vec<Option<Box<QueuedPod>>>;
+
+/// An empty queue gives its slots back once it had so many.
+const MANY_SLOTS: usize = 1024;
+
 /// The queue.
 #[derive(Debug)]
 pub struct Queue {
-    entries: Vec<Option<QueuedPod>>,
+    /// Boxed, so that a burst leaves a pointer of each pod behind, and not the whole of it; and so that growing copies no
+    /// more than that.
+    entries: Entries,
     free: Vec<u32>,
     by_uid: HashMap<Str, u32>,
     active: Heap,
@@ -136,8 +144,9 @@ pub struct Queue {
     hint_probe: RefCell<Option<Box<dyn HintProbe>>>,
 }
 
-fn active_less(entries: &[Option<QueuedPod>], profiles: &Profiles, a: u32, b: u32) -> bool {
-    let (Some(Some(a)), Some(Some(b))) = (entries.get(a as usize), entries.get(b as usize)) else { return a < b };
+fn active_less(entries: &Entries, profiles: &Profiles, a: u32, b: u32) -> bool {
+    let entry = |slot: u32| entries.get(slot as usize).and_then(Option::as_deref);
+    let (Some(a), Some(b)) = (entry(a), entry(b)) else { return a < b };
     let item = |p: &QueuedPod| (p.timestamp, p.sequence);
     // All profiles have the same QueueSort plugin (`Profiles` are validated), so the first one's will do.
     let plugin = profiles.all.first().and_then(|p| p.at(Point::QueueSort).first().map(|i| &p.plugins[*i]));
@@ -154,8 +163,8 @@ fn active_less(entries: &[Option<QueuedPod>], profiles: &Profiles, a: u32, b: u3
     item(a) < item(b)
 }
 
-fn backoff_less(entries: &[Option<QueuedPod>], profiles: &Profiles, a: u32, b: u32) -> bool {
-    let expiry = |slot: u32| entries.get(slot as usize).and_then(|e| e.as_ref()).and_then(QueuedPod::expiry);
+fn backoff_less(entries: &Entries, profiles: &Profiles, a: u32, b: u32) -> bool {
+    let expiry = |slot: u32| entries.get(slot as usize).and_then(Option::as_deref).and_then(QueuedPod::expiry);
     match expiry(a).cmp(&expiry(b)) {
         std::cmp::Ordering::Less => true,
         std::cmp::Ordering::Greater => false,
@@ -200,11 +209,11 @@ impl Queue {
     /// The pod with this UID.
     #[must_use]
     pub fn get(&self, uid: &str) -> Option<&QueuedPod> {
-        self.by_uid.get(uid).and_then(|slot| self.entries[*slot as usize].as_ref())
+        self.by_uid.get(uid).and_then(|slot| self.entries[*slot as usize].as_deref())
     }
 
     pub(crate) fn get_mut(&mut self, uid: &str) -> Option<&mut QueuedPod> {
-        self.by_uid.get(uid).and_then(|slot| self.entries[*slot as usize].as_mut())
+        self.by_uid.get(uid).and_then(|slot| self.entries[*slot as usize].as_deref_mut())
     }
 
     /// The pod was shown to this process at `at`; what counts is the first time, before the first attempt.
@@ -224,7 +233,7 @@ impl Queue {
 
     /// All pods, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &QueuedPod> {
-        self.entries.iter().flatten()
+        self.entries.iter().filter_map(Option::as_deref)
     }
 
     /// A pod came that waits for a node.
@@ -235,7 +244,7 @@ impl Queue {
         }
         self.sequence += 1;
         let uid = info.uid().clone();
-        let entry = QueuedPod {
+        let entry = Box::new(QueuedPod {
             info,
             profile,
             place: Place::InFlight,
@@ -255,7 +264,7 @@ impl Queue {
             nomination: None,
             flushed_at: Mono(0),
             sequence: self.sequence,
-        };
+        });
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.entries[slot as usize] = Some(entry);
@@ -274,7 +283,7 @@ impl Queue {
     /// A pod that waits for a node changed.
     pub fn update(&mut self, info: PodInfo, cx: &QueueCx<'_>) {
         let Some(slot) = self.by_uid.get(info.uid()).copied() else { return };
-        let Some(entry) = self.entries[slot as usize].as_mut() else { return };
+        let Some(entry) = self.entries[slot as usize].as_deref_mut() else { return };
         let old = std::mem::replace(&mut entry.info, info.clone());
         if old.pod.status.nominated_node_name != info.pod.status.nominated_node_name {
             entry.nomination = None;
@@ -309,7 +318,7 @@ impl Queue {
     /// A pod is bound, gone or of no more interest. Answers it when it was here.
     pub fn remove(&mut self, uid: &str, cx: &QueueCx<'_>) -> Option<QueuedPod> {
         let slot = *self.by_uid.get(uid)?;
-        let place = self.entries[slot as usize].as_ref()?.place;
+        let place = self.entries[slot as usize].as_deref()?.place;
         match place {
             Place::Active => {
                 let (heap, entries) = (&mut self.active, &self.entries);
@@ -327,7 +336,17 @@ impl Queue {
         }
         self.by_uid.remove(uid);
         self.free.push(slot);
-        self.entries[slot as usize].take()
+        let gone = self.entries[slot as usize].take();
+        if self.by_uid.is_empty() && self.entries.len() >= MANY_SLOTS {
+            self.start_anew();
+        }
+        gone.map(|entry| *entry)
+    }
+
+    /// Forgets the slots, all of which are free.
+    fn start_anew(&mut self) {
+        (self.entries, self.free, self.by_uid) = (Vec::new(), Vec::new(), HashMap::new());
+        (self.active, self.backoff, self.errors) = (Heap::default(), Heap::default(), Heap::default());
     }
 
     /// The next pod to try: from the active queue, else, as upstream since 1.33, the first of those that were rejected
@@ -343,7 +362,7 @@ impl Queue {
                 slot
             }
         };
-        let entry = self.entries[slot as usize].as_mut()?;
+        let entry = self.entries[slot as usize].as_deref_mut()?;
         entry.place = Place::InFlight;
         entry.attempts = entry.attempts.saturating_add(1);
         entry.backoff_expiry = None;
@@ -352,7 +371,7 @@ impl Queue {
         }
         let uid = entry.info.uid().clone();
         self.in_flight.popped(&uid);
-        self.entries[slot as usize].as_ref()
+        self.entries[slot as usize].as_deref()
     }
 
     /// Whether [`Queue::pop`] would answer a pod.
@@ -376,10 +395,8 @@ impl Queue {
 
     /// Takes everything out.
     pub(crate) fn drain(&mut self) -> Vec<QueuedPod> {
-        let all = std::mem::take(&mut self.entries).into_iter().flatten().collect();
-        self.free.clear();
-        self.by_uid.clear();
-        (self.active, self.backoff, self.errors) = (Heap::default(), Heap::default(), Heap::default());
+        let all = std::mem::take(&mut self.entries).into_iter().flatten().map(|entry| *entry).collect();
+        self.start_anew();
         self.unschedulable.clear();
         self.gated = 0;
         self.in_flight = InFlight::default();
@@ -395,7 +412,7 @@ impl Queue {
             self.entries.push(None);
             (self.entries.len() - 1) as u32
         });
-        self.entries[slot as usize] = Some(entry);
+        self.entries[slot as usize] = Some(Box::new(entry));
         self.by_uid.insert(uid, slot);
         if !in_flight {
             self.enter_active(slot, Cause::Named(crate::framework::events::FORCE_ACTIVATE), cx);
@@ -406,7 +423,7 @@ impl Queue {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
         let due = |heap: &Heap| {
-            let entry = heap.peek().and_then(|slot| self.entries[slot as usize].as_ref())?;
+            let entry = heap.peek().and_then(|slot| self.entries[slot as usize].as_deref())?;
             Some(entry.expiry().map_or(Mono(0), |end| end + WINDOW))
         };
         let leftovers = (!self.unschedulable.is_empty()).then_some(self.next_leftover_flush);
@@ -458,7 +475,7 @@ impl Queue {
             }
         }
         for (uid, slot) in &self.by_uid {
-            let Some(entry) = self.entries[*slot as usize].as_ref() else { return Some(format!("{uid}: no entry")) };
+            let Some(entry) = self.entries[*slot as usize].as_deref() else { return Some(format!("{uid}: no entry")) };
             let found = places.remove(slot).unwrap_or_default();
             let right = match entry.place {
                 Place::Active => found == ["active"],

@@ -49,7 +49,7 @@ impl Queue {
 
     /// Runs PreEnqueue; a pod that is held by it goes to the unschedulable ones.
     fn passes_pre_enqueue(&mut self, slot: u32, cause: Cause, cx: &QueueCx<'_>) -> bool {
-        let Some(entry) = self.entries[slot as usize].as_mut() else { return false };
+        let Some(entry) = self.entries[slot as usize].as_deref_mut() else { return false };
         let Some(profile) = cx.profiles.all.get(entry.profile) else { return false };
         let was_gated_by = entry.gate.take();
         // Upstream notes Success whatever the plugins said.
@@ -73,7 +73,7 @@ impl Queue {
 
     /// Takes a pod out of the unschedulable ones.
     pub(super) fn leave_unschedulable(&mut self, slot: u32) {
-        if self.unschedulable.remove(&slot) && self.entries[slot as usize].as_ref().is_some_and(QueuedPod::is_gated) {
+        if self.unschedulable.remove(&slot) && self.entries[slot as usize].as_deref().is_some_and(QueuedPod::is_gated) {
             self.gated -= 1;
         }
     }
@@ -84,7 +84,7 @@ impl Queue {
 
     /// Without asking PreEnqueue: the pod comes from the backoff queue, into which it went through it.
     fn make_active(&mut self, slot: u32, cause: Cause, cx: &QueueCx<'_>) -> bool {
-        let Some(entry) = self.entries[slot as usize].as_mut() else { return false };
+        let Some(entry) = self.entries[slot as usize].as_deref_mut() else { return false };
         entry.place = Place::Active;
         entry.first_active.get_or_insert(cx.now);
         let (heap, entries) = (&mut self.active, &self.entries);
@@ -97,7 +97,7 @@ impl Queue {
         if !self.passes_pre_enqueue(slot, cause, cx) {
             return false;
         }
-        let Some(entry) = self.entries[slot as usize].as_mut() else { return false };
+        let Some(entry) = self.entries[slot as usize].as_deref_mut() else { return false };
         entry.place = Place::Backoff;
         let error = entry.rejectors.is_empty() && entry.pending.is_empty();
         let entries = &self.entries;
@@ -110,7 +110,7 @@ impl Queue {
     /// Puts a pod, which is in no part at the moment, where the strategy says.
     pub(super) fn requeue_by(&mut self, slot: u32, strategy: Strategy, cause: Cause, cx: &QueueCx<'_>) {
         let limits = self.limits;
-        let Some(entry) = self.entries[slot as usize].as_mut() else { return };
+        let Some(entry) = self.entries[slot as usize].as_deref_mut() else { return };
         entry.set_expiry(limits);
         let waits = entry.is_backing_off(cx.now.mono);
         match strategy {
@@ -138,7 +138,7 @@ impl Queue {
         change: &Change,
         cx: &QueueCx<'_>,
     ) -> Strategy {
-        let Some(entry) = self.entries[slot as usize].as_ref() else { return Strategy::Skip };
+        let Some(entry) = self.entries[slot as usize].as_deref() else { return Strategy::Skip };
         let rejectors = entry.rejectors.union(entry.pending);
         if rejectors.is_empty() {
             return Strategy::AfterBackoff;
@@ -212,7 +212,7 @@ impl Queue {
             .iter()
             .copied()
             .filter(|slot| {
-                let Some(entry) = self.entries[*slot as usize].as_ref() else { return false };
+                let Some(entry) = self.entries[*slot as usize].as_deref() else { return false };
                 let hears = hearing.get(entry.profile).copied().unwrap_or_default();
                 let rejectors = entry.rejectors.union(entry.pending);
                 if !among.has(&entry.info) {
@@ -238,7 +238,7 @@ impl Queue {
     pub fn requeue(&mut self, uid: &str, rejectors: PluginSet, pending: PluginSet, cx: &QueueCx<'_>) {
         let Some(slot) = self.by_uid.get(uid).copied() else { return };
         let missed = self.in_flight.missed(uid);
-        let Some(entry) = self.entries[slot as usize].as_mut() else { return };
+        let Some(entry) = self.entries[slot as usize].as_deref_mut() else { return };
         if entry.place != Place::InFlight {
             return;
         }
@@ -274,7 +274,7 @@ impl Queue {
     pub fn put_back(&mut self, uid: &str, cx: &QueueCx<'_>) {
         let Some(slot) = self.by_uid.get(uid).copied() else { return };
         self.in_flight.done(uid);
-        if self.entries[slot as usize].as_ref().is_some_and(|e| e.place == Place::InFlight) {
+        if self.entries[slot as usize].as_deref().is_some_and(|e| e.place == Place::InFlight) {
             self.enter_active(slot, Cause::Named(FORCE_ACTIVATE), cx);
         }
     }
@@ -284,13 +284,13 @@ impl Queue {
     /// Whoever is not here is passed over. True when it was moved.
     pub fn activate(&mut self, uid: &str, cx: &QueueCx<'_>) -> bool {
         let Some(slot) = self.by_uid.get(uid).copied() else { return false };
-        let Some(place) = self.entries[slot as usize].as_ref().map(|e| e.place) else { return false };
+        let Some(place) = self.entries[slot as usize].as_deref().map(|e| e.place) else { return false };
         match place {
             Place::Active => return false,
             // One on its way to its node can only fail with an error any more, and is tried again then in any case.
             Place::InFlight => {
                 if self.in_flight.has(uid) {
-                    let info = self.entries[slot as usize].as_ref().map(|e| e.info.clone());
+                    let info = self.entries[slot as usize].as_deref().map(|e| e.info.clone());
                     self.in_flight.record(ClusterEvent::WILDCARD, &Change::Pod { old: None, new: info });
                 }
                 return false;
@@ -316,7 +316,7 @@ impl Queue {
                 let entries = &self.entries;
                 let heap = if errors { &mut self.errors } else { &mut self.backoff };
                 let Some(slot) = heap.peek() else { break };
-                let due = entries[slot as usize].as_ref().is_none_or(|e| !e.is_backing_off(now));
+                let due = entries[slot as usize].as_deref().is_none_or(|e| !e.is_backing_off(now));
                 if !due {
                     break;
                 }
@@ -334,13 +334,13 @@ impl Queue {
             .copied()
             .filter(|slot| {
                 self.entries[*slot as usize]
-                    .as_ref()
+                    .as_deref()
                     .is_some_and(|e| now.since(e.timestamp.max(e.flushed_at)) > self.max_unschedulable)
             })
             .collect();
         for slot in old {
             self.leave_unschedulable(slot);
-            if let Some(entry) = self.entries[slot as usize].as_mut() {
+            if let Some(entry) = self.entries[slot as usize].as_deref_mut() {
                 (entry.flushed, entry.flushed_at) = (true, now);
             }
             self.requeue_by(slot, Strategy::AfterBackoff, Cause::Named(UNSCHEDULABLE_TIMEOUT), cx);

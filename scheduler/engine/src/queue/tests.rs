@@ -423,3 +423,21 @@ fn hints_of_the_plugins() {
         assert_eq!(w.place("p") != Some(Place::Unschedulable), moves, "case {i}: {plugin}");
     }
 }
+
+#[test]
+fn an_empty_queue_gives_its_slots_back() {
+    let mut w = World::new();
+    let names: Vec<String> = (0..=MANY_SLOTS).map(|i| format!("p{i}")).collect();
+    for _ in 0..2 {
+        for name in &names {
+            w.add(pod(name));
+        }
+        w.check();
+        for name in &names {
+            assert!(w.queue.remove(&format!("uid-{name}"), &cx!(w)).is_some());
+        }
+        let kept = (w.queue.entries.capacity(), w.queue.free.capacity(), w.queue.by_uid.capacity());
+        assert_eq!((kept, w.pop()), ((0, 0, 0), None));
+        w.check();
+    }
+}

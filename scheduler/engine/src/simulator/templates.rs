@@ -152,10 +152,10 @@ pub(super) fn sample(s: &Simulator, i: u8, v: u8, w: u16) -> NodeHeadroom {
                 swap: (!v.is_multiple_of(3)).then_some(i64::from(w) << 8),
                 swap_available: (!v.is_multiple_of(5)).then_some(1 << 20),
             };
-            (p.meta.key.clone(), p.meta.uid.clone(), usage)
+            (p.meta.uid.clone(), usage)
         })
         .collect();
-    pods.sort_by(|a, b| a.1.cmp(&b.1));
+    pods.sort_by(|a, b| a.0.cmp(&b.0));
     NodeHeadroom {
         meta: Meta { key: ObjectKey::new("", name), ..Meta::default() },
         sample: (v != 7).then(|| Sample {

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use super::{Teller, now};
 use crate::api::{get, patch, post, send};
-use crate::stories::{Scene, Step, pods};
+use crate::stories::{Machine, Scene, Step, pods};
 
+/// Label with a node's zone.
+const ZONE: &str = "topology.kubernetes.io/zone";
 /// What a kubelet reports when nothing is wrong.
 const CONDITIONS: [(&str, &str); 4] =
     [("Ready", "True"), ("MemoryPressure", "False"), ("DiskPressure", "False"), ("PIDPressure", "False")];
@@ -28,10 +30,10 @@ fn conditions(unusual: &Value) -> Value {
 }
 
 impl Teller<'_> {
-    /// What a node is called here: nodes of stories about nodes are each story's own.
+    /// What a node is called here: nodes of stories about nodes and zones are each story's own.
     pub(super) fn node(&self, name: &str) -> String {
         match self.stage.scene() {
-            Scene::Nodes => format!("{name}.{}", self.namespace),
+            Scene::Nodes | Scene::Zones => format!("{name}.{}", self.namespace),
             Scene::Services | Scene::Crowds => name.to_owned(),
         }
     }
@@ -42,7 +44,7 @@ impl Teller<'_> {
             Step::Enter(name, unusual) => {
                 let node = self.node(name);
                 let labels = json!({"kubernetes.io/hostname": node, "kubernetes.io/os": "linux",
-                    "kubernetes.io/arch": "amd64", "topology.kubernetes.io/zone": self.node("z")});
+                    "kubernetes.io/arch": "amd64", ZONE: self.node("z")});
                 let object = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node, "labels": labels}});
                 kubelets.enter(client, &node).await?;
                 post(client, &object).await??;
@@ -74,6 +76,28 @@ impl Teller<'_> {
         })
     }
 
+    /// Nodes appear that nobody looks after.
+    pub(super) async fn install(&self, machines: &[Machine]) -> anyhow::Result<Value> {
+        let client = &self.stage.client;
+        for machine in machines {
+            let name = self.node(&machine.name);
+            let mut labels = json!({"kubernetes.io/hostname": name});
+            if !machine.zone.is_empty() {
+                labels[ZONE] = machine.zone.as_str().into();
+            }
+            if machine.control_plane {
+                labels["node-role.kubernetes.io/control-plane"] = "".into();
+            }
+            post(client, &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}))
+                .await??;
+            let ready = if machine.ready { "True" } else { "False" };
+            let status = json!({"status": {"conditions": [{"type": "Ready", "status": ready}],
+                "allocatable": {"cpu": format!("{}m", machine.cpu), "memory": "8Gi", "pods": "110"}}});
+            patch(client, &format!("{}/status", path(&name)), &status).await?;
+        }
+        Ok(Value::Null)
+    }
+
     async fn report(&self, node: &str, unusual: &Value) -> anyhow::Result<Value> {
         let status = json!({"status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
             "conditions": conditions(unusual)}});
@@ -95,7 +119,7 @@ impl Teller<'_> {
     }
 }
 
-fn path(node: &str) -> String {
+pub(super) fn path(node: &str) -> String {
     format!("/api/v1/nodes/{node}")
 }
 

@@ -14,6 +14,12 @@ impl NodeMemoryInfo {
         Some(self.headroom.as_ref()?.sample.as_ref()?.at)
     }
 
+    /// Where a pod is in the sample, by its UID there.
+    pub(super) fn place(&self, uid: &str) -> Option<u32> {
+        let at = self.headroom.as_ref().filter(|h| h.sample.is_some())?.place(uid)?;
+        u32::try_from(at).ok()
+    }
+
     /// What the sample says of a pod, by its UID there.
     pub(super) fn usage(&self, uid: &str) -> Option<PodUsage> {
         self.headroom.as_ref().filter(|h| h.sample.is_some())?.usage(uid).copied()

@@ -33,7 +33,8 @@ impl Cache {
             fresh.sums = freed(row, mine);
             for pod in &row.pods {
                 let counted = index.count(&fresh, pod, self.now);
-                fresh.sums.add(&counted.contribution);
+                let part = fresh.part(&counted);
+                fresh.sums.add(&part);
             }
             if fresh.sums != mine.sums || fresh.node != mine.node {
                 return Some(format!("{}: {:?} kept, {:?} counted anew", row.name, mine.sums, fresh.sums));

@@ -16,7 +16,7 @@ const AT: Timestamp = Timestamp(1_800_000_000_000_000);
 fn sample(pods: &[(&str, i64)], second: i64) -> Arc<NodeHeadroom> {
     let pods = pods.iter().map(|(uid, mib)| {
         let usage = PodUsage { working_set: mib * MIB, swap: Some(mib * MIB / 10), swap_available: None };
-        (ObjectKey::new("default", *uid), Str::from(*uid), usage)
+        (Str::from(*uid), usage)
     });
     Arc::new(NodeHeadroom {
         meta: Meta { key: ObjectKey::new("", "n"), ..Meta::default() },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headroom_core::{Str, Timestamp, memory::Params, object::NodeHeadroom};
 
-use super::{MAX_IMPROVED, MemoryIndex, sample_uid};
+use super::{MAX_IMPROVED, MemoryIndex, protects, sample_uid};
 use crate::{
     cache::{Cache, Slot},
     framework::PodInfo,
@@ -75,7 +75,7 @@ impl Cache {
         }
         for pod in &row.pods {
             let counted = index.count(&info, pod, self.now);
-            index.learn(&counted, true);
+            index.learn(&info, &counted, true);
             info.keep(pod, counted);
         }
         index.settle(&mut info, (&row.name, &row.node, slot), self.now);
@@ -90,9 +90,9 @@ impl Cache {
         let (Some(index), Some(row)) = (&mut self.memory, self.rows.get_mut(slot as usize)) else { return };
         let Some(mut info) = row.memory.take() else { return };
         let counted = index.count(&info, pod, self.now);
-        index.learn(&counted, true);
+        index.learn(&info, &counted, true);
         info.keep(pod, counted);
-        let rebuild = counted.protects && !info.node.protected;
+        let rebuild = protects(&pod.pod) && !info.node.protected;
         index.settle(&mut info, (&row.name, &row.node, slot), self.now);
         row.memory = Some(info);
         if rebuild {
@@ -105,11 +105,12 @@ impl Cache {
         let (Some(index), Some(row)) = (&mut self.memory, self.rows.get_mut(slot as usize)) else { return };
         let Some(mut info) = row.memory.take() else { return };
         let mut rebuild = false;
-        if let Some(counted) = info.pods.remove(pod.uid()) {
-            info.sums.remove(&counted.contribution);
+        if let Some(counted) = info.pods.take(pod.uid()) {
+            let part = info.part(&counted);
+            info.sums.remove(&part);
             info.free(&pod.pod, &row.pods);
-            index.learn(&counted, false);
-            rebuild = counted.protects;
+            index.learn(&info, &counted, false);
+            rebuild = protects(&pod.pod);
             index.settle(&mut info, (&row.name, &row.node, slot), self.now);
         }
         row.memory = Some(info);
@@ -124,17 +125,16 @@ impl Cache {
         let Some(mut info) = row.memory.take() else { return };
         let counted = index.count(&info, pod, self.now);
         let mut changed = false;
-        match info.pods.get(pod.uid()).copied() {
-            Some(before) if before == counted && !info.credited.contains(sample_uid(&pod.pod)) => {}
-            before => {
-                if let Some(before) = before {
-                    info.sums.remove(&before.contribution);
-                    index.learn(&before, false);
-                }
-                index.learn(&counted, true);
-                info.keep(pod, counted);
-                changed = index.settle(&mut info, (&row.name, &row.node, slot), self.now);
+        let same = info.pods.get(pod.uid()).is_some_and(|before| *before == counted);
+        if !same || info.credited.contains(sample_uid(&pod.pod)) {
+            if let Some(before) = info.pods.take(pod.uid()) {
+                let part = info.part(&before);
+                info.sums.remove(&part);
+                index.learn(&info, &before, false);
             }
+            index.learn(&info, &counted, true);
+            info.keep(pod, counted);
+            changed = index.settle(&mut info, (&row.name, &row.node, slot), self.now);
         }
         row.memory = Some(info);
         if changed {

@@ -166,7 +166,7 @@ fn a_pod_that_is_deleted_while_it_is_held_leaves_at_once() {
     taken(&calls);
     assert_eq!(s.engine.stats().assumed_pods, 1);
     let mut leaving = (*s.pods["uid-p"]).clone();
-    leaving.meta.deleted = Some(s.now.wall);
+    leaving.meta.set_deleted(s.now.wall);
     s.pod(leaving);
     assert_eq!(taken(&calls), ["B unreserve", "A unreserve"]);
     s.advance(3);

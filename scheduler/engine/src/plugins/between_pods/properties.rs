@@ -159,7 +159,7 @@ fn change(cache: &mut Cache, step: &Step) {
             }
         }
         Step::Terminate(i) => {
-            if let Some((info, node)) = relabelled(cache, i, |p| p.meta.deleted = Some(Default::default())) {
+            if let Some((info, node)) = relabelled(cache, i, |p| p.meta.set_deleted(Default::default())) {
                 cache.set_pod(info, &node);
             }
         }

@@ -234,7 +234,7 @@ impl Plugin for MemoryHeadroom {
         // A pod that was only taken away is put back as it was.
         if let Some(tracked) = memory.tracked(added.uid()) {
             if !awaits_sample(memory) {
-                extra.sums.put_back(tracked, memory.node.swap);
+                extra.sums.put_back(&tracked, memory.node.swap);
             }
             return;
         }
@@ -246,7 +246,7 @@ impl Plugin for MemoryHeadroom {
         let Some(memory) = &node.memory else { return };
         let extra = state.extra.get_or_insert(Extra { sums: memory.sums, now: view.now.wall });
         if let Some(tracked) = memory.tracked(removed.uid()).filter(|_| !awaits_sample(memory)) {
-            extra.sums.take_out(tracked, memory.node.swap);
+            extra.sums.take_out(&tracked, memory.node.swap);
         }
     }
 

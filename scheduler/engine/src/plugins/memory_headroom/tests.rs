@@ -131,7 +131,7 @@ fn a_pod_of_the_sample_that_leaves_is_credited_until_the_next_one() {
     c.set_pod(PodInfo::new(pod("a").on("n1").ready(1, "10.0.0.1").arc()), &"n1".into());
     let mut s = s1("n1");
     let usage = PodUsage { working_set: 100 * MIB, swap: Some(50 * MIB), swap_available: Some(0) };
-    s.pods = Box::new([(ObjectKey::new("default", "a"), "uid-a".into(), usage)]);
+    s.pods = Box::new([("uid-a".into(), usage)]);
     c.set_headroom(Arc::new(s.clone()));
     let before = verdict(&c, pod("be"), "n1").0.unwrap().headroom;
     c.remove_pod("uid-a");

@@ -6,7 +6,7 @@ fn what_is_wrong_with_the_claims_is_told() {
         vec![volume("pv").class("wait")],
         vec![
             claim("lost").volume("pv").with(|c| c.lost = true),
-            claim("going").with(|c| c.meta.deleted = Some(headroom_core::Timestamp(1))),
+            claim("going").with(|c| c.meta.set_deleted(headroom_core::Timestamp(1))),
             claim("unbound-now").class("now"),
             claim("prebound").class("wait").volume("pv"),
             claim("classless"),
@@ -102,7 +102,7 @@ fn the_smallest_that_fits() {
         (vec![v("a").with(|v| v.block = true)], c(), None),
         (vec![v("a").with(|v| v.block = true)], c().with(|c| c.block = true), Some("a")),
         (vec![v("a").with(|v| v.attributes_class = "gold".into())], c(), None),
-        (vec![v("a").with(|v| v.meta.deleted = Some(headroom_core::Timestamp(1)))], c(), None),
+        (vec![v("a").with(|v| v.meta.set_deleted(headroom_core::Timestamp(1)))], c(), None),
         (vec![v("a"), v("b").label("k", "v")], c().with(|c| c.selector = Some(selector())), Some("b")),
         (vec![v("a")], c().modes(AccessModes::READ_WRITE_MANY), None),
         (

@@ -12,6 +12,11 @@
 //!   stopping. "Last writer" is asked for as well because the two clocks may differ: of an object that somebody edits now,
 //!   an old entry of the stock manager is not the newest.
 //!
+//! Nodes and pods are written by kubelets and by other loops of the same program all the time; of them the last writer says
+//! nothing. There one field counts that nobody else in that program writes ([`Rival::by_field`]): `managedFields` name as
+//! its owner whoever changed it last. The entry of a program has one time for all of its fields, which another loop of it
+//! may have made new; therefore an object is suspected there only when that field was seen to change ([`Authorship`]).
+//!
 //! Not noticed are deletions, which leave nothing to read (a manager that deletes writes as well), and a second Headroom
 //! under another Lease, which has our name. Objects that are changed again and again by a program of another name are no
 //! reason to yield: whoever may write one object must not be able to stop the loop for the whole cluster. (Who lies about
@@ -22,7 +27,7 @@ use std::time::Duration;
 use headroom_core::{
     Mono, Now, Timestamp,
     expectations::{Expectation, What},
-    intent::{EventRecord, EventType, IntentId, Op, Outcome},
+    intent::{EventRecord, EventType, IntentId, Op, Outcome, WriteError, Written},
     object::{Kind, ObjectKey, ObjectReference},
 };
 use headroom_runtime::wire::time::parse_rfc3339;
@@ -49,6 +54,8 @@ pub struct Rival {
     component: &'static str,
     /// Kind of the objects.
     kind: Kind,
+    /// The one field that counts, a JSON pointer into `fieldsV1`; absent for objects that are the loop's as a whole.
+    field: Option<&'static str>,
     /// When this process began to lead.
     since: Now,
     /// Nobody is suspected before this.
@@ -67,12 +74,20 @@ impl Rival {
             controller,
             component,
             kind,
+            field: None,
             since: Now::default(),
             not_before: Mono(u64::MAX),
             suspect: None,
             asked: None,
             yielded: None,
         }
+    }
+
+    /// Others write these objects, too: only the owner of this field counts, a JSON pointer into `fieldsV1`.
+    #[must_use]
+    pub const fn by_field(mut self, pointer: &'static str) -> Self {
+        self.field = Some(pointer);
+        self
     }
 
     /// This process leads from now on.
@@ -113,7 +128,12 @@ impl Rival {
         self.not_before = now.mono + PAUSE;
         // One that is gone, or cannot be read, says nothing.
         let Some(found) = outcome.result.as_ref().ok().and_then(|written| written.found.first()) else { return true };
-        let Some((manager, at)) = stock_writer(&found.body, self.since.wall + GRACE) else { return true };
+        let since = self.since.wall + GRACE;
+        let written = match self.field {
+            None => stock_writer(&found.body, since),
+            Some(field) => stock_owner(&found.body, field, since),
+        };
+        let Some((manager, at)) = written else { return true };
         let (kind, controller) = (self.kind.kind, self.controller);
         let note = format!(
             "{kind} {} was written by another manager, {manager}, at {at}: headroom-controllers stops its {controller}. \
@@ -141,6 +161,12 @@ impl Rival {
         true
     }
 
+    /// As after a look that has found another manager.
+    #[cfg(test)]
+    pub(crate) fn yield_for_test(&mut self) {
+        self.yielded = Some("another manager".to_owned());
+    }
+
     /// Hands the gauge over: 1 when the loop has stopped.
     pub fn measure(&self, metric: &'static Metric, into: &mut Measurements) {
         into.count(metric, &[], u64::from(self.yielded.is_some()));
@@ -158,10 +184,77 @@ pub fn is_beyond(expected: Option<&Expectation>, resource_version: u64) -> bool 
     }
 }
 
+/// A change that was seen: after the first version, and in the second one at the latest.
+type Span = (u64, u64);
+
+/// Whose a change of an object is that a loop of ours makes, and no other program but a manager like ours. Only writes that
+/// make such a change are told here.
+#[derive(Debug, Default)]
+pub struct Authorship {
+    /// The version that our last write led to.
+    ours: Option<u64>,
+    /// A change was seen while a write of ours was under way.
+    crossing: Option<Span>,
+    /// Nobody knows what became of a write of ours: one change may be that.
+    doubt: bool,
+}
+
+impl Authorship {
+    /// The change is seen, between these versions. Returns whether somebody else has made it; while a write of ours is under
+    /// way its answer will tell. A list after a watch that broke shows several writes as one change: where one of them is
+    /// ours, so is the change. The field's owner is no evidence then: somebody may have changed the rest of it later, as a
+    /// cloud's loop in k3s does to the taints of a new node.
+    pub fn seen(&mut self, before: u64, after: u64, in_flight: bool) -> bool {
+        if in_flight {
+            self.crossing = Some((before, after));
+            return false;
+        }
+        let ours = self.ours.is_some_and(|ours| has((before, after), ours));
+        !ours && !std::mem::take(&mut self.doubt)
+    }
+
+    /// A write of ours was answered. Returns whether a change that was seen meanwhile is somebody else's.
+    pub fn answered(&mut self, result: &Result<Written, WriteError>) -> bool {
+        let crossing = self.crossing.take();
+        let foreign = match result {
+            Ok(written) => {
+                self.ours = Some(written.resource_version);
+                crossing.is_some_and(|seen| !has(seen, written.resource_version))
+            }
+            // What was seen, or else what will be, may be ours.
+            Err(error) if error.is_unknown() => {
+                self.doubt |= crossing.is_none();
+                return false;
+            }
+            Err(_) => crossing.is_some(),
+        };
+        foreign && !std::mem::take(&mut self.doubt)
+    }
+}
+
+/// Whether a write that led to this version is a part of the change.
+const fn has((before, after): Span, version: u64) -> bool {
+    before < version && version <= after
+}
+
+/// When an entry of `managedFields` was last written to.
+fn time(entry: &Value) -> Option<Timestamp> {
+    entry["time"].as_str().and_then(parse_rfc3339)
+}
+
+/// Which of [`STOCK`] owns the field and has written after `since`, and when.
+pub(crate) fn stock_owner<'o>(object: &'o Value, field: &str, since: Timestamp) -> Option<(&'o str, Timestamp)> {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
+    entries.iter().find_map(|entry| {
+        let manager = entry["manager"].as_str().filter(|manager| STOCK.contains(manager))?;
+        let at = time(entry).filter(|at| *at > since)?;
+        entry["fieldsV1"].pointer(field).map(|_| (manager, at))
+    })
+}
+
 /// Which of [`STOCK`] wrote the object last and after `since`, and when.
 fn stock_writer(object: &Value, since: Timestamp) -> Option<(&str, Timestamp)> {
     let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
-    let time = |entry: &Value| entry["time"].as_str().and_then(parse_rfc3339);
     // Whole seconds: two writers may both be the last one.
     let newest = entries.iter().filter_map(time).max().filter(|at| *at > since)?;
     entries.iter().find_map(|entry| {
@@ -174,7 +267,7 @@ fn stock_writer(object: &Value, since: Timestamp) -> Option<(&str, Timestamp)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use headroom_core::intent::{Found, Intent, WriteError, Written};
+    use headroom_core::intent::{Found, Intent};
     use serde_json::json;
     use std::sync::Arc;
 
@@ -207,6 +300,58 @@ mod tests {
         }
         assert_eq!(stock_writer(&json!({"metadata": {"managedFields": [7, {"manager": "k3s"}]}}), since), None);
         assert_eq!(stock_writer(&Value::Null, since), None);
+    }
+
+    #[test]
+    fn of_objects_that_all_write_the_owner_of_one_field_counts() {
+        let entry = |manager: &str, at: i64, fields: Value| {
+            let time = Timestamp::from_secs(at).to_string();
+            json!({"manager": manager, "operation": "Update", "time": time, "fieldsV1": fields})
+        };
+        let taints = || json!({"f:spec": {"f:podCIDR": {}, "f:taints": {}}});
+        let kubelet = || entry("kubelet", 900, json!({"f:status": {"f:conditions": {}}}));
+        let owner = |entries: Vec<Value>| {
+            let object = json!({"metadata": {"managedFields": entries}});
+            stock_owner(&object, "/f:spec/f:taints", Timestamp::from_secs(100)).map(|(manager, _)| manager.to_owned())
+        };
+        let stock = || "kube-controller-manager";
+        assert_eq!(owner(vec![kubelet(), entry(stock(), 101, taints())]).as_deref(), Some(stock()), "not the newest");
+        assert_eq!(owner(vec![entry(stock(), 100, taints()), kubelet()]), None, "before our time");
+        let other_loop = json!({"f:metadata": {"f:annotations": {}}, "f:spec": {"f:podCIDR": {}}});
+        assert_eq!(owner(vec![entry(stock(), 200, other_loop), entry("headroom-controllers", 150, taints())]), None);
+        assert_eq!(owner(vec![entry("kubectl-taint", 200, taints())]), None, "a hand");
+        assert_eq!(owner(vec![json!(7), json!({"manager": "k3s", "time": "1970-01-01T01:00:00Z"})]), None);
+        // The keys of lists of objects are objects.
+        let marked = json!({"f:status": {"f:conditions": {"k:{\"type\":\"DisruptionTarget\"}": {".": {}}}}});
+        let object = json!({"metadata": {"managedFields": [entry("k3s", 200, marked)]}});
+        let field = "/f:status/f:conditions/k:{\"type\":\"DisruptionTarget\"}";
+        assert!(stock_owner(&object, field, Timestamp::from_secs(100)).is_some());
+    }
+
+    #[test]
+    fn a_change_is_ours_when_our_answer_says_so() {
+        let done = |resource_version| Ok(Written { resource_version, ..Written::default() });
+        let refused = Err(WriteError::Conflict("x".into()));
+        let unknown = Err(WriteError::Unknown("x".into()));
+        let mut authorship = Authorship::default();
+        assert!(authorship.seen(4, 5, false), "nothing of ours");
+        assert!(!authorship.answered(&done(6)), "nothing was seen meanwhile");
+        assert!(!authorship.seen(5, 6, false) && authorship.seen(6, 7, false));
+        // Seen before the answer.
+        assert!(!authorship.seen(7, 8, true) && !authorship.answered(&done(8)));
+        assert!(!authorship.seen(8, 9, true) && authorship.answered(&done(10)), "theirs, then ours");
+        assert!(!authorship.seen(10, 11, true) && authorship.answered(&refused), "theirs, and ours was refused");
+        assert!(!authorship.answered(&done(12)), "told once");
+        // Nobody knows what became of ours: one change may be that, seen before the answer, after it, or during the next.
+        assert!(!authorship.seen(12, 13, true) && !authorship.answered(&unknown));
+        assert!(authorship.seen(13, 14, false));
+        assert!(!authorship.answered(&unknown) && !authorship.seen(14, 15, false) && authorship.seen(15, 16, false));
+        assert!(!authorship.answered(&unknown) && !authorship.seen(16, 17, true) && !authorship.answered(&refused));
+        assert!(!authorship.seen(17, 18, true) && authorship.answered(&refused));
+        // A list shows ours and what somebody wrote before or after it as one change.
+        assert!(!authorship.answered(&done(20)) && !authorship.seen(18, 22, false) && authorship.seen(22, 23, false));
+        assert!(!authorship.seen(23, 27, true) && !authorship.answered(&done(25)));
+        assert!(!authorship.seen(27, 29, true) && authorship.answered(&done(30)), "theirs alone");
     }
 
     #[test]

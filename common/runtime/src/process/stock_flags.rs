@@ -1,7 +1,8 @@
-//! Flags of kube-scheduler 1.36 that do nothing here: a command line that starts stock starts us as well, and what a
-//! flag asked for and does not get is said in the log, or at once when it would be wrong to go on.
+//! Flags that all of upstream's components have (1.36) and that do nothing here: a command line that starts stock starts us
+//! as well, and what a flag asked for and does not get is said in the log, or at once when it would be wrong to go on.
 //!
-//! Flags that do something are in [`super::options`]. The list is that of `kube-scheduler --help`.
+//! Flags that do something are in [`super::flags`]. The list is that of `kube-scheduler --help`, and kube-controller-manager
+//! has all of them as well.
 
 use clap::{ArgAction, Args};
 
@@ -12,7 +13,7 @@ macro_rules! flags {
     ($($(#[$doc:meta])* $field:ident => $why:literal;)*) => {
         /// Flags that are accepted and not followed.
         #[derive(Debug, Clone, Default, Args)]
-        pub(crate) struct StockFlags {
+        pub struct StockFlags {
             $(
                 $(#[$doc])*
                 #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", action = ArgAction::Append)]
@@ -82,7 +83,7 @@ flags! {
     /// Burst of the client
     kube_api_burst => "requests are limited by their number in flight";
     /// Encoding
-    kube_api_content_type => "JSON is spoken";
+    kube_api_content_type => "kinds that change often are read in protobuf, and JSON is written";
     /// Requests per second
     kube_api_qps => "requests are limited by their number in flight";
     /// Feature gates
@@ -118,7 +119,7 @@ impl StockFlags {
     ///
     /// # Errors
     /// A line for a flag that must not be passed over: going on would be less safe or less reachable than asked for.
-    pub(crate) fn check(&self) -> Result<Vec<String>, String> {
+    pub fn check(&self) -> Result<Vec<String>, String> {
         // Of a flag that is given twice the last one counts; lists grow.
         if self.tls_min_version.last().is_some_and(|v| v == "VersionTLS13") {
             return Err(

@@ -1,0 +1,180 @@
+//! What has to be put right before a takeover.
+
+use serde_json::json;
+
+use super::{helm, steps::Wish};
+use crate::{
+    distribution::{
+        facts::{CONTROLLERS_LEASE, Facts, SCHEDULER_LEASE, Who},
+        ours::Ours,
+    },
+    doctor::{control_loops, cut, text::arg},
+};
+
+/// Loops that only a dead node would move: no canary shows whether somebody runs them.
+const OF_NODES: [&str; 2] = ["node-lifecycle-controller", "taint-eviction-controller"];
+
+/// Why not, a sentence each.
+pub(super) fn refusals(facts: &Facts, wish: &Wish) -> Vec<String> {
+    let mut refused = Vec::new();
+    if let Some(offer) = facts.managed {
+        refused.push(format!(
+            "{offer} runs the control plane: its scheduler and loops cannot be turned off. Stay with mode=secondary"
+        ));
+    }
+    if wish.scheduler {
+        match facts.our_mode() {
+            // One that has no replicas is told of below.
+            None if facts.scheduler.is_some() => {}
+            None => refused.push(
+                "headroom-scheduler does not run: helm install headroom charts/headroom -n kube-system \
+                 --set mode=secondary --set scheduler.nodeName=NODE (or, without Helm, apply what is in deploy/)"
+                    .to_owned(),
+            ),
+            Some("primary") if facts.scheduler.is_none() && facts.holds(SCHEDULER_LEASE) == Some(Who::Stock) => {
+                refused.push("headroom-scheduler cannot be changed here: restart it with --mode=secondary".to_owned());
+            }
+            Some(_) => {}
+        }
+        refused.extend(unclear(facts.scheduler.as_ref(), "scheduler"));
+        refused.extend(facts.scheduler.as_ref().and_then(|ours| unfit_scheduler(facts, ours)));
+        refused.extend(facts.scheduler.as_ref().and_then(serves_others));
+        if wish.keep_standby && facts.stock_elects() != Some(true) {
+            refused.push(
+                "--keep-standby needs a stock scheduler that asks for the lease kube-scheduler, and here nothing shows \
+                 that it does: both would schedule"
+                    .to_owned(),
+            );
+        }
+    }
+    if wish.loops.is_empty() {
+        return refused;
+    }
+    let of_nodes: Vec<&String> = wish.loops.iter().filter(|name| OF_NODES.contains(&name.as_str())).collect();
+    match &facts.controllers {
+        _ if facts.holds(CONTROLLERS_LEASE) == Some(Who::Ours) => {}
+        None => refused.push(
+            "headroom-controllers does not run: helm install headroom charts/headroom -n kube-system (or, without \
+             Helm, apply what is in deploy/)"
+                .to_owned(),
+        ),
+        // Where more than a process is asked of it, that is told of below.
+        Some(ours) if ours.replicas < 1 && of_nodes.is_empty() => refused.push(format!(
+            "{}: it has no replicas. First: kubectl -n {} scale deployment {} --replicas=1",
+            ours.full_name(),
+            arg(&ours.namespace),
+            arg(&ours.name)
+        )),
+        Some(_) => {}
+    }
+    refused.extend(unclear(facts.controllers.as_ref(), "controllers"));
+    if of_nodes.is_empty() {
+        return refused;
+    }
+    refused.extend(facts.controllers.as_ref().and_then(|ours| unsafe_ours(ours, "controllers", true)));
+    if control_loops::stock(&facts.look()).is_empty() && !wish.unproven {
+        let names: Vec<&str> = of_nodes.iter().map(|name| name.as_str()).collect();
+        refused.push(format!(
+            "nothing here shows whether the stock manager runs {}: no pod of it is seen, and no canary moves it. Take \
+             it out of its list yourself, make sure, and give --unproven",
+            names.join(", ")
+        ));
+    }
+    refused
+}
+
+/// Why it is not known which Deployment is meant.
+fn unclear(ours: Option<&Ours>, component: &str) -> Option<String> {
+    let ours = ours.filter(|ours| !ours.others.is_empty())?;
+    Some(format!(
+        "{}, {}: each looks like headroom-{component}, and one of them would be given its rights. Remove what is not \
+         yours, or install it in kube-system",
+        ours.full_name(),
+        cut(&ours.others.join(", "))
+    ))
+}
+
+/// Why a Deployment must not become what a cluster depends on, and the way to make it fit.
+fn unsafe_ours(ours: &Ours, component: &str, needs_network: bool) -> Option<String> {
+    let fits = !needs_network || (ours.host_network && ours.tolerates_all);
+    let network = "it must use its node's network and tolerate every taint: nobody else removes them";
+    let why = ours.unsafe_because().or((!fits).then_some(network))?;
+    let way = if ours.release.is_none() && !fits {
+        // The port stands in many places of it.
+        "First give its pod template nodeName, hostNetwork: true, tolerations: [{operator: Exists}] and 10357 for 10257 \
+         in --secure-port, ports and probes, and its strategy maxSurge 0 and maxUnavailable 1, since two processes do not \
+         fit on one port: docs/take-over.md, \"Without Helm\", has it in a line"
+            .to_owned()
+    } else {
+        let network = format!("{component}.hostNetwork=true");
+        pin(ours, component, needs_network.then_some(network.as_str()))
+    };
+    Some(format!("{}: {why}. {way}", ours.full_name()))
+}
+
+/// Why our scheduler must not become the only one, or could not.
+fn unfit_scheduler(facts: &Facts, ours: &Ours) -> Option<String> {
+    let waits = facts.stock_elects() != Some(true) && facts.holds(SCHEDULER_LEASE) != Some(Who::Ours);
+    let because =
+        "nothing shows that the stock scheduler asks for the lease, so that it has to be silent before ours begins";
+    unsafe_ours(ours, "scheduler", false).or_else(|| unpinned(ours, because, None).filter(|_| waits))
+}
+
+/// Why our scheduler would serve nobody in `primary`: with a configuration, `secondary` runs only where no profile is that of
+/// default-scheduler, and a takeover changes the mode alone.
+fn serves_others(ours: &Ours) -> Option<String> {
+    if ours.mode() != "secondary" || ours.flag("config").is_none() {
+        return None;
+    }
+    let way = if ours.release.is_some() {
+        format!("{}, with a profile for default-scheduler in scheduler.config", helm::command(ours, &["mode=shadow"]))
+    } else {
+        "give it --mode=shadow, and a profile for default-scheduler in its configuration".to_owned()
+    };
+    Some(format!(
+        "{}: its configuration has no profile for default-scheduler, or it would not run in secondary: all other pods \
+         would wait. First: {way}",
+        ours.full_name()
+    ))
+}
+
+/// Why new pods of ours would wait for ever while no scheduler is at work, and the way to make it fit: each replica that is
+/// exchanged needs one, and two on two nodes watch over each other only as long as one of them schedules. `mode` is the
+/// chart's that is to stay meanwhile, where it may not be that of the values.
+pub(crate) fn unpinned(ours: &Ours, because: &str, mode: Option<&str>) -> Option<String> {
+    if ours.is_pinned() {
+        return None;
+    }
+    Some(format!(
+        "{}: {because}, and nobody would schedule the pods of its rollout meanwhile. {}",
+        ours.full_name(),
+        pin(ours, "scheduler", mode)
+    ))
+}
+
+/// What pins a Deployment to a node. `besides` is a value of the chart's that is wanted as well.
+fn pin(ours: &Ours, component: &str, besides: Option<&str>) -> String {
+    if ours.release.is_none() {
+        return format!("First: {}", patch(ours));
+    }
+    let (replicas, node) = (format!("{component}.replicas=1"), format!("{component}.nodeName=NODE"));
+    let mut values = vec![node.as_str()];
+    if ours.replicas != 1 {
+        values.insert(0, &replicas);
+    }
+    values.extend(besides);
+    format!("First: {}", helm::command(ours, &values))
+}
+
+/// The same for one that is no release of Helm's: an upgrade would know nothing of it, or make a second one.
+fn patch(ours: &Ours) -> String {
+    let mut spec = json!({"template": {"spec": {"nodeName": "NODE"}}});
+    if ours.replicas != 1 {
+        spec["replicas"] = 1.into();
+    }
+    if ours.recreate {
+        spec["strategy"] = json!({"type": "RollingUpdate"});
+    }
+    let patch = json!({"spec": spec});
+    format!("kubectl -n {} patch deployment {} --patch '{patch}'", arg(&ours.namespace), arg(&ours.name))
+}
