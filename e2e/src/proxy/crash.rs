@@ -23,11 +23,22 @@ struct Era {
 pub(super) struct Crash {
     book: Mutex<Book>,
     era: watch::Sender<Era>,
+    under_way: watch::Sender<usize>,
 }
 
-/// Leave to pass, given in an era.
+/// Leave to pass, given to a connection in an era.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pass(u64);
+
+/// A write that the API server may be carrying out, until this is dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay(watch::Sender<usize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|writes| *writes = writes.saturating_sub(1));
+    }
+}
 
 impl Crash {
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -42,13 +53,24 @@ impl Crash {
         self.book().writes.get(namespace).copied().unwrap_or(0)
     }
 
-    /// Lets a request pass, or keeps it for ever: then its process is about to be killed.
-    pub(super) async fn pass(&self) -> Pass {
+    /// The leave of a connection that is made now.
+    pub(super) fn connect(&self) -> Pass {
+        Pass(self.era.borrow().number)
+    }
+
+    /// Lets a request or an answer pass, or keeps it for ever: its process is dead, or is about to be killed. What a dead one
+    /// had sent may be read late, and would be a write that nobody answers for.
+    pub(super) async fn pass(&self, pass: Pass) {
         let era = *self.era.borrow();
-        if era.stopped {
-            std::future::pending::<()>().await;
+        if era.stopped || era.number != pass.0 {
+            std::future::pending().await
         }
-        Pass(era.number)
+    }
+
+    /// A write is sent. To be called before anything is awaited after [`pass`](Self::pass).
+    pub(super) fn send(&self) -> UnderWay {
+        self.under_way.send_modify(|writes| *writes = writes.saturating_add(1));
+        UnderWay(self.under_way.clone())
     }
 
     /// Counts a write that is sent. Whether the world has to stop when it is done.
@@ -65,20 +87,14 @@ impl Crash {
         self.era.send_modify(|era| era.stopped = true);
     }
 
-    /// Gives an answer back to the process that asked, if it still lives.
-    pub(super) async fn answer(&self, pass: Pass) {
-        let era = *self.era.borrow();
-        if era.stopped || era.number != pass.0 {
-            std::future::pending::<()>().await;
-        }
-    }
-
     pub(super) async fn stopped(&self) {
         // The sender lives as long as this.
         let _ = self.era.subscribe().wait_for(|era| era.stopped).await;
     }
 
-    pub(super) fn resume(&self) {
+    /// Goes on once the API server has answered every write of before: a lease would not have run out earlier either.
+    pub(super) async fn resume(&self) {
+        let _ = self.under_way.subscribe().wait_for(|writes| *writes == 0).await;
         self.era.send_modify(|era| *era = Era { number: era.number.saturating_add(1), stopped: false });
     }
 }
@@ -92,17 +108,32 @@ mod tests {
     fn the_world_stops_after_the_nth_write_and_goes_on_without_what_was_before() {
         let crash = Crash::default();
         crash.arm("a", 2);
-        let before = crash.pass().now_or_never().unwrap();
+        let before = crash.connect();
         assert!(!crash.count("a") && !crash.count("b") && !crash.count("b") && crash.count("a"));
-        assert!(crash.answer(before).now_or_never().is_some());
+        assert!(crash.pass(before).now_or_never().is_some());
         assert!(crash.stopped().now_or_never().is_none());
         crash.stop();
         assert!(crash.stopped().now_or_never().is_some());
-        assert!(crash.pass().now_or_never().is_none() && crash.answer(before).now_or_never().is_none());
-        crash.resume();
-        let after = crash.pass().now_or_never().unwrap();
-        assert!(crash.answer(before).now_or_never().is_none() && crash.answer(after).now_or_never().is_some());
+        assert!(crash.pass(before).now_or_never().is_none() && crash.pass(crash.connect()).now_or_never().is_none());
+        crash.resume().now_or_never().unwrap();
+        let after = crash.connect();
+        assert!(crash.pass(before).now_or_never().is_none() && crash.pass(after).now_or_never().is_some());
         assert!(!crash.count("a"), "once");
         assert_eq!((crash.writes("a"), crash.writes("c")), (3, 0));
+    }
+
+    #[test]
+    fn the_world_does_not_go_on_before_the_last_write_is_answered() {
+        let crash = Crash::default();
+        let connection = crash.connect();
+        let (first, second) = (crash.send(), crash.send());
+        crash.stop();
+        let mut resume = Box::pin(crash.resume());
+        assert!((&mut resume).now_or_never().is_none());
+        drop(first);
+        assert!((&mut resume).now_or_never().is_none());
+        drop(second);
+        assert!((&mut resume).now_or_never().is_some());
+        assert!(crash.pass(connection).now_or_never().is_none());
     }
 }

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::bench::wire::Wire;
 
 use super::Shared;
+use super::crash::Pass;
 use super::faults::{Expiry, Fate, Loss, Refusal};
 use super::target::{Target, Verb};
 use super::watch::Parts;
@@ -66,19 +67,25 @@ pub(super) async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared:
 /// A connection of the process, and one to the API server that lives as long.
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
+    let pass = shared.crash.connect();
     let Ok(stream) = acceptor.accept(stream).await else { return };
     // A server that cannot be reached is seen by the process as a connection that ends.
     let Ok(wire) = Wire::connect(&shared.kubeconfig).await else { return };
-    let service = service_fn(move |request| answer(request, wire.clone(), Arc::clone(&shared)));
+    let service = service_fn(move |request| answer(request, wire.clone(), pass, Arc::clone(&shared)));
     let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(mut request: Request<Incoming>, wire: Wire, shared: Arc<Shared>) -> Result<Response<Body>, Broken> {
+async fn answer(
+    mut request: Request<Incoming>,
+    wire: Wire,
+    pass: Pass,
+    shared: Arc<Shared>,
+) -> Result<Response<Body>, Broken> {
     let target = Target::of(request.method(), request.uri());
     plain(request.headers_mut(), shared.faults.borrow().json);
     let encoded = protobuf::is_named(request.headers(), header::ACCEPT);
-    let pass = shared.crash.pass().await;
+    shared.crash.pass(pass).await;
     // An informer's list is of all namespaces; a loop's own look at one says nothing about what the informer knows.
     let lists =
         (target.verb == Verb::List && target.namespace.is_empty()).then(|| shared.told.watched(&target.resource));
@@ -102,7 +109,6 @@ async fn answer(mut request: Request<Incoming>, wire: Wire, shared: Arc<Shared>)
         }
         Fate::Expire(expiry) => return Ok(expire(expiry, encoded)),
     };
-    let stops = target.story().is_some_and(|story| shared.crash.count(story));
     let faults = *shared.faults.borrow();
     if target.initial
         && (target.old || faults.inconsistent)
@@ -116,16 +122,16 @@ async fn answer(mut request: Request<Incoming>, wire: Wire, shared: Arc<Shared>)
         }
         return Ok(watching(Vec::new(), forward(Request::from_parts(parts, body), &wire).await?, target, shared));
     }
-    let response = forward(request, &wire).await?;
-    if target.verb == Verb::Watch && response.status().is_success() {
-        return Ok(watching(Vec::new(), response, target, shared));
-    }
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.map_err(|_| Broken)?.to_bytes();
-    if stops {
-        shared.crash.stop();
-    }
-    shared.crash.answer(pass).await;
+    let (parts, body) = if target.verb == Verb::Write {
+        write(request, wire, &target, Arc::clone(&shared)).await?
+    } else {
+        let response = forward(request, &wire).await?;
+        if target.verb == Verb::Watch && response.status().is_success() {
+            return Ok(watching(Vec::new(), response, target, shared));
+        }
+        whole(response).await?
+    };
+    shared.crash.pass(pass).await;
     if let Some(process) = lists
         && let Some(version) = told::list(&body)
     {
@@ -143,6 +149,32 @@ async fn answer(mut request: Request<Incoming>, wire: Wire, shared: Arc<Shared>)
             Ok(Response::from_parts(parts, StreamBody::new(frames).boxed_unsync()))
         }
     }
+}
+
+/// Carries a write out, whether or not the process lives to see the answer: once it is sent it can't be taken back.
+async fn write(
+    request: Request<Incoming>,
+    wire: Wire,
+    target: &Target,
+    shared: Arc<Shared>,
+) -> Result<(http::response::Parts, Bytes), Broken> {
+    let stops = target.story().is_some_and(|story| shared.crash.count(story));
+    let under_way = shared.crash.send();
+    let sent = async move {
+        let _under_way = under_way;
+        let answer = async { whole(forward(request, &wire).await?).await }.await;
+        if stops {
+            shared.crash.stop();
+        }
+        answer
+    };
+    tokio::spawn(sent).await.map_err(|_| Broken)?
+}
+
+/// An answer with all of its body.
+async fn whole(response: Response<Incoming>) -> Result<(http::response::Parts, Bytes), Broken> {
+    let (parts, body) = response.into_parts();
+    Ok((parts, body.collect().await.map_err(|_| Broken)?.to_bytes()))
 }
 
 fn watching(begin: Vec<Bytes>, response: Response<Incoming>, target: Target, shared: Arc<Shared>) -> Response<Body> {

@@ -145,10 +145,11 @@ impl Proxy {
         self.shared.crash.stopped().await;
     }
 
-    /// Lets requests pass again, except those that came before: they are dropped with the connections of the dead process.
-    pub fn resume(&self) {
+    /// Lets requests pass again, except those of the connections from before: their process is dead. What the API server was
+    /// already carrying out is waited for.
+    pub async fn resume(&self) {
         self.shared.told.forget();
-        self.shared.crash.resume();
+        self.shared.crash.resume().await;
     }
 
     /// Watches that were begun with what stood there some time ago.

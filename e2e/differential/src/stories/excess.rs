@@ -14,12 +14,14 @@ pub struct Excess {
     pub pods: usize,
     /// How many it may have been asking for.
     pub asked: u64,
+    /// The pod, and when it was made.
+    pub pod: String,
 }
 
 #[derive(Debug)]
 enum Sight {
     Controller { uid: String, key: String, replicas: u64, generation: u64, observed: u64 },
-    Pod { uid: String, owner: String, live: bool },
+    Pod { uid: String, name: String, owner: String, live: bool },
 }
 
 /// What was seen, with the version at which it came to be.
@@ -55,7 +57,8 @@ impl Ledger {
                 let owner = owner.and_then(|owner| owner["uid"].as_str()).unwrap_or_default().to_owned();
                 let ended = matches!(text("/status/phase"), "Succeeded" | "Failed");
                 let live = there && !ended && object.pointer("/metadata/deletionTimestamp").is_none();
-                self.0.push((version, Sight::Pod { uid, owner, live }));
+                let name = format!("{}, made at {}", text("/metadata/name"), text("/metadata/creationTimestamp"));
+                self.0.push((version, Sight::Pod { uid, name, owner, live }));
             }
             _ => {}
         }
@@ -86,7 +89,7 @@ impl Ledger {
                     controller.asked.insert(*generation, *replicas);
                     controller.asked.retain(|generation, _| generation >= observed);
                 }
-                Sight::Pod { uid, owner, live } => {
+                Sight::Pod { uid, name, owner, live } => {
                     let first = seen.insert(uid);
                     for (_, controller) in controllers.iter_mut().filter(|(of, _)| **of != owner.as_str()) {
                         controller.live.remove(uid);
@@ -98,7 +101,8 @@ impl Ledger {
                         let asked = controller.asked.values().max().copied().unwrap_or(0);
                         let pods = controller.live.len();
                         if pods as u64 > asked {
-                            found.push(Excess { controller: controller.key.clone(), pods, asked });
+                            let controller = controller.key.clone();
+                            found.push(Excess { controller, pods, asked, pod: name.clone() });
                         }
                     }
                 }

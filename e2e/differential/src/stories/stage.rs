@@ -194,7 +194,7 @@ impl Stage {
                 controllers.kill9();
                 trusts(&controllers)?;
             }
-            proxy.resume();
+            proxy.resume().await;
             *self.controllers() = self.manager.start(self.scene, &self.cluster, Some(proxy.kubeconfig()))?;
         }
     }

@@ -166,6 +166,7 @@ pub(crate) fn write_page(stock: &str, days: &[Both]) {
 
 #[test]
 fn a_day_has_a_row_with_both_sides() {
+    let one = |&(pods, asked)| Excess { controller: "a/b".to_owned(), pods, asked, pod: "b-x".to_owned() };
     let day = |excess: &[(usize, u64)]| Day {
         pods: 90,
         spoiled: 700,
@@ -175,7 +176,7 @@ fn a_day_has_a_row_with_both_sides() {
         kills: 8,
         ended: 40,
         different: Vec::new(),
-        excess: excess.iter().map(|&(pods, asked)| Excess { controller: "a/b".to_owned(), pods, asked }).collect(),
+        excess: excess.iter().map(one).collect(),
         too_slow: false,
     };
     let both = Both { seed: 7, stories: 40, ours: day(&[]), stock: day(&[(4, 3), (6, 3)]) };
