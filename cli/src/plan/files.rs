@@ -4,6 +4,7 @@ mod given;
 mod made;
 mod rollouts;
 mod runs;
+mod selectors;
 
 use anyhow::Context;
 use headroom_core::object::Pod;
@@ -296,6 +297,7 @@ fn of_objects(
             }
             continue;
         };
+        all.extend(selectors::of_owner(&object, &namespace));
         all.extend(made(&object, template, number, &namespace, &mut names));
     }
     let classes = known.classes.and(&all);

@@ -4,6 +4,7 @@ mod live;
 mod machines;
 mod shares;
 mod small;
+mod spread;
 mod there;
 mod waiting;
 

@@ -21,6 +21,10 @@ const DAEMON_TOLERATIONS: [(&str, &str); 6] = [
 ];
 /// And those in the network of their host.
 const HOST_NETWORK_TOLERATION: (&str, &str) = ("node.kubernetes.io/network-unavailable", "NoSchedule");
+/// The label that tells the pods of a Deployment's ReplicaSets apart.
+pub(super) const HASH_LABEL: &str = "pod-template-hash";
+/// What it says on planned pods.
+pub(super) const HASH: &str = "plan";
 
 /// Names that pods have, with their namespaces.
 pub(super) struct Names(BTreeSet<(String, String)>);
@@ -82,6 +86,11 @@ fn ordinals(object: &Value, count: u64) -> Range<u64> {
     start..start.saturating_add(count)
 }
 
+/// The ReplicaSet that makes the planned pods of a Deployment.
+pub(super) fn replica_set(deployment: &str) -> String {
+    format!("{deployment}-{HASH}")
+}
+
 /// Who the pods of a workload say that they belong to, and the labels that tell it.
 fn owner(object: &Value) -> (Value, Option<(&'static str, &'static str)>) {
     let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
@@ -91,7 +100,7 @@ fn owner(object: &Value) -> (Value, Option<(&'static str, &'static str)>) {
     };
     match kind {
         // Names lead from the pods of a ReplicaSet to the Deployment, and from those of a Job to the CronJob.
-        "Deployment" => (owner("apps/v1", "ReplicaSet", format!("{name}-plan")), Some(("pod-template-hash", "plan"))),
+        "Deployment" => (owner("apps/v1", "ReplicaSet", replica_set(name)), Some((HASH_LABEL, HASH))),
         "CronJob" => (owner("batch/v1", "Job", format!("{name}-00000000")), None),
         _ => (owner(text(object, "/apiVersion"), kind, name.to_owned()), None),
     }
