@@ -172,16 +172,9 @@ fn template(object: &Value) -> Option<(&Value, u64)> {
             Some((at("/spec/template")?, number("/spec/replicas", 1)))
         }
         "DaemonSet" => Some((at("/spec/template")?, 1)),
-        "Job" => {
-            let parallel = number("/spec/parallelism", 1);
-            Some((at("/spec/template")?, parallel.min(number("/spec/completions", parallel))))
-        }
+        "Job" => Some((at("/spec/template")?, runs::at_a_time(object))),
         // One run.
-        "CronJob" => {
-            let parallel = number("/spec/jobTemplate/spec/parallelism", 1);
-            let pods = parallel.min(number("/spec/jobTemplate/spec/completions", parallel));
-            Some((at("/spec/jobTemplate/spec/template")?, pods))
-        }
+        "CronJob" => Some((at("/spec/jobTemplate/spec/template")?, runs::at_a_time(at("/spec/jobTemplate")?))),
         // Any other kind with a template of pods in the usual place.
         _ => {
             let template = at("/spec/template").filter(|t| t.pointer("/spec/containers").is_some())?;
@@ -259,7 +252,7 @@ fn of_objects(
     let (hooks, mut documents): (Vec<Value>, Vec<Value>) = objects.into_iter().partition(is_hook);
     given::name_generated(&mut documents, namespace, cluster);
     let (documents, twice) = given::last_of_each(documents, namespace);
-    let (mut documents, idle) = runs::without_idle(documents, namespace, known);
+    let (mut documents, idle) = runs::without_idle(documents, namespace, replicas, known);
     let numbers = if replicas.is_none() { given::keep_numbers(&mut documents, namespace, cluster) } else { None };
     if let Some(line) = too_many(&documents, replicas) {
         anyhow::bail!(line);

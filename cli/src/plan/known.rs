@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::trace::json::{is_true, kind, list, name, number, text};
+use crate::trace::json::{is_true, kind, list, name, namespace, number, text};
 
 /// Classes that every cluster has.
 const SYSTEM: [(&str, i64); 2] = [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
@@ -17,21 +17,33 @@ pub(super) struct Known {
     pub(super) classes: Classes,
     /// Namespaces and names of Jobs that are complete or have failed.
     ended: BTreeSet<(String, String)>,
+    /// What the others have completed of what they are for, if anything: their status.
+    progress: BTreeMap<(String, String), Value>,
 }
 
 impl Known {
     /// As the objects of the cluster have it.
     pub(super) fn of(objects: &[Value]) -> Self {
-        let ended = objects.iter().filter(|object| has_ended(object)).map(|job| {
-            let namespace = Some(text(job, "/metadata/namespace")).filter(|namespace| !namespace.is_empty());
-            (namespace.unwrap_or("default").to_owned(), name(job).to_owned())
-        });
-        Self { classes: Classes::default().and(objects), ended: ended.collect() }
+        let (mut ended, mut progress) = (BTreeSet::new(), BTreeMap::new());
+        for job in objects.iter().filter(|object| is_of(object, "Job", "batch")) {
+            let key = (namespace(job).to_owned(), name(job).to_owned());
+            if has_ended(job) {
+                ended.insert(key);
+            } else if let Some(status) = job.get("status").filter(|_| has_completed(job)) {
+                progress.insert(key, status.clone());
+            }
+        }
+        Self { classes: Classes::default().and(objects), ended, progress }
     }
 
     /// Whether a Job has ended: nothing runs it again.
     pub(super) fn has_ended(&self, namespace: &str, name: &str) -> bool {
         self.ended.contains(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// The status of a Job that has not ended, and has completed something.
+    pub(super) fn progress(&self, namespace: &str, name: &str) -> Option<&Value> {
+        self.progress.get(&(namespace.to_owned(), name.to_owned()))
     }
 }
 
@@ -41,12 +53,17 @@ pub(super) fn is_of(object: &Value, wanted: &str, group: &str) -> bool {
     kind(object) == wanted && (version.is_empty() || version.split('/').next() == Some(group))
 }
 
-/// Whether an object is a Job that has ended.
-fn has_ended(object: &Value) -> bool {
+/// Whether a Job has ended.
+fn has_ended(job: &Value) -> bool {
     let ends = |condition: &Value| {
         matches!(text(condition, "/type"), "Complete" | "Failed") && text(condition, "/status") == "True"
     };
-    is_of(object, "Job", "batch") && list(object, "/status/conditions").iter().any(ends)
+    list(job, "/status/conditions").iter().any(ends)
+}
+
+/// Whether a Job has completed something, or given something up for good.
+fn has_completed(job: &Value) -> bool {
+    number(job, "/status/succeeded").is_some_and(|pods| pods > 0) || !text(job, "/status/failedIndexes").is_empty()
 }
 
 /// PriorityClasses by name, and the one of pods that name none.
@@ -142,6 +159,14 @@ mod tests {
             .filter(|name| known.has_ended("default", name))
             .collect();
         assert_eq!((ended, known.has_ended("shop", "named")), (vec!["done", "failed"], true));
+        let mut half = job("batch/v1", "half", "Suspended", "False");
+        half["status"]["succeeded"] = json!(2);
+        let mut done = job("batch/v1", "done", "Complete", "True");
+        done["status"]["succeeded"] = json!(3);
+        let known = Known::of(&[half, done, job("batch/v1", "begins", "Complete", "False")]);
+        let succeeded = |name: &str| known.progress("default", name).map(|status| status["succeeded"].clone());
+        assert_eq!((succeeded("half"), succeeded("done"), succeeded("begins")), (Some(json!(2)), None, None));
+        assert_eq!(known.progress("shop", "half"), None);
     }
 
     #[test]

@@ -143,6 +143,24 @@ fn jobs_that_do_not_run_leave_room() {
 }
 
 #[test]
+fn of_jobs_what_is_left_is_planned() {
+    let job = |status: Value| {
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x", "namespace": "default"},
+               "spec": {"parallelism": 3, "completions": 5}, "status": status})
+    };
+    let text = workload("Job", "x", "parallelism: 3, completions: 5,", "400m");
+    for (status, pods) in [
+        (json!({"active": 3}), 3),
+        (json!({"active": 3, "succeeded": 1}), 3),
+        (json!({"active": 2, "succeeded": 3}), 2),
+        (json!({"succeeded": 5}), 0),
+    ] {
+        let plan = fit(&[pod_of("x-a", "Job", "x", "300m"), job(status.clone())], &text);
+        assert_eq!((plan.fits, load(&plan), gone(&plan, "1 pod")), (true, (pods, 400 * pods as i64), true), "{status}");
+    }
+}
+
+#[test]
 fn pods_of_a_file_come_by_their_priority() {
     let class = json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"},
                        "value": 1000});
