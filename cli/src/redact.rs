@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// The annotation in which `kubectl apply` keeps a whole manifest, environment included.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Removes environment values, commands and arguments, headers of probes, managedFields and the last applied
 /// configuration, from pods and from templates of pods; and what commands said, from events.

@@ -253,7 +253,8 @@ fn of_objects(
     given::name_generated(&mut documents, namespace, cluster);
     let (documents, twice) = given::last_of_each(documents, namespace);
     let (mut documents, idle) = runs::without_idle(documents, namespace, replicas, known);
-    let numbers = if replicas.is_none() { given::keep_numbers(&mut documents, namespace, cluster) } else { None };
+    let numbers =
+        if replicas.is_none() { given::keep_numbers(&mut documents, namespace, cluster, known) } else { None };
     if let Some(line) = too_many(&documents, replicas) {
         anyhow::bail!(line);
     }

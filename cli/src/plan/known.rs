@@ -1,8 +1,11 @@
 //! What decides over the objects of a file in the cluster that they come to, and no scheduler asks for: classes of
-//! priority, Jobs that have ended.
+//! priority, Jobs that have ended or begun, how many pods workloads are to have.
+
+mod replicas;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use headroom_planner::cluster::WorkloadName;
 use serde_json::Value;
 
 use crate::trace::json::{is_true, kind, list, name, namespace, number, text};
@@ -19,6 +22,8 @@ pub(super) struct Known {
     ended: BTreeSet<(String, String)>,
     /// What the others have completed of what they are for, if anything: their status.
     progress: BTreeMap<(String, String), Value>,
+    /// How many pods an apply that names no number leaves workloads.
+    replicas: BTreeMap<WorkloadName, u64>,
 }
 
 impl Known {
@@ -33,12 +38,17 @@ impl Known {
                 progress.insert(key, status.clone());
             }
         }
-        Self { classes: Classes::default().and(objects), ended, progress }
+        Self { classes: Classes::default().and(objects), ended, progress, replicas: replicas::left_alone(objects) }
     }
 
     /// Whether a Job has ended: nothing runs it again.
     pub(super) fn has_ended(&self, namespace: &str, name: &str) -> bool {
         self.ended.contains(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// How many pods an apply that names no number leaves a workload, where the cluster has it.
+    pub(super) fn replicas(&self, workload: &WorkloadName) -> Option<u64> {
+        self.replicas.get(workload).copied()
     }
 
     /// The status of a Job that has not ended, and has completed something.

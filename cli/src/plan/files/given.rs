@@ -9,7 +9,7 @@ use headroom_planner::{
 use serde_json::Value;
 
 use super::{named_workload, namespace_of, text};
-use crate::doctor::text::counted;
+use crate::{doctor::text::counted, plan::known::Known};
 
 /// Most objects that are named in one remark.
 const MAX_NAMED: usize = 5;
@@ -98,9 +98,9 @@ pub(super) fn named<'a>(all: impl ExactSizeIterator<Item = (&'a str, &'a str)>) 
     if more > 0 { format!("{named} and {more} more") } else { named }
 }
 
-/// Gives workloads that name no number of pods as many as they have now: what is applied without a number leaves it to
-/// who set it, an autoscaler mostly. Says so.
-pub(super) fn keep_numbers(objects: &mut [Value], namespace: &str, cluster: &Cluster) -> Option<String> {
+/// Gives workloads that name no number of pods the one that they have in the cluster: what is applied without one leaves it to
+/// who set it, an autoscaler mostly. Where the cluster does not tell it, the pods that are there are counted. Says so.
+pub(super) fn keep_numbers(objects: &mut [Value], namespace: &str, cluster: &Cluster, known: &Known) -> Option<String> {
     let mut there: BTreeMap<WorkloadName, u64> = BTreeMap::new();
     for name in cluster.pods.iter().filter_map(|pod| made_by(pod)) {
         *there.entry(name).or_default() += 1;
@@ -111,7 +111,8 @@ pub(super) fn keep_numbers(objects: &mut [Value], namespace: &str, cluster: &Clu
         if said || !SCALED.contains(&text(object, "/kind")) {
             continue;
         }
-        let number = there.get(&named_workload(object, namespace)).copied().filter(|number| *number > 1);
+        let name = named_workload(object, namespace);
+        let number = known.replicas(&name).or_else(|| there.get(&name).copied()).filter(|number| *number != 1);
         let spec = object.get_mut("spec").and_then(Value::as_object_mut);
         if let (Some(number), Some(spec)) = (number, spec) {
             spec.insert("replicas".to_owned(), number.into());
@@ -119,5 +120,5 @@ pub(super) fn keep_numbers(objects: &mut [Value], namespace: &str, cluster: &Clu
         }
     }
     let workloads = counted(kept, "workload");
-    (kept > 0).then(|| format!("{workloads} without replicas in the file: as many pods as there are now are planned"))
+    (kept > 0).then(|| format!("{workloads} without replicas in the file: as many pods are planned as in the cluster"))
 }

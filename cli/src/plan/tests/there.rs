@@ -117,6 +117,31 @@ fn who_says_no_number_keeps_the_one_there_is() {
 }
 
 #[test]
+fn what_was_scaled_stays_so_where_the_file_says_nothing() {
+    let there = |kind: &str, replicas: u64| {
+        json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "x", "namespace": "default"},
+               "spec": {"replicas": replicas}})
+    };
+    for (objects, kind, more, pods) in [
+        (vec![there("Deployment", 0)], "Deployment", "", 0),
+        (vec![there("Deployment", 0)], "Deployment", "replicas: 1,", 1),
+        (vec![there("StatefulSet", 3)], "StatefulSet", "", 3),
+        (vec![there("StatefulSet", 3)], "Deployment", "", 1),
+        // What the object says counts before the pods that it has just now.
+        (vec![there("StatefulSet", 2), pod_of("x-0", "StatefulSet", "x", "400m")], "StatefulSet", "", 2),
+        (vec![], "Deployment", "", 1),
+    ] {
+        let plan = fit(&objects, &workload(kind, "x", more, "500m"));
+        assert_eq!((plan.fits, load(&plan)), (true, (pods, 500 * pods as i64)), "{objects:?} {kind} {more}");
+    }
+    // How many are asked for on the command line counts.
+    let text = file(&workload("Deployment", "x", "", "500m"));
+    let objects = saved(&[node("a"), there("Deployment", 0)]);
+    let plan = plan_of(&objects, &["-f", text.path().to_str().unwrap(), "--replicas", "2"]);
+    assert_eq!(load(&plan), (2, 1000));
+}
+
+#[test]
 fn who_waits_for_a_place_that_there_is_has_it_first() {
     let waits = pod("late", "1500m", None);
     let plan = fit(&[waits.clone(), pod("huge", "8", None)], &workload("Deployment", "x", "", "600m"));
