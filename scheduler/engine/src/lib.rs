@@ -3,6 +3,7 @@
 //! It is given changes, outcomes of its intents and the time, and it answers with intents. It makes no calls, reads no
 //! clock and starts no threads; therefore the same code decides live, explains a decision and answers a what-if.
 
+pub mod admission;
 pub mod cache;
 pub mod config;
 mod cycle;

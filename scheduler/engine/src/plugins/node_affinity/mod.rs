@@ -40,7 +40,8 @@ fn affinity(pod: &PodInfo) -> Option<&object::NodeAffinity> {
     pod.pod.spec.affinity.as_deref().and_then(|a| a.node.as_ref())
 }
 
-fn matches_pod(pod: &PodInfo, node: &Node) -> bool {
+/// Whether the pod's own selector and affinity let it on the node.
+pub(crate) fn matches_pod(pod: &PodInfo, node: &Node) -> bool {
     pod.pod.spec.node_selector.selects(&node.meta.labels)
         && affinity(pod)
             .and_then(|a| a.required.as_ref())

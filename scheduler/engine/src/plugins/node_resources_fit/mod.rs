@@ -45,49 +45,15 @@ impl NodeResourcesFit {
         if self.args.ignored_resources.is_empty() && self.args.ignored_resource_groups.is_empty() {
             return false;
         }
-        // Only extended resources can be ignored: those with a domain that is not Kubernetes' own.
-        let Some((domain, _)) = resource.split_once('/') else { return false };
-        if domain.ends_with("kubernetes.io") || resource.starts_with("requests.") {
-            return false;
-        }
+        // Only extended resources can be ignored.
+        let Some((domain, _)) = resource.split_once('/').filter(|_| is_extended(resource)) else { return false };
         self.args.ignored_resources.iter().any(|r| r == resource)
             || self.args.ignored_resource_groups.iter().any(|g| g == domain)
     }
 
-    /// What the node lacks: reasons, and whether it would lack it even if it were empty.
+    /// What the node lacks, but for resources that are ignored: see [`lacking`].
     fn lacking(&self, wanted: &Resources, pods: usize, used: &Resources, node: &Node) -> (Vec<Reason>, bool) {
-        let has = &node.allocatable;
-        let mut reasons: Vec<Reason> = Vec::new();
-        let mut unresolvable = false;
-        if pods as i64 >= has.pods {
-            reasons.push("Too many pods".into());
-        }
-        if wanted.milli_cpu == 0 && wanted.memory == 0 && wanted.ephemeral_storage == 0 && wanted.scalars.is_empty() {
-            return (reasons, unresolvable);
-        }
-        for (reason, wanted, used, has) in [
-            ("Insufficient cpu", wanted.milli_cpu, used.milli_cpu, has.milli_cpu),
-            ("Insufficient memory", wanted.memory, used.memory, has.memory),
-            ("Insufficient ephemeral-storage", wanted.ephemeral_storage, used.ephemeral_storage, has.ephemeral_storage),
-        ] {
-            if wanted > 0 && wanted > has.saturating_sub(used) {
-                reasons.push(reason.into());
-                unresolvable |= wanted > has;
-            }
-        }
-        for (name, wanted) in &wanted.scalars {
-            if *wanted == 0 || self.ignores(name) {
-                continue;
-            }
-            let has = has.get(name);
-            if *wanted > has || *wanted > has.saturating_sub(used.get(name)) {
-                unresolvable |= *wanted > has;
-                if reasons.len() < MAX_REASONS {
-                    reasons.push(format!("Insufficient {name}").into());
-                }
-            }
-        }
-        (reasons, unresolvable)
+        lacking(wanted, pods, used, node, |resource| self.ignores(resource))
     }
 
     /// Whether the place that `gone` left cannot help: the pod lacks something there still, next to those for which room
@@ -114,6 +80,55 @@ impl NodeResourcesFit {
     fn fits_empty(&self, pod: &PodInfo, node: &Node) -> bool {
         self.lacking(&pod.spec.requests, 0, &Resources::default(), node).0.is_empty()
     }
+}
+
+/// Whether a resource is an extended one: with a domain that is not Kubernetes' own.
+pub(crate) fn is_extended(resource: &str) -> bool {
+    let foreign = resource.split_once('/').is_some_and(|(domain, _)| !domain.ends_with("kubernetes.io"));
+    foreign && !resource.starts_with("requests.")
+}
+
+/// What the node lacks where so many pods use so much of it: reasons, and whether it would lack it even if it were empty.
+/// Resources other than CPU, memory and disk can be left out of account (`ignores`).
+pub(crate) fn lacking(
+    wanted: &Resources,
+    pods: usize,
+    used: &Resources,
+    node: &Node,
+    ignores: impl Fn(&str) -> bool,
+) -> (Vec<Reason>, bool) {
+    let has = &node.allocatable;
+    let mut reasons: Vec<Reason> = Vec::new();
+    let mut unresolvable = false;
+    if pods as i64 >= has.pods {
+        reasons.push("Too many pods".into());
+    }
+    if wanted.milli_cpu == 0 && wanted.memory == 0 && wanted.ephemeral_storage == 0 && wanted.scalars.is_empty() {
+        return (reasons, unresolvable);
+    }
+    for (reason, wanted, used, has) in [
+        ("Insufficient cpu", wanted.milli_cpu, used.milli_cpu, has.milli_cpu),
+        ("Insufficient memory", wanted.memory, used.memory, has.memory),
+        ("Insufficient ephemeral-storage", wanted.ephemeral_storage, used.ephemeral_storage, has.ephemeral_storage),
+    ] {
+        if wanted > 0 && wanted > has.saturating_sub(used) {
+            reasons.push(reason.into());
+            unresolvable |= wanted > has;
+        }
+    }
+    for (name, wanted) in &wanted.scalars {
+        if *wanted == 0 || ignores(name) {
+            continue;
+        }
+        let has = has.get(name);
+        if *wanted > has || *wanted > has.saturating_sub(used.get(name)) {
+            unresolvable |= *wanted > has;
+            if reasons.len() < MAX_REASONS {
+                reasons.push(format!("Insufficient {name}").into());
+            }
+        }
+    }
+    (reasons, unresolvable)
 }
 
 /// Whether a resource that the pod asks for grew.
