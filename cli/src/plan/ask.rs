@@ -196,17 +196,28 @@ impl Ask<'_> {
         let mut daemons: Vec<Arc<Pod>> = Vec::new();
         for daemon in &asked.daemons {
             let daemon = Cluster::prepared(daemon, self.scheduler);
-            for node in after.nodes.values().filter(|node| daemon_wants(&daemon, node)) {
+            // One that names a node in its template has a pod there alone, which no scheduler sees.
+            let named = daemon.node_name.clone();
+            let may = |name: &Str| named.as_ref().is_none_or(|named| named == name);
+            for node in after.nodes.values().filter(|node| may(node.name()) && daemon_wants(&daemon, node)) {
                 let pod = daemon_on(&daemon, node.name());
                 for claim in claims::of_copy(&asked.others, &daemon, &pod) {
                     world.tell(claim);
                 }
-                if world.feasible(&pod).contains(node.name()) {
+                let given = if named.is_some() {
+                    direct::put(&mut world, &pod, node.name()).map(drop)
+                } else if world.feasible(&pod).contains(node.name()) {
                     world.put(&pod, node.name());
-                    placements.push(placement(&pod, None, node.name()));
-                    daemons.push(bound(&pod, node.name()));
+                    Ok(())
                 } else {
-                    pending.push(Waiting::new(&pod.meta.key, refused(&world, &pod, node.name())));
+                    Err(refused(&world, &pod, node.name()))
+                };
+                match given {
+                    Ok(()) => {
+                        placements.push(placement(&pod, None, node.name()));
+                        daemons.push(bound(&pod, node.name()));
+                    }
+                    Err(reason) => pending.push(Waiting::new(&pod.meta.key, reason)),
                 }
             }
         }

@@ -50,20 +50,90 @@ fn a_node_that_is_not_there_is_said() {
 }
 
 #[test]
-fn what_the_kubelet_has_no_room_for_waits() {
+fn what_the_kubelet_refuses_waits() {
     let of = |asked: &[Value]| fit(&[node("a"), node("b")], asked);
     let plan = of(&[bare("p", "1500m", "a"), bare("q", "600m", "a")]);
     assert_eq!(places(&plan), [("p", "a")], "the other node has room, and is not the one that is named");
-    assert_eq!(waits(&plan), [("q", "node a has no room for it: Insufficient cpu")]);
+    assert_eq!(waits(&plan), [("q", "the kubelet of node a refuses it: Insufficient cpu")]);
     assert!(plan.pending[0].fixes.is_empty());
     let mut large = bare("p", "3", "a");
     large["spec"]["containers"][0]["resources"]["requests"]["memory"] = json!("5Gi");
-    let reason = "node a has no room for it: Insufficient cpu, Insufficient memory";
+    let reason = "the kubelet of node a refuses it: Insufficient cpu, Insufficient memory";
     assert_eq!(waits(&of(&[large])), [("p", reason)]);
     let mut full = node("a");
     full["status"]["allocatable"]["pods"] = json!("1");
     let plan = fit(&[full], &[bare("p", "100m", "a"), bare("q", "100m", "a")]);
-    assert_eq!(waits(&plan), [("q", "node a has no room for it: Too many pods")]);
+    assert_eq!(waits(&plan), [("q", "the kubelet of node a refuses it: Too many pods")]);
+}
+
+#[test]
+fn the_kubelet_looks_at_more_than_the_room() {
+    let mut there = node("a");
+    there["metadata"]["labels"]["disk"] = json!("ssd");
+    there["spec"] = json!({"taints": [{"key": "out", "effect": "NoExecute"}]});
+    let mut port = pod("listens", "100m", Some("a"));
+    port["spec"]["containers"][0]["ports"] = json!([{"containerPort": 80, "hostPort": 80}]);
+    let asks = |spec: Value| {
+        let mut pod = bare("p", "100m", "a");
+        pod["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
+        for (field, value) in spec.as_object().unwrap() {
+            pod["spec"][field] = value.clone();
+        }
+        pod
+    };
+    let affinity = |name: &str| {
+        let term = json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": [name]}]});
+        let required = json!({"nodeSelectorTerms": [term]});
+        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}})
+    };
+    let container = |more: Value| {
+        let mut container = json!({"name": "c", "image": "i"});
+        container["ports"] = more["ports"].clone();
+        container["resources"] = json!({"requests": more["requests"]});
+        json!([container])
+    };
+    for (spec, reason) in [
+        (json!({}), None),
+        (json!({"tolerations": []}), Some("node(s) had untolerated taint(s)")),
+        (json!({"nodeSelector": {"disk": "ssd"}, "affinity": affinity("a")}), None),
+        (json!({"nodeSelector": {"disk": "hdd"}}), Some("node(s) didn't match Pod's node affinity/selector")),
+        (json!({"affinity": affinity("b")}), Some("node(s) didn't match Pod's node affinity/selector")),
+        (json!({"containers": container(json!({"ports": [{"containerPort": 80}]}))}), None),
+        (
+            json!({"hostNetwork": true, "containers": container(json!({"ports": [{"containerPort": 80}]}))}),
+            Some("node(s) didn't have free ports for the requested pod ports"),
+        ),
+        (
+            json!({"containers": container(json!({"requests": {"ephemeral-storage": "21Gi"}}))}),
+            Some("Insufficient ephemeral-storage"),
+        ),
+        // A kubelet gives out what it has, and does not ask for the rest.
+        (json!({"containers": container(json!({"requests": {"example.com/gpu": "1"}}))}), None),
+    ] {
+        let plan = fit(&[there.clone(), node("b"), port.clone()], &[asks(spec.clone())]);
+        let said = reason.map(|reason| format!("the kubelet of node a refuses it: {reason}"));
+        let waits = plan.pending.first().map(|pod| pod.reason.clone());
+        assert_eq!((waits, plan.fits), (said, reason.is_none()), "{spec}");
+    }
+}
+
+#[test]
+fn daemons_that_name_a_node_are_there_alone() {
+    let daemon = |on: &str, cpu: &str| {
+        json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent"},
+            "spec": {"template": {"spec": {"nodeName": on,
+                "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu, "memory": "64Mi"}}}]}}}})
+    };
+    let of = |daemon: Value| fit(&[node("a"), node("b")], &[daemon]);
+    let plan = of(daemon("b", "100m"));
+    assert_eq!((places(&plan), plan.fits), (vec![("agent-on-b", "b")], true));
+    let plan = of(daemon("b", "3"));
+    let said = "the kubelet of node b refuses it: Insufficient cpu";
+    assert_eq!((waits(&plan), plan.fits), (vec![("agent-on-b", said)], false));
+    // On one that is not there it has no pods at all.
+    let plan = of(daemon("nope", "100m"));
+    assert_eq!((places(&plan), waits(&plan), plan.fits), (vec![], vec![], true));
+    assert_eq!(places(&of(daemon("", "100m"))), [("agent-on-a", "a"), ("agent-on-b", "b")]);
 }
 
 #[test]
