@@ -258,7 +258,7 @@ impl Controller for EndpointsController {
             }
             WorldEvent::Pod(change) => {
                 for key in concerned_services(change, world) {
-                    self.rush.changed(&key);
+                    self.rush.changed(&key, now.mono);
                     if self.batch_period.is_zero() {
                         self.queue.add(key);
                     } else {

@@ -287,7 +287,7 @@ impl Controller for EndpointSliceController {
             }
             WorldEvent::Pod(change) => {
                 for key in concerned_services(change, world) {
-                    self.rush.changed(&key);
+                    self.rush.changed(&key, now.mono);
                     if self.config.batch_period.is_zero() {
                         self.queue.add(key);
                     } else {
