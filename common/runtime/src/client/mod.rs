@@ -13,10 +13,13 @@ mod io;
 mod negotiate;
 mod spread;
 mod stack;
+mod steady;
 
 use std::path::PathBuf;
 
 pub(crate) use self::stack::install_crypto;
+#[cfg(test)]
+pub(crate) use self::steady::Steady;
 pub use self::{
     config::load_config,
     error::ClientError,

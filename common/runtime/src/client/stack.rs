@@ -28,6 +28,7 @@ use super::{
     io::{Guard, GuardedConnector},
     negotiate::{Negotiating, is_watch},
     spread::Spread,
+    steady::Steady,
 };
 use crate::{metrics::ClientMetrics, protobuf::Trust};
 
@@ -42,6 +43,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(15);
 pub(super) const WATCH_PATIENCE: Duration = Duration::from_secs(30);
 /// The same of lists and other reads. The server itself gives up after a minute, and says so.
 const READ_PATIENCE: Duration = Duration::from_secs(65);
+/// How long nothing of a body may come once its head has. Servers send lists in one go.
+pub(super) const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the server may send on one watch, and on all of a connection's together, before it is read (hyper's own are 2 and
 /// 5 MiB). A first list fills them, and what was once allocated for that is never given back; within a cluster a round
@@ -148,6 +151,12 @@ fn patience(purpose: Purpose, uri: &Uri) -> Option<Duration> {
     (purpose == Purpose::Watch).then_some(limit)
 }
 
+/// How long nothing may come of the body of an answer. Watches are silent while nothing changes, and kube's watcher has a
+/// limit for that; who else has a deadline of his own has it for the body too.
+fn body_patience(purpose: Purpose, uri: &Uri) -> Option<Duration> {
+    (purpose == Purpose::Watch && !is_watch(uri)).then_some(BODY_PATIENCE)
+}
+
 /// The HTTP client behind the fence, counted.
 #[derive(Clone)]
 struct Guarded<S> {
@@ -162,7 +171,7 @@ where
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
 {
-    type Response = Response<Incoming>;
+    type Response = Response<Steady<Incoming>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -179,6 +188,7 @@ where
         }
         let started = self.metrics.start(request.method(), request.uri());
         let patience = patience(self.guard.purpose, request.uri());
+        let body_patience = body_patience(self.guard.purpose, request.uri());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let result: Result<_, BoxError> = match patience {
@@ -189,7 +199,26 @@ where
                 None => answer.await.map_err(Into::into),
             };
             started.finish(result.as_ref().ok().map(Response::status));
-            result
+            Ok(result?.map(|body| Steady::new(body, body_patience)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bodies_of_lists_and_other_reads_may_not_stop() {
+        let of = |purpose: Purpose, uri: &str| body_patience(purpose, &uri.parse().unwrap());
+        for uri in ["https://s/api/v1/pods", "https://s/api/v1/pods?limit=250&continue=x", "https://s/readyz"] {
+            assert_eq!(of(Purpose::Watch, uri), Some(BODY_PATIENCE), "{uri}");
+        }
+        for uri in ["https://s/api/v1/pods?watch=true", "https://s/api/v1/pods?watch=1&sendInitialEvents=true"] {
+            assert_eq!(of(Purpose::Watch, uri), None, "{uri}");
+        }
+        for purpose in [Purpose::Write, Purpose::Lease, Purpose::Foreign] {
+            assert_eq!(of(purpose, "https://s/api/v1/pods"), None, "{purpose:?}");
+        }
     }
 }

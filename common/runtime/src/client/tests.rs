@@ -8,23 +8,26 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use headroom_core::Mono;
 use http::{Request, Response, Version};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::client::Body;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    stack::{WATCH_PATIENCE, install_crypto},
+    stack::{BODY_PATIENCE, WATCH_PATIENCE, install_crypto},
     *,
 };
 use crate::{clock, informer::chain};
 
 /// The server reads this path's body only when it is told to.
 const HELD: &str = "/held";
+/// Of this path's answer the server sends the beginning.
+const STOPPED: &str = "/stopped";
 /// Bytes: more than a server takes before anybody reads, so that the rest waits on our side.
 const BEYOND_THE_WINDOW: usize = 16 << 20;
 
@@ -41,11 +44,13 @@ struct Seen {
     broken: Notify,
 }
 
-async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> Result<Response<Full<Bytes>>, Infallible> {
+type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> Result<Answer, Infallible> {
     let agent = request.headers().get("user-agent").and_then(|v| v.to_str().ok()).map(str::to_owned);
     seen.requests.lock().unwrap().push((request.version(), request.uri().path().to_owned(), agent));
     seen.progress.notify_one();
-    let held = request.uri().path() == HELD;
+    let (held, stopped) = (request.uri().path() == HELD, request.uri().path() == STOPPED);
     let mut body = request.into_body();
     if held {
         seen.release.notified().await;
@@ -64,7 +69,11 @@ async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> Result<Response<
             None => break,
         }
     }
-    Ok(Response::new(Full::new(Bytes::from_static(b"{}"))))
+    if stopped {
+        let beginning = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"{")))]);
+        return Ok(Response::new(StreamBody::new(beginning.chain(stream::pending())).boxed_unsync()));
+    }
+    Ok(Response::new(Full::new(Bytes::from_static(b"{}")).boxed_unsync()))
 }
 
 /// A server and the configuration that trusts it.
@@ -222,6 +231,24 @@ async fn a_watch_that_nobody_answers_is_given_up() {
     let error = clients.watch.send(request).await.unwrap_err();
     assert!(chain(&error).contains("no answer within 30s"), "{}", chain(&error));
     assert_eq!(begun.elapsed().as_secs(), WATCH_PATIENCE.as_secs());
+    tokio::time::resume();
+    clients.watch.send(post("/after")).await.unwrap();
+    assert_eq!(*seen.connections.lock().unwrap(), 1, "the others on the connection do not suffer");
+}
+
+/// The pings of the connection are answered, and the rest of a list never comes.
+#[tokio::test]
+async fn a_list_that_stops_is_given_up() {
+    let (config, seen) = server().await;
+    let clients = clients(&config);
+    let request = Request::get(STOPPED).body(Body::empty()).unwrap();
+    let response = clients.watch.send(request).await.unwrap();
+    assert!(response.status().is_success());
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    let error = response.into_body().collect().await.unwrap_err();
+    assert!(chain(&error).contains("nothing came for 30s"), "{}", chain(&error));
+    assert_eq!(begun.elapsed().as_secs(), BODY_PATIENCE.as_secs());
     tokio::time::resume();
     clients.watch.send(post("/after")).await.unwrap();
     assert_eq!(*seen.connections.lock().unwrap(), 1, "the others on the connection do not suffer");

@@ -1,13 +1,24 @@
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
+use bytes::Bytes;
+use futures::stream;
 use headroom_core::object::Namespace;
 use http::{Request, Response};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tower_test::mock;
 
 use super::*;
-use crate::wire::{NamespaceWire, Row, shared_interners};
+use crate::{
+    client::Steady,
+    wire::{NamespaceWire, Row, shared_interners},
+};
 
 type Handle = mock::Handle<Request<Body>, Response<Body>>;
 
@@ -115,6 +126,36 @@ async fn falls_back_to_pages() {
     let mut f = start(InformerConfig::default(), script);
     f.expect(&["+a 5", "+b 6", "synced"]).await;
     assert!(f.asked.lock().unwrap()[1].contains("limit=250"), "{:?}", f.asked);
+}
+
+/// That a body which stops ends with an error is the client's doing; here, that another list follows, after a pause.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_stops_is_asked_for_again() {
+    let page = json!({"kind": "NamespaceList", "apiVersion": "v1", "items": [namespace("a", "1", 5)],
+        "metadata": {"resourceVersion": "9"}});
+    let page = page.to_string();
+    let requests = AtomicUsize::new(0);
+    let server = tower::service_fn(move |_: Request<Body>| {
+        let nothing_more = stream::pending::<Result<Frame<Bytes>, Infallible>>;
+        let beginning = stream::iter([Ok(Frame::data(Bytes::from_static(b"{\"kind\":")))]);
+        let (body, patience) = match requests.fetch_add(1, Ordering::Relaxed) {
+            0 => (StreamBody::new(beginning.chain(nothing_more())).boxed_unsync(), Some(Duration::from_secs(30))),
+            1 => (Full::<Bytes>::from(page.clone()).boxed_unsync(), None),
+            // The watch.
+            _ => (StreamBody::new(nothing_more()).boxed_unsync(), None),
+        };
+        std::future::ready(Ok::<_, Infallible>(Response::new(Steady::new(body, patience))))
+    });
+    let (tx, mut rx) = mpsc::channel(64);
+    let (client, health) = (kube::Client::new(server, "default"), InformerHealth::default());
+    let config = InformerConfig { stream_lists: StreamLists::Never, ..InformerConfig::default() };
+    let begun = tokio::time::Instant::now();
+    tokio::spawn(run::<NamespaceWire, _>(client, config, &health, tx, |c| c, shared_interners()));
+    assert!(matches!(rx.recv().await, Some(Change::Applied(_))));
+    assert!(matches!(rx.recv().await, Some(Change::Synced)));
+    let waited = begun.elapsed();
+    assert!((Duration::from_millis(30_200)..=Duration::from_millis(30_260)).contains(&waited), "{waited:?}");
+    assert_eq!(health.troubled(), Vec::<&str>::new());
 }
 
 #[tokio::test(start_paused = true)]
