@@ -166,7 +166,8 @@ pub(crate) fn write_page(stock: &str, days: &[Both]) {
 
 #[test]
 fn a_day_has_a_row_with_both_sides() {
-    let one = |&(pods, asked)| Excess { controller: "a/b".to_owned(), pods, asked, pod: "b-x".to_owned() };
+    let one =
+        |&(pods, asked): &(usize, u64)| Excess { controller: "a/b".to_owned(), pods, asked, pod: "b-x".to_owned() };
     let day = |excess: &[(usize, u64)]| Day {
         pods: 90,
         spoiled: 700,
