@@ -180,7 +180,8 @@ pub(crate) async fn read_what_may_be(
     lacking: &mut Vec<Lacking>,
 ) -> anyhow::Result<Vec<Value>> {
     let mut all = Vec::new();
-    for source in SOURCES.iter().chain(&SIGNS) {
+    let deployments = SAVED.iter().filter(|source| source.kind == "Deployment");
+    for source in SOURCES.iter().chain(&SIGNS).chain(deployments) {
         let plural = source.plural;
         if !plurals.contains(&plural) {
             continue;

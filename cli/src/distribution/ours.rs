@@ -49,7 +49,8 @@ impl Ours {
         Some(ours)
     }
 
-    fn from_object(deployment: &Value, program: Program) -> Option<Self> {
+    /// From a Deployment that runs the program.
+    pub(crate) fn from_object(deployment: &Value, program: Program) -> Option<Self> {
         let spec = deployment.pointer("/spec/template/spec")?;
         let words = |container: &Value, field: &str| -> Vec<String> {
             let list = container.get(field).and_then(Value::as_array).into_iter().flatten();

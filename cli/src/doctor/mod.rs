@@ -5,6 +5,7 @@
 
 mod checks;
 mod finding;
+mod installed;
 mod look;
 mod state;
 mod table;

@@ -14,7 +14,10 @@ use headroom_runtime::wire::{self, AnyRow, Interners, time::parse_rfc3339};
 use serde_json::Value;
 
 use super::text::cut;
-use crate::snapshot::{MAX_DEPTH, fill_identity, newest};
+use crate::{
+    distribution::ours::Ours,
+    snapshot::{MAX_DEPTH, fill_identity, newest},
+};
 
 /// Most words of a command line that are looked at, and containers of a pod.
 const MAX_WORDS: usize = 256;
@@ -148,6 +151,8 @@ pub(crate) struct State {
     pub(super) leases: BTreeMap<String, Timestamp>,
     pub(crate) told: Vec<Told>,
     pub(super) pending: BTreeMap<String, Pending>,
+    /// The Deployments that run a program of ours.
+    pub(super) ours: Vec<(Program, Ours)>,
     newest_sample: Option<Timestamp>,
     newest: Option<Timestamp>,
     /// What was skipped, in sentences for people.
@@ -185,6 +190,11 @@ impl State {
         match kind.as_str() {
             "NodeHeadroom" => self.add_sample(object),
             "Event" => self.told.extend(told(&object)),
+            "Deployment" => {
+                for program in [Program::Scheduler, Program::Controllers] {
+                    self.ours.extend(Ours::from_object(&object, program).map(|ours| (program, ours)));
+                }
+            }
             "Lease" => {
                 if let (NODE_LEASES, Some(renewed)) =
                     (text(&object, "/metadata/namespace"), moment(&object, "/spec/renewTime"))

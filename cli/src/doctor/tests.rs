@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{finding::Finding, *};
 
 mod control_loops;
+mod installed;
 mod machines;
 mod memory;
 mod nodes;
@@ -101,6 +102,21 @@ fn process(program: &str, args: &[&str]) -> Value {
     with(pod("kube-system", program), containers(json!([container])))
 }
 
+/// The Deployment of a program of ours as `deploy/` has it.
+fn by_hand(component: &str) -> Value {
+    let name = format!("headroom-{component}");
+    let container = json!({"name": component, "image": format!("{name}:0.1.0")});
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "kube-system"},
+           "spec": {"replicas": 1, "template": {"spec": {"containers": [container]}}}})
+}
+
+/// The same as a release of Helm has it.
+fn by_helm(component: &str, namespace: &str, release: &str) -> Value {
+    let metadata = json!({"namespace": namespace, "labels": {"app.kubernetes.io/managed-by": "Helm"},
+                          "annotations": {"meta.helm.sh/release-name": release}});
+    with(by_hand(component), json!({"metadata": metadata}))
+}
+
 /// What these checks find.
 fn diagnosis(ids: &[&str], objects: Vec<Value>) -> Diagnosis {
     let rules: Vec<&'static Rule> = checks::all().into_iter().filter(|rule| ids.contains(&rule.id)).collect();
@@ -174,6 +190,7 @@ fn every_check_has_a_name_of_its_own_and_an_order() {
 fn every_kind_that_is_read_is_one_that_is_asked_for() {
     let expected = [
         "certificatesigningrequests",
+        "deployments",
         "events",
         "leases",
         "namespaces",
@@ -210,7 +227,8 @@ fn the_docs_list_every_check() {
 fn hostile_objects_do_no_harm() {
     let all: Vec<&'static Rule> = checks::all();
     let kinds = ["Node", "Pod", "NodeHeadroom", "Event", "Lease", "CertificateSigningRequest", "PersistentVolume"];
-    let kinds = kinds.into_iter().chain(["PodDisruptionBudget", "VolumeAttachment", "Namespace", "NoKind"]);
+    let kinds =
+        kinds.into_iter().chain(["PodDisruptionBudget", "VolumeAttachment", "Namespace", "Deployment", "NoKind"]);
     let odd = [json!(null), json!(-1), json!("x"), json!([]), json!({"name": []}), json!([[{}]]), json!(1e308)];
     let mut objects = vec![json!(null), json!([]), json!("text"), json!({})];
     for kind in kinds {

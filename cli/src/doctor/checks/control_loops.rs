@@ -136,10 +136,10 @@ fn two_managers(look: &Look<'_>, out: &mut Out<'_>) {
         let (Some(theirs), Some(own)) = (runner(&stock, name, alias), runner(&ours, name, alias)) else { continue };
         let fix = Fix::default()
             .say(format!("stop the stock one: -{name} in its --controllers (docs/controllers.md says where)"))
-            .say("or let ours go, by leaving it out of controllers.loops:")
-            .run("helm -n kube-system upgrade headroom charts/headroom \\")
-            .run("  --reset-then-reuse-values --set \\")
-            .run("  'controllers.loops={node-headroom-controller,memory-profile-controller}'");
+            .say("or let ours go, by leaving it out of what it is told to run:");
+        let values = "--set \\\n'controllers.loops={node-headroom-controller,memory-profile-controller}'";
+        let by_hand = format!("no {name} in --controllers of its args:");
+        let fix = look.change(fix, Program::Controllers, values, &by_hand);
         out.push(Subject::new("Loop", "", name), format!("runs in {} and in {}", theirs.name, own.name), fix);
     }
 }
@@ -153,11 +153,16 @@ fn loop_without_manager(look: &Look<'_>, out: &mut Out<'_>) {
         }
         let what =
             if ours.is_empty() { "headroom-controllers does not run" } else { "headroom-controllers does not name it" };
-        let fix = Fix::default()
-            .run("helm -n kube-system get values headroom > values.yaml")
-            .say(format!("add {name} to controllers.loops in it, then"))
-            .run("helm -n kube-system upgrade headroom charts/headroom -f values.yaml")
-            .say(format!("or give it back: take -{name} out of --controllers"));
+        let fix = look.with_helm(Fix::default(), Program::Controllers, |fix, release, namespace| {
+            fix.run(format!("helm -n {namespace} get values {release} > values.yaml"))
+                .say(format!("add {name} to controllers.loops in it, then"))
+                .run(format!("helm -n {namespace} upgrade {release} charts/headroom -f values.yaml"))
+        });
+        let takeover = format!("kubectl headroom takeover --loops {name}");
+        let remark = "this names it in --controllers and gives the rights:";
+        let fix = look
+            .without_helm(fix, Program::Controllers, remark, &[&takeover])
+            .say(format!("or give it back: take -{name} out of the stock manager's --controllers"));
         out.push(Subject::new("Loop", "", name), format!("{} leaves it out, and {what}", first.name), fix);
     }
 }

@@ -8,7 +8,7 @@ use super::Rule;
 use crate::{
     doctor::{
         finding::{Fix, Out, Severity, Subject},
-        look::{Look, condition, flag, not_ready, stale_after},
+        look::{Look, condition, flag, is_k3s, not_ready, stale_after},
         state::{NodeFacts, Program},
         text::{arg, counted, cut, seconds_since},
     },
@@ -110,7 +110,7 @@ fn kubelets_unreadable(look: &Look<'_>, out: &mut Out<'_>) {
         [(node, fresh)] => format!("the kubelet of {} cannot be read: {}", cut(node.name()), cut(&fresh.message)),
         _ => format!("none of {} can be read ({})", counted(known, "kubelet"), told.join(", ")),
     };
-    let fix = reasons.keys().fold(Fix::default(), |fix, reason| remedy(reason, node, fix));
+    let fix = reasons.keys().fold(Fix::default(), |fix, reason| remedy(look, reason, node, fix));
     out.push(Subject::cluster(), summary, fix);
 }
 
@@ -121,50 +121,56 @@ fn kubelet_unreadable(look: &Look<'_>, out: &mut Out<'_>) {
     }
     for (node, fresh) in failing {
         let told = if fresh.message.is_empty() { &fresh.reason } else { &fresh.message };
-        out.push(Subject::node(node.name()), cut(told), remedy(&fresh.reason, node, Fix::default()));
+        out.push(Subject::node(node.name()), cut(told), remedy(look, &fresh.reason, node, Fix::default()));
     }
 }
 
 /// What to do about a reason of the condition Fresh, shown with this node.
-fn remedy(reason: &str, node: &NodeFacts, fix: Fix) -> Fix {
+fn remedy(look: &Look<'_>, reason: &str, node: &NodeFacts, fix: Fix) -> Fix {
     let name = arg(node.name());
     match reason {
         "Unreachable" => {
             let address = node.row.address("InternalIP").map_or("ADDRESS", |address| arg(address));
             let port = node.row.kubelet_port;
-            fix.say("the address that is dialled is INTERNAL-IP; is the port open to pods?")
+            let fix = fix
+                .say("the address that is dialled is INTERNAL-IP; is the port open to pods?")
                 .run("kubectl get nodes -o wide")
                 .run("kubectl run dial --rm -i --restart=Never --image=busybox:1.37 -- \\")
                 .run(format!("  nc -zv -w 3 {address} {port}"))
                 .say(format!("closed: open TCP {port} of the nodes to the pod network in their firewalls, such as"))
                 .run(format!("sudo ufw allow from 10.42.0.0/16 to any port {port} proto tcp"))
-                .say("or let headroom-controllers use its node's network:")
-                .run("helm -n kube-system upgrade headroom charts/headroom \\")
-                .run("  --reset-then-reuse-values --set controllers.hostNetwork=true")
-                .say(
-                    "a node behind NAT cannot be dialled at its InternalIP: give it one that leads there (--node-ip), \
-                     or run metrics-server, which is asked for RAM instead",
-                )
-        }
-        "CertificateUntrusted" => fix
-            .say(
-                "kubelets with certificates of their own making (kubeadm): let the cluster sign them. Put \
-                 serverTLSBootstrap: true into /var/lib/kubelet/config.yaml of each node and into",
+                .say("or let headroom-controllers use its node's network:");
+            let by_hand = "hostNetwork, port 10357 and maxSurge 0 (docs/take-over.md, Without Helm):";
+            look.change(fix, Program::Controllers, "--set controllers.hostNetwork=true", by_hand).say(
+                "a node behind NAT cannot be dialled at its InternalIP: give it one that leads there (--node-ip), or run \
+                 metrics-server, which is asked for RAM instead",
             )
-            .run("kubectl -n kube-system edit configmap kubelet-config")
-            .say(format!("on {name} and the others, then approve what they ask for:"))
-            .run("sudo systemctl restart kubelet")
-            .run("kubectl get csr")
-            .run("kubectl certificate approve NAME")
-            .say("or do not check them:")
-            .run("helm -n kube-system upgrade headroom charts/headroom \\")
-            .run("  --reset-then-reuse-values --set controllers.kubelet.insecureTls=true"),
-        "Forbidden" => fix
-            .say("the account that reads kubelets lacks a right; the chart grants it:")
-            .run("helm -n kube-system upgrade headroom charts/headroom \\")
-            .run("  --reset-then-reuse-values")
-            .run("kubectl auth can-i get nodes/stats \\")
-            .run("  --as system:serviceaccount:kube-system:headroom-kubelet-reader"),
+        }
+        "CertificateUntrusted" => {
+            let fix = fix
+                .say(
+                    "kubelets with certificates of their own making (kubeadm): let the cluster sign them. Put \
+                     serverTLSBootstrap: true into /var/lib/kubelet/config.yaml of each node and into",
+                )
+                .run("kubectl -n kube-system edit configmap kubelet-config")
+                .say(format!("on {name} and the others, then approve what they ask for:"))
+                .run("sudo systemctl restart kubelet")
+                .run("kubectl get csr")
+                .run("kubectl certificate approve NAME")
+                .say("or do not check them:");
+            let by_hand = "--kubelet-insecure-tls in its args:";
+            look.change(fix, Program::Controllers, "--set controllers.kubelet.insecureTls=true", by_hand)
+        }
+        "Forbidden" => {
+            let fix = fix.say("the account that reads kubelets lacks a right, which the chart and deploy/ grant:");
+            let fix = look.upgrade(fix, Program::Controllers, "");
+            let remark =
+                "apply ClusterRole and ClusterRoleBinding headroom-kubelet-reader of its file again; what is there:";
+            let shown = "kubectl get clusterrole,clusterrolebinding headroom-kubelet-reader -o yaml";
+            look.without_helm(fix, Program::Controllers, remark, &[shown])
+                .run("kubectl auth can-i get nodes/stats \\")
+                .run("  --as system:serviceaccount:kube-system:headroom-kubelet-reader")
+        }
         _ => fix
             .run(format!("kubectl describe nodeheadroom {name}"))
             .run("kubectl -n kube-system logs deployment/headroom-controllers --tail 50"),
@@ -181,9 +187,16 @@ fn nothing_measured(look: &Look<'_>, out: &mut Out<'_>) {
     let fix = Fix::default()
         .run("kubectl get crd nodeheadrooms.headroom.dev")
         .run("kubectl -n kube-system get pods -l app.kubernetes.io/part-of=headroom")
-        .run("kubectl -n kube-system logs deployment/headroom-controllers --tail 50")
-        .say("not installed yet:")
-        .run("helm -n kube-system install headroom charts/headroom");
+        .run("kubectl -n kube-system logs deployment/headroom-controllers --tail 50");
+    let fix = if look.deployment(Program::Controllers).is_some() {
+        fix
+    } else {
+        let way = if look.nodes().any(is_k3s) { "k3s" } else { "plain" };
+        fix.say("not installed yet:")
+            .run("helm -n kube-system install headroom charts/headroom")
+            .say("or, without Helm:")
+            .run(format!("kubectl apply -f deploy/{way}/headroom.yaml"))
+    };
     out.push(Subject::cluster(), summary, fix);
 }
 
@@ -236,9 +249,9 @@ fn certificate_unchecked(look: &Look<'_>, out: &mut Out<'_>) {
             continue;
         }
         let fix = Fix::default()
-            .say("let kubelets have certificates of the cluster (serverTLSBootstrap: true, approve), then:")
-            .run("helm -n kube-system upgrade headroom charts/headroom \\")
-            .run("  --reset-then-reuse-values --set controllers.kubelet.insecureTls=false");
+            .say("let kubelets have certificates of the cluster (serverTLSBootstrap: true, approve), then:");
+        let by_hand = "no --kubelet-insecure-tls in its args:";
+        let fix = look.change(fix, Program::Controllers, "--set controllers.kubelet.insecureTls=false", by_hand);
         out.push(Subject::namespaced("Pod", &pod.row.meta.key), "runs with --kubelet-insecure-tls", fix);
     }
 }

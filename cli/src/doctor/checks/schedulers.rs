@@ -82,12 +82,10 @@ fn two_schedulers(look: &Look<'_>, out: &mut Out<'_>) {
     let ours: Vec<&PodFacts> = known(Program::Scheduler).filter(is_primary).collect();
     let Some(first) = ours.first() else { return };
     let stop = || {
-        Fix::default()
+        let fix = Fix::default()
             .say("stop the stock one: k3s: disable-scheduler: true in /etc/rancher/k3s/config.yaml, restart it;")
-            .say("kubeadm: move kube-scheduler.yaml out of /etc/kubernetes/manifests")
-            .say("or let Headroom look on:")
-            .run("helm -n kube-system upgrade headroom charts/headroom \\")
-            .run("  --reset-then-reuse-values --set mode=shadow")
+            .say("kubeadm: move kube-scheduler.yaml out of /etc/kubernetes/manifests");
+        look_on(look, fix)
     };
     for stock in known(Program::StockScheduler) {
         let loose = [Some(stock), ours.iter().copied().find(|pod| !elects(&pod.args))];
@@ -105,6 +103,15 @@ fn two_schedulers(look: &Look<'_>, out: &mut Out<'_>) {
     }
 }
 
+/// Adds how ours leaves the work to others.
+fn look_on(look: &Look<'_>, fix: Fix) -> Fix {
+    if look.has_static_scheduler() {
+        return fix.say("or end Headroom's static pod: put the stock kube-scheduler.yaml back in its place");
+    }
+    let fix = fix.say("or let Headroom look on:");
+    look.change(fix, Program::Scheduler, "--set mode=shadow", "--mode=shadow in its args:")
+}
+
 fn foreign_binding(look: &Look<'_>, out: &mut Out<'_>) {
     for told in look.state.told.iter().filter(|told| told.reason == "ForeignBinding") {
         let ago = told.at.map(|at| format!(" ({} ago)", age(look.age(at)))).unwrap_or_default();
@@ -112,10 +119,8 @@ fn foreign_binding(look: &Look<'_>, out: &mut Out<'_>) {
             .say("who holds the lease, and which schedulers run?")
             .run("kubectl -n kube-system get leases")
             .run("kubectl get pods -A | grep -i scheduler")
-            .say("stop one of them, or let Headroom look on:")
-            .run("helm -n kube-system upgrade headroom charts/headroom \\")
-            .run("  --reset-then-reuse-values --set mode=shadow");
-        out.push(Subject::namespaced(&told.kind, &told.key), format!("{}{ago}", told.message), fix);
+            .say("stop one of them");
+        out.push(Subject::namespaced(&told.kind, &told.key), format!("{}{ago}", told.message), look_on(look, fix));
     }
 }
 
@@ -144,12 +149,7 @@ fn nobody_schedules(look: &Look<'_>, out: &mut Out<'_>) {
                 .run("kubectl -n kube-system get pods | grep -i scheduler")
                 .run("kubectl -n kube-system get lease kube-scheduler")
                 .say("headroom-scheduler serves this name in primary only; k3s: take disable-scheduler away"),
-            "headroom-scheduler" => Fix::default()
-                .run("kubectl -n kube-system get pods -l app.kubernetes.io/part-of=headroom")
-                .run("kubectl -n kube-system get lease headroom-scheduler")
-                .say("in shadow it binds nothing:")
-                .run("helm -n kube-system upgrade headroom charts/headroom \\")
-                .run("  --reset-then-reuse-values --set mode=secondary"),
+            "headroom-scheduler" => by_our_name(look),
             other => Fix::default()
                 .say(format!("does a scheduler of the name {} run?", arg(other)))
                 .run("kubectl get pods -A | grep -i scheduler")
@@ -157,6 +157,17 @@ fn nobody_schedules(look: &Look<'_>, out: &mut Out<'_>) {
         };
         out.push(Subject::new("Scheduler", "", scheduler), summary, fix);
     }
+}
+
+/// What to do about pods that ask for ours by name.
+fn by_our_name(look: &Look<'_>) -> Fix {
+    let fix = Fix::default()
+        .run("kubectl -n kube-system get pods -l app.kubernetes.io/part-of=headroom")
+        .run("kubectl -n kube-system get lease headroom-scheduler")
+        .say("this name is served in secondary alone:");
+    let fix = look.upgrade(fix, Program::Scheduler, "--set mode=secondary");
+    let remark = "no rights for that; take schedulerName out of the template, or render the chart with mode=secondary";
+    look.without_helm(fix, Program::Scheduler, remark, &[])
 }
 
 fn headroom_not_ready(look: &Look<'_>, out: &mut Out<'_>) {
@@ -176,10 +187,14 @@ fn headroom_not_ready(look: &Look<'_>, out: &mut Out<'_>) {
         } else {
             fix.run(format!("kubectl -n {namespace} logs {name} --tail 50"))
         };
-        let fix = if pod.waits.contains("Image") {
-            fix.say("there are no published images: set image.registry, or import them (charts/headroom/README.md)")
-        } else {
-            fix
+        let fix = match pod.program.filter(|_| pod.waits.contains("Image")) {
+            None => fix,
+            Some(program) if look.is_without_helm(program) => {
+                fix.say("there are no published images: import them on every node (docs/images.md)")
+            }
+            Some(_) => {
+                fix.say("there are no published images: set image.registry, or import them (charts/headroom/README.md)")
+            }
         };
         out.push(Subject::namespaced("Pod", &row.meta.key), format!("{}{after}", cut(state)), fix);
     }

@@ -7,7 +7,7 @@ use super::Rule;
 use crate::doctor::{
     finding::{Fix, Out, Severity, Subject},
     look::{Look, is_k3s, unit},
-    state::NodeFacts,
+    state::{NodeFacts, Program},
     text::{arg, mebibytes},
 };
 
@@ -214,10 +214,11 @@ fn swap_behavior_unknown(look: &Look<'_>, out: &mut Out<'_>) {
         if status.swap.behavior != Behavior::Unknown || status.source != Source::Kubelet || swap <= 0 || said {
             continue;
         }
-        let fix = Fix::default()
-            .say("let the kubelet's configuration be read:")
-            .run("helm -n kube-system upgrade headroom charts/headroom \\")
-            .run("  --reset-then-reuse-values --set controllers.kubelet.readConfig=true")
+        let fix = Fix::default().say("let the kubelet's configuration be read:");
+        let fix = look.upgrade(fix, Program::Controllers, "--set controllers.kubelet.readConfig=true");
+        let remark = "get of nodes/configz in its ClusterRole, which deploy/ grants:";
+        let fix = look
+            .without_helm(fix, Program::Controllers, remark, &["kubectl edit clusterrole headroom-kubelet-reader"])
             .say("or say what it is (LimitedSwap or NoSwap):")
             .run(format!("kubectl annotate node {} headroom.dev/swap-behavior=LimitedSwap", arg(node.name())));
         out.push(Subject::node(node.name()), format!("{} of swap, behavior Unknown", human_bytes(swap)), fix);

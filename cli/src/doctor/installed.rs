@@ -1,0 +1,100 @@
+//! How Headroom was installed, as its Deployments show it: what is to be done about it differs.
+
+use super::{
+    finding::Fix,
+    look::{Look, is_k3s},
+    state::Program,
+    text::arg,
+};
+use crate::distribution::ours::Ours;
+
+/// Where it is unless something else shows, and where nobody but operators can make what looks like it.
+const SYSTEM: &str = "kube-system";
+/// Where k3s looks for manifests, which it applies whenever it starts.
+const OF_K3S: &str = "/var/lib/rancher/k3s/server/manifests";
+
+/// A way in which it may have been installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way<'a> {
+    /// As this release in this namespace.
+    Helm { release: &'a str, namespace: &'a str },
+    /// From `deploy/`, or from manifests of somebody's own.
+    Manifests,
+    /// Its Deployments are not seen: older snapshots have none, and not everybody may read them.
+    Unknown,
+}
+
+impl<'a> Look<'a> {
+    /// The Deployment of a program of ours: the one in kube-system, else the only one.
+    pub(super) fn deployment(&self, program: Program) -> Option<&'a Ours> {
+        let all: Vec<&'a Ours> =
+            self.state.ours.iter().filter(|(of, _)| *of == program).map(|(_, ours)| ours).collect();
+        let only = all.first().filter(|_| all.len() == 1);
+        all.iter().find(|ours| ours.namespace == SYSTEM).or(only).copied()
+    }
+
+    /// How a program of ours was installed. One that is not seen came with the other one.
+    fn way(&self, program: Program) -> Way<'a> {
+        let all = [program, Program::Scheduler, Program::Controllers];
+        match all.into_iter().find_map(|program| self.deployment(program)) {
+            None => Way::Unknown,
+            Some(Ours { release: Some(release), namespace, .. }) => Way::Helm { release, namespace },
+            Some(_) => Way::Manifests,
+        }
+    }
+
+    /// Whether it is known that Helm has not installed this program.
+    pub(super) fn is_without_helm(&self, program: Program) -> bool {
+        self.way(program) == Way::Manifests
+    }
+
+    /// Whether our scheduler is a static pod, as `deploy/kubeadm` has it: no Deployment is to be changed then.
+    pub(super) fn has_static_scheduler(&self) -> bool {
+        self.deployment(Program::Scheduler).is_none() && self.running(Program::Scheduler).any(|pod| pod.row.is_mirror())
+    }
+
+    /// Adds what is to be done where Helm has installed a program, or may have: `add` is given the release and its
+    /// namespace, ready for a command.
+    pub(super) fn with_helm(&self, fix: Fix, program: Program, add: impl FnOnce(Fix, &str, &str) -> Fix) -> Fix {
+        match self.way(program) {
+            Way::Helm { release, namespace } => add(fix, arg(release), arg(namespace)),
+            Way::Manifests => fix,
+            Way::Unknown => add(fix, "headroom", SYSTEM),
+        }
+    }
+
+    /// Adds what is to be done where Helm has not installed a program, or may not have: a remark, then commands.
+    pub(super) fn without_helm(&self, fix: Fix, program: Program, remark: &str, commands: &[&str]) -> Fix {
+        let fix = match self.way(program) {
+            Way::Helm { .. } => return fix,
+            Way::Manifests => fix.say(remark),
+            Way::Unknown => fix.say(format!("or, installed from deploy/: {remark}")),
+        };
+        commands.iter().fold(fix, |fix, command| fix.run(command))
+    }
+
+    /// Adds the upgrade of Helm that changes these values of the chart (words of a command, further lines among them) and
+    /// leaves the others as they are; nothing where Helm has not installed the program.
+    pub(super) fn upgrade(&self, fix: Fix, program: Program, values: &str) -> Fix {
+        self.with_helm(fix, program, |fix, release, namespace| {
+            let fix = fix.run(format!("helm -n {namespace} upgrade {release} charts/headroom \\"));
+            let words = format!("--reset-then-reuse-values {values}");
+            words.trim_end().lines().fold(fix, |fix, line| fix.run(format!("  {line}")))
+        })
+    }
+
+    /// Adds what changes a program of ours: values of the chart, and without Helm what is to be changed in its Deployment,
+    /// a remark.
+    pub(super) fn change(&self, fix: Fix, program: Program, values: &str, by_hand: &str) -> Fix {
+        let fix = self.upgrade(fix, program, values);
+        let name = if program == Program::Scheduler { "headroom-scheduler" } else { "headroom-controllers" };
+        let (namespace, name) =
+            self.deployment(program).map_or((SYSTEM, name), |ours| (arg(&ours.namespace), arg(&ours.name)));
+        let edit = format!("kubectl -n {namespace} edit deployment {name}");
+        let fix = self.without_helm(fix, program, by_hand, &[&edit]);
+        if self.nodes().any(is_k3s) && !matches!(self.way(program), Way::Helm { .. }) {
+            return fix.say(format!("and in its file in {OF_K3S}, if it is there still"));
+        }
+        fix
+    }
+}

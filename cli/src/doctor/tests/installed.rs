@@ -1,0 +1,153 @@
+//! Each fix that changes Headroom says it for the way in which it was installed, and for both ways where that is not seen.
+
+use super::*;
+
+/// A check, and objects in which it finds one thing whose fix changes Headroom.
+fn cases() -> Vec<(&'static str, Vec<Value>)> {
+    let unread = |reason: &str| {
+        let status = json!({"conditions": [condition("Fresh", "False", reason, "x")]});
+        vec![node("a"), with(sample("a"), json!({"status": status}))]
+    };
+    let unknown = json!({"status": {"swap": {"behavior": "Unknown"}}});
+    let stock = |list: &str| process("kube-controller-manager", &[list]);
+    let ours = || process("headroom-controllers", &["--controllers=node-headroom-controller,podgc"]);
+    let event = |reason: &str| json!({"kind": "Event", "metadata": {"name": "e"}, "reason": reason, "involvedObject": {"kind": "Pod", "name": "p"}});
+    let named = json!({"spec": {"nodeName": null, "schedulerName": "headroom-scheduler"},
+                       "status": {"phase": "Pending", "conditions": []}});
+    vec![
+        ("kubelets-unreadable", unread("Unreachable")),
+        ("kubelets-unreadable", unread("CertificateUntrusted")),
+        ("kubelets-unreadable", unread("Forbidden")),
+        ("kubelet-certificate-unchecked", vec![process("headroom-controllers", &["--kubelet-insecure-tls"])]),
+        ("swap-behavior-unknown", vec![node("a"), with(sample("a"), unknown)]),
+        ("two-managers-of-one-loop", vec![stock("--controllers=podgc"), ours()]),
+        ("loop-without-manager", vec![stock("--controllers=*,-endpoint"), ours()]),
+        (
+            "two-schedulers",
+            vec![
+                process("kube-scheduler", &["--leader-elect=false"]),
+                process("headroom-scheduler", &["--mode=primary"]),
+            ],
+        ),
+        ("foreign-binding", vec![event("ForeignBinding")]),
+        ("nobody-schedules", vec![with(pod("shop", "web"), named)]),
+    ]
+}
+
+/// The fix of the first finding, beside these Deployments.
+fn fix_with(id: &str, objects: &[Value], deployments: Vec<Value>) -> String {
+    let found = findings(id, [objects.to_vec(), deployments].concat());
+    assert!(!found.is_empty(), "{id}");
+    found[0].fix.0.join("\n")
+}
+
+#[test]
+fn the_way_that_is_known_is_the_only_one_that_is_said() {
+    for (id, objects) in cases() {
+        let helm = fix_with(
+            id,
+            &objects,
+            vec![by_helm("scheduler", "memory", "mine"), by_helm("controllers", "memory", "mine")],
+        );
+        assert!(helm.contains("helm -n memory upgrade mine charts/headroom"), "{id}: {helm}");
+        assert!(!helm.contains("deploy/:") && !helm.contains(" edit deployment "), "{id}: {helm}");
+        let manifests = fix_with(id, &objects, vec![by_hand("scheduler"), by_hand("controllers")]);
+        assert!(!manifests.contains("helm ") && !manifests.contains("deploy/:"), "{id}: {manifests}");
+        let unknown = fix_with(id, &objects, Vec::new());
+        assert!(unknown.contains("helm -n kube-system upgrade headroom charts/headroom"), "{id}: {unknown}");
+        assert!(unknown.contains("\n# or, installed from deploy/: "), "{id}: {unknown}");
+    }
+}
+
+#[test]
+fn what_is_to_be_done_without_helm() {
+    let expected = [
+        "# hostNetwork, port 10357 and maxSurge 0 (docs/take-over.md, Without Helm):\nkubectl -n kube-system edit \
+         deployment headroom-controllers",
+        "# --kubelet-insecure-tls in its args:\nkubectl -n kube-system edit deployment headroom-controllers",
+        "kubectl get clusterrole,clusterrolebinding headroom-kubelet-reader -o yaml",
+        "# no --kubelet-insecure-tls in its args:\nkubectl -n kube-system edit deployment headroom-controllers",
+        "kubectl edit clusterrole headroom-kubelet-reader",
+        "# no pod-garbage-collector-controller in --controllers of its args:\nkubectl -n kube-system edit deployment \
+         headroom-controllers",
+        "kubectl headroom takeover --loops endpoints-controller",
+        "# --mode=shadow in its args:\nkubectl -n kube-system edit deployment headroom-scheduler",
+        "# --mode=shadow in its args:\nkubectl -n kube-system edit deployment headroom-scheduler",
+        "# no rights for that; take schedulerName out of the template",
+    ];
+    let cases = cases();
+    assert_eq!(cases.len(), expected.len());
+    for ((id, objects), expected) in cases.iter().zip(expected) {
+        let told = fix_with(id, objects, vec![by_hand("scheduler"), by_hand("controllers")]);
+        assert!(told.contains(expected), "{id}: {told}");
+    }
+}
+
+#[test]
+fn tables_with_both_ways_fit_80_columns() {
+    for (id, objects) in cases() {
+        for deployments in
+            [Vec::new(), vec![by_hand("controllers")], vec![by_helm("controllers", "kube-system", "headroom")]]
+        {
+            let text = table::table(&diagnosis(&[id], [objects.clone(), deployments].concat()));
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        }
+    }
+}
+
+#[test]
+fn which_deployment_shows_it() {
+    let (id, objects) = ("foreign-binding", cases()[8].1.clone());
+    let told = |deployments: Vec<Value>| fix_with(id, &objects, deployments);
+    let both = |told: &str| told.contains("helm ") && told.contains("installed from deploy/");
+    // That of the other program came the same way.
+    assert!(!told(vec![by_hand("controllers")]).contains("helm "));
+    // One in kube-system before others; of several elsewhere none, since anybody can make them.
+    let elsewhere = |namespace: &str| by_helm("scheduler", namespace, "x");
+    assert!(!told(vec![elsewhere("a"), by_hand("scheduler"), elsewhere("z")]).contains("helm "));
+    assert!(both(&told(vec![elsewhere("a"), elsewhere("z")])));
+    // Rendered by Helm, and applied by kubectl: no release.
+    let label = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}});
+    assert!(!told(vec![with(by_hand("scheduler"), label)]).contains("helm "));
+    // What no release or namespace can be called is not pasted.
+    let odd = by_helm("scheduler", "kube-system", "a;reboot");
+    assert!(told(vec![odd]).contains("upgrade NAME charts/headroom"));
+}
+
+#[test]
+fn k3s_and_static_pods() {
+    let event = cases()[8].1.clone();
+    let server = with(node("a"), k3s());
+    let on_k3s = |deployment: Value| {
+        fix_with("foreign-binding", &[event.clone(), vec![server.clone()]].concat(), vec![deployment])
+    };
+    let file = "# and in its file in /var/lib/rancher/k3s/server/manifests, if it is there still";
+    assert!(on_k3s(by_hand("scheduler")).ends_with(file));
+    assert!(!on_k3s(by_helm("scheduler", "kube-system", "headroom")).contains("manifests"));
+    // The scheduler of deploy/kubeadm is nothing that could be edited in the cluster.
+    let mirror = json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}});
+    let objects = [event, vec![with(process("headroom-scheduler", &["--mode=primary"]), mirror)]].concat();
+    let told = fix_with("foreign-binding", &objects, vec![by_hand("controllers")]);
+    let expected = "# or end Headroom's static pod: put the stock kube-scheduler.yaml back in its place";
+    assert!(told.ends_with(expected) && !told.contains("edit deployment"), "{told}");
+}
+
+#[test]
+fn images_and_first_installations() {
+    let pull = json!({"conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [
+        {"name": "main", "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff"}}}]});
+    let pod = with(process("headroom-scheduler", &[]), json!({"status": pull}));
+    let told = fix_with("headroom-not-ready", std::slice::from_ref(&pod), vec![by_hand("scheduler")]);
+    assert!(told.ends_with("import them on every node (docs/images.md)"), "{told}");
+    assert!(
+        fix_with("headroom-not-ready", std::slice::from_ref(&pod), vec![by_helm("scheduler", "a", "b")])
+            .contains("image.registry")
+    );
+    let install = "helm -n kube-system install headroom charts/headroom\n# or, without Helm:\nkubectl apply -f deploy/";
+    let told = fix_with("nothing-measured", &[node("a")], Vec::new());
+    assert!(told.ends_with(&format!("{install}plain/headroom.yaml")), "{told}");
+    let told = fix_with("nothing-measured", &[with(node("a"), k3s())], Vec::new());
+    assert!(told.ends_with(&format!("{install}k3s/headroom.yaml")), "{told}");
+    let told = fix_with("nothing-measured", &[node("a")], vec![by_hand("controllers")]);
+    assert!(!told.contains("install"), "{told}");
+}
