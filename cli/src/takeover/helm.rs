@@ -93,12 +93,27 @@ fn loops(list: &str) -> Vec<&'static str> {
     own.chain(LOOPS.into_iter().filter(|(name, alias)| runs(&words, name, alias)).map(|(name, _)| name)).collect()
 }
 
+/// The flags of a command line, each in one word: the chart takes no other, and `--name value` says the same as
+/// `--name=value`. Words that follow no flag are left out.
+fn in_one_word(words: &[String]) -> Vec<String> {
+    let mut flags = Vec::new();
+    let mut rest = words.iter().peekable();
+    while let Some(word) = rest.next() {
+        if !word.starts_with('-') {
+            continue;
+        }
+        let value = rest.next_if(|next| !word.contains('=') && !next.starts_with("--"));
+        flags.push(value.map_or_else(|| word.clone(), |value| format!("{word}={value}")));
+    }
+    flags
+}
+
 /// `controllers.extraArgs` with all that ours have of it and what is copied: a list in the values is replaced as a whole.
 fn further(words: &[String], copied: &BTreeMap<String, String>) -> Vec<String> {
     let name = |word: &str| name_and_value(word.trim_start_matches('-')).0;
     let by_values =
         |name: &str| BY_VALUES.contains(&name) || BY_VALUES_BEGIN.iter().any(|begin| name.starts_with(begin));
-    let kept = words.iter().filter(|word| word.starts_with('-')).filter(|word| {
+    let kept = in_one_word(words).into_iter().filter(|word| {
         let name = name(word);
         !by_values(&name) && !copied.contains_key(&name)
     });
@@ -106,7 +121,7 @@ fn further(words: &[String], copied: &BTreeMap<String, String>) -> Vec<String> {
     // What could leave its quotes is not repeated in something that people paste.
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/+@%".contains(c);
     let shown = |word: String| if word.chars().all(plain) { word } else { "--FLAG=VALUE".to_owned() };
-    kept.cloned().chain(added).map(shown).collect()
+    kept.chain(added).map(shown).collect()
 }
 
 #[cfg(test)]
@@ -135,6 +150,30 @@ mod tests {
             further(&words, &copied),
             ["--kube-api-qps=50", "--vmodule=a=1", "--FLAG=VALUE", "--node-monitor-period=2s"]
         );
+    }
+
+    #[test]
+    fn values_in_words_of_their_own_stay_with_their_flags() {
+        let copied = BTreeMap::from([("node-monitor-period".to_owned(), "2s".to_owned())]);
+        let added = "--node-monitor-period=2s";
+        for (words, kept) in [
+            (&["--kube-api-qps", "50"][..], &["--kube-api-qps=50"][..]),
+            (&["--vmodule", "a=1", "--kube-api-burst", "60"], &["--vmodule=a=1", "--kube-api-burst=60"]),
+            (&["--contention-profiling", "--kube-api-qps", "50"], &["--contention-profiling", "--kube-api-qps=50"]),
+            (&["--profiling"], &["--profiling"]),
+            // Its value goes with what the chart or the takeover sets.
+            (&["--secure-port", "10257", "--kube-api-qps=50"], &["--kube-api-qps=50"]),
+            (&["-v", "2", "--leader_elect", "true", "--node-monitor-period", "1s"], &[]),
+            (&["--kubelet-timeout", "3s", "--profiling", "false"], &["--profiling=false"]),
+            // A word after a whole flag belongs to nothing.
+            (&["--kube-api-qps=50", "60"], &["--kube-api-qps=50"]),
+            (&["serve", "--offset", "-1"], &["--offset=-1"]),
+            (&["--name", "a';reboot'"], &["--FLAG=VALUE"]),
+        ] {
+            let all: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            let expected: Vec<&str> = kept.iter().copied().chain([added]).collect();
+            assert_eq!(further(&all, &copied), expected, "{words:?}");
+        }
     }
 
     #[test]
