@@ -6,7 +6,9 @@ use headroom_core::Timestamp;
 use headroom_runtime::wire::time::parse_rfc3339;
 use serde_json::Value;
 
-use super::{Distribution, managed, of_kind, ours::Ours, read::ReadAs, record::Record, text};
+use super::{
+    Distribution, configuration::ConfigFile, managed, of_kind, ours::Ours, read::ReadAs, record::Record, text,
+};
 use crate::doctor::{Look, NodeFacts, Program, State, cut, flag, is_k3s, schedulers};
 
 /// A lease that was renewed so many seconds ago, or less, is held.
@@ -90,6 +92,8 @@ pub(crate) struct Raw {
     /// The leases in kube-system.
     pub(crate) leases: Vec<Value>,
     pub(crate) deployments: Vec<Value>,
+    /// The ConfigMap that has the configuration of our scheduler.
+    pub(crate) configuration: Option<Value>,
     pub(crate) kubeadm: Option<Value>,
     pub(crate) k0s: Option<Value>,
     pub(crate) record: Option<Value>,
@@ -111,6 +115,8 @@ pub(crate) struct Facts {
     pub(crate) servers: Vec<String>,
     pub(crate) leases: BTreeMap<String, LeaseFacts>,
     pub(crate) scheduler: Option<Ours>,
+    /// The configuration of our scheduler, as far as it is seen.
+    pub(crate) configuration: Option<ConfigFile>,
     pub(crate) controllers: Option<Ours>,
     /// kubeadm's ClusterConfiguration.
     pub(crate) cluster_configuration: Option<String>,
@@ -138,6 +144,9 @@ impl Facts {
         let lease = |lease: &Value| (text(lease, "/metadata/name").to_owned(), LeaseFacts::from_object(lease));
         let k0s = raw.k0s.as_ref();
         let read_as = ReadAs::of(&raw);
+        let scheduler = Ours::find(&raw.deployments, Program::Scheduler);
+        let of_scheduler = scheduler.as_ref().zip(raw.configuration.as_ref());
+        let configuration = of_scheduler.and_then(|(ours, config_map)| ConfigFile::of(ours, config_map));
         Self {
             read_as,
             at,
@@ -146,7 +155,8 @@ impl Facts {
             managed,
             servers,
             leases: raw.leases.iter().map(lease).collect(),
-            scheduler: Ours::find(&raw.deployments, Program::Scheduler),
+            scheduler,
+            configuration,
             controllers: Ours::find(&raw.deployments, Program::Controllers),
             cluster_configuration: raw
                 .kubeadm

@@ -2,6 +2,7 @@
 //! and the changes of files as values. What follows from them is planned elsewhere (`takeover`, `handback`, `status`).
 
 pub(crate) mod change;
+pub(crate) mod configuration;
 pub(crate) mod facts;
 pub(crate) mod host;
 pub(crate) mod ours;

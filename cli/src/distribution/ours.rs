@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::text;
+use super::{configuration::Place, text};
 use crate::doctor::{Program, flag, name_and_value};
 
 /// The namespace of the control plane.
@@ -27,6 +27,8 @@ pub(crate) struct Ours {
     pub(crate) host_network: bool,
     pub(crate) tolerates_all: bool,
     pub(crate) recreate: bool,
+    /// Where the file of `--config` comes from, if from a ConfigMap.
+    pub(crate) configuration: Option<Place>,
     /// Its Helm release.
     pub(crate) release: Option<String>,
     /// Others that look the same. None count where this one is in kube-system, which is nobody's but the operators'.
@@ -74,12 +76,14 @@ impl Ours {
         let required = spec.pointer("/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution");
         let terms = required.and_then(Value::as_array).into_iter().flatten();
         let account = text(spec, "/serviceAccountName");
+        let given = words(container, field);
         Some(Self {
             namespace: text(deployment, "/metadata/namespace").to_owned(),
             name: text(deployment, "/metadata/name").to_owned(),
             container: text(container, "/name").to_owned(),
             field,
-            words: words(container, field),
+            configuration: flag(&given, "config").last().and_then(|path| Place::of(spec, container, path)),
+            words: given,
             account: if account.is_empty() { "default" } else { account }.to_owned(),
             replicas: deployment.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1),
             node_name: text(spec, "/nodeName").to_owned(),
@@ -94,6 +98,12 @@ impl Ours {
 
     pub(crate) fn path(&self) -> String {
         format!("/apis/apps/v1/namespaces/{}/deployments/{}", self.namespace, self.name)
+    }
+
+    /// Where the ConfigMap is that has the file of `--config`.
+    pub(crate) fn configuration_path(&self) -> Option<String> {
+        let place = self.configuration.as_ref()?;
+        Some(format!("/api/v1/namespaces/{}/configmaps/{}", self.namespace, place.config_map))
     }
 
     /// `namespace/name`.
@@ -173,6 +183,19 @@ pub(crate) mod tests {
                    "containers": [{"name": component, "image": format!("{name}:0.1.0"), "args": args}]}}}})
     }
 
+    /// The same with a configuration, as the chart gives it.
+    pub(crate) fn configured(mut deployment: Value) -> Value {
+        let name = deployment["metadata"]["name"].clone();
+        let spec = &mut deployment["spec"]["template"]["spec"];
+        spec["volumes"] = json!([{"name": "config", "configMap": {"name": name}}]);
+        let container = &mut spec["containers"][0];
+        container["volumeMounts"] = json!([{"name": "config", "mountPath": "/etc/headroom/config", "readOnly": true}]);
+        let mut args = container["args"].as_array().cloned().unwrap_or_default();
+        args.push("--config=/etc/headroom/config/scheduler.yaml".into());
+        container["args"] = args.into();
+        deployment
+    }
+
     /// The same with two pods that no node pins, on two nodes.
     pub(crate) fn two_apart(mut deployment: Value) -> Value {
         let term = json!([{"topologyKey": "kubernetes.io/hostname"}]);
@@ -196,6 +219,10 @@ pub(crate) mod tests {
         let (patch, undo) = found.with_flags(&[("mode", None), ("v", Some("2")), ("config", None)]);
         assert_eq!((patch, undo), (containers(&["--v=2"]), containers(&["--mode=shadow"])));
         assert_eq!(Ours::find(&[deployment("scheduler", &[])], Program::Controllers), None);
+        assert_eq!(found.configuration_path(), None);
+        let found = Ours::find(&[configured(deployment("scheduler", &[]))], Program::Scheduler).unwrap();
+        let path = "/api/v1/namespaces/kube-system/configmaps/headroom-scheduler";
+        assert_eq!(found.configuration_path().as_deref(), Some(path));
     }
 
     #[test]

@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::{
     facts::{Facts, Raw},
+    ours::Ours,
     record,
     requests::{Requests, is},
     text,
 };
-use crate::cluster;
+use crate::{cluster, doctor::Program};
 
 /// Most objects of a kind whose writers are looked at.
 const MAX_WRITTEN: usize = 500;
@@ -60,6 +61,11 @@ pub(crate) async fn facts(client: &Client) -> anyhow::Result<(Facts, Vec<String>
     let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
     raw.leases = allowed(requests.list(leases).await, "leases of kube-system", &mut notes)?;
     raw.deployments = allowed(requests.list("/apis/apps/v1/deployments").await, "deployments", &mut notes)?;
+    let scheduler = Ours::find(&raw.deployments, Program::Scheduler);
+    if let Some(path) = scheduler.as_ref().and_then(Ours::configuration_path) {
+        let what = "the ConfigMap with headroom-scheduler's configuration";
+        raw.configuration = allowed(requests.get(&path).await, what, &mut notes)?;
+    }
     let kubeadm = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config";
     raw.kubeadm = allowed(requests.get(kubeadm).await, "ConfigMap kube-system/kubeadm-config", &mut notes)?;
     let k0s = "/apis/k0s.k0sproject.io/v1beta1/namespaces/kube-system/clusterconfigs/k0s";

@@ -33,7 +33,7 @@ use self::{
 use crate::{
     NO,
     cluster::{self, Connection},
-    distribution::{Distribution, facts::Facts, host::Here, read},
+    distribution::{Distribution, configuration::ConfigFile, facts::Facts, host::Here, read},
     doctor::control_loops::LOOPS,
     file,
     snapshot::Snapshot,
@@ -98,7 +98,7 @@ pub(crate) struct Options {
     /// Take over loops of nodes even where nothing shows that stock leaves them out
     #[arg(long)]
     unproven: bool,
-    /// For --dry-run: the scheduler's KubeSchedulerConfiguration; the defaults if not given
+    /// For --dry-run: the scheduler's KubeSchedulerConfiguration; that of its ConfigMap, else the defaults, if not given
     #[arg(long, value_name = "FILE", requires = "dry_run")]
     config: Option<PathBuf>,
 }
@@ -189,7 +189,12 @@ pub(crate) fn refuse(verb: &str, refused: &[String]) -> ExitCode {
 
 pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result<ExitCode> {
     let manner = &options.manner;
-    let (client, facts) = manner.look().await?;
+    let (client, mut facts) = manner.look().await?;
+    if let Some(path) = &options.config {
+        let place = file::named("--config", path);
+        let text = file::read(path).with_context(|| place.clone())?;
+        facts.configuration = Some(ConfigFile { place, text });
+    }
     let loops = manner.loops();
     let scheduler = manner.scheduler || loops.is_empty();
     let grants = rights::lacking(&client, &facts, scheduler, &loops).await?;
@@ -203,7 +208,7 @@ pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result
         if !scheduler {
             return Ok(ExitCode::SUCCESS);
         }
-        let replay = replayed(&client, options, registry).await?;
+        let replay = replayed(&client, facts.configuration.as_ref(), registry).await?;
         print!("{}", replay.text());
         return Ok(if replay.is_well() { ExitCode::SUCCESS } else { ExitCode::from(NO) });
     }
@@ -215,14 +220,10 @@ pub(crate) async fn run(options: &Options, registry: Registry) -> anyhow::Result
 }
 
 /// What would become of all that runs.
-async fn replayed(client: &Client, options: &Options, registry: Registry) -> anyhow::Result<Replay> {
-    let config = match &options.config {
-        None => Configuration::default(),
-        Some(path) => {
-            let named = || format!("--config {}", path.display());
-            Configuration::from_yaml(&file::read(path).with_context(named)?).with_context(named)?
-        }
-    };
+async fn replayed(client: &Client, file: Option<&ConfigFile>, registry: Registry) -> anyhow::Result<Replay> {
+    let place = || file.map_or_else(|| "the defaults".to_owned(), |file| file.place.clone());
+    let config =
+        file.map(|file| Configuration::from_yaml(&file.text)).transpose().with_context(place)?.unwrap_or_default();
     let mut notes = Vec::new();
     let snapshot = Snapshot::from_objects(cluster::read(client, &mut notes).await?);
     // Kinds that nothing here reads need no remark.
@@ -230,7 +231,7 @@ async fn replayed(client: &Client, options: &Options, registry: Registry) -> any
         eprintln!("{note}");
     }
     let at = clock::wall();
-    let engine = snapshot.engine(config, registry, at)?;
+    let engine = snapshot.engine(config, registry, at).with_context(place)?;
     Ok(Replay::new(&snapshot, &engine, at))
 }
 

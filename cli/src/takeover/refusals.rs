@@ -5,11 +5,15 @@ use serde_json::json;
 use super::{helm, steps::Wish};
 use crate::{
     distribution::{
+        configuration::DEFAULT_SCHEDULER,
         facts::{CONTROLLERS_LEASE, Facts, SCHEDULER_LEASE, Who},
         ours::Ours,
     },
     doctor::{control_loops, cut, text::arg},
 };
+
+/// What the values of an upgrade need for a scheduler that is to serve everybody.
+const IN_VALUES: &str = "with a profile for default-scheduler in scheduler.config";
 
 /// Loops that only a dead node would move: no canary shows whether somebody runs them.
 const OF_NODES: [&str; 2] = ["node-lifecycle-controller", "taint-eviction-controller"];
@@ -38,7 +42,7 @@ pub(super) fn refusals(facts: &Facts, wish: &Wish) -> Vec<String> {
         }
         refused.extend(unclear(facts.scheduler.as_ref(), "scheduler"));
         refused.extend(facts.scheduler.as_ref().and_then(|ours| unfit_scheduler(facts, ours)));
-        refused.extend(facts.scheduler.as_ref().and_then(serves_others));
+        refused.extend(serves_others(facts));
         if wish.keep_standby && facts.stock_elects() != Some(true) {
             refused.push(
                 "--keep-standby needs a stock scheduler that asks for the lease kube-scheduler, and here nothing shows \
@@ -120,21 +124,41 @@ fn unfit_scheduler(facts: &Facts, ours: &Ours) -> Option<String> {
     unsafe_ours(ours, "scheduler", false).or_else(|| unpinned(ours, because, None).filter(|_| waits))
 }
 
-/// Why our scheduler would serve nobody in `primary`: with a configuration, `secondary` runs only where no profile is that of
-/// default-scheduler, and a takeover changes the mode alone.
-fn serves_others(ours: &Ours) -> Option<String> {
-    if ours.mode() != "secondary" || ours.flag("config").is_none() {
-        return None;
+/// Why our scheduler would leave the pods of default-scheduler alone in `primary`: a takeover changes the mode and not the
+/// profiles. With a configuration `secondary` runs only where no profile is that of default-scheduler.
+fn serves_others(facts: &Facts) -> Option<String> {
+    let ours = facts.scheduler.as_ref();
+    if let Some(ours) = ours.filter(|ours| ours.mode() == "secondary" && ours.flag("config").is_some()) {
+        let way = if ours.release.is_some() {
+            format!("{}, {IN_VALUES}", helm::command(ours, &["mode=shadow"]))
+        } else {
+            "give it --mode=shadow, and a profile for default-scheduler in its configuration".to_owned()
+        };
+        return Some(format!(
+            "{}: its configuration has no profile for default-scheduler, or it would not run in secondary: all other pods \
+             would wait. First: {way}",
+            ours.full_name()
+        ));
     }
-    let way = if ours.release.is_some() {
-        format!("{}, with a profile for default-scheduler in scheduler.config", helm::command(ours, &["mode=shadow"]))
-    } else {
-        "give it --mode=shadow, and a profile for default-scheduler in its configuration".to_owned()
+    let file = facts.configuration.as_ref()?;
+    // One that is not understood is told of in the plan.
+    let names = file.serves().ok().filter(|names| names.iter().all(|name| name != DEFAULT_SCHEDULER))?;
+    let way = match ours.map(|ours| (ours, ours.release.as_ref(), ours.configuration.as_ref())) {
+        Some((ours, Some(_), _)) => format!("{}, {IN_VALUES}", helm::command(ours, &[])),
+        Some((ours, None, Some(place))) => {
+            // What is in primary already is not changed, and so not started again.
+            let again = if ours.mode() == "primary" { ", then start it again" } else { "" };
+            let (namespace, name) = (arg(&ours.namespace), arg(&place.config_map));
+            format!("kubectl -n {namespace} edit configmap {name}, with a profile for default-scheduler{again}")
+        }
+        _ => "give it a profile for default-scheduler, and start it again".to_owned(),
     };
     Some(format!(
-        "{}: its configuration has no profile for default-scheduler, or it would not run in secondary: all other pods \
-         would wait. First: {way}",
-        ours.full_name()
+        "{}: its configuration ({}) has no profile for default-scheduler, only for {}: all other pods would wait. First: \
+         {way}",
+        ours.map_or_else(|| "headroom-scheduler".to_owned(), Ours::full_name),
+        file.place,
+        cut(&names.join(", "))
     ))
 }
 

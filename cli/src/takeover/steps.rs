@@ -23,7 +23,7 @@ use crate::{
         requests::{MERGE, STRATEGIC},
         stock::{self, LeftOut},
     },
-    doctor::{control_loops, text::clean},
+    doctor::{control_loops, cut, text::clean},
 };
 
 /// The name by which pods ask for ours in `secondary`. In `primary` nobody serves it.
@@ -293,6 +293,21 @@ fn loop_steps(
     vec![stop.check(quiet), start]
 }
 
+/// Whether ours serves everybody in `primary` is not known where what it is configured with is not seen.
+fn unread(facts: &Facts, ours: &Ours) -> Option<String> {
+    let given = ours.flag("config")?;
+    let why = match &facts.configuration {
+        None => "it is in no ConfigMap that can be read here".to_owned(),
+        Some(file) => cut(&format!("{}: {}", file.place, file.serves().err()?)),
+    };
+    Some(format!(
+        "Whether {} has a profile for default-scheduler in its --config={} is not known: {why}. Without one nobody serves \
+         these pods, and only the canary at the end shows it.",
+        ours.full_name(),
+        cut(given)
+    ))
+}
+
 fn notes(facts: &Facts, wish: &Wish, scheduler: bool, tuned: Tuned) -> Vec<String> {
     let mut notes = Vec::new();
     if scheduler && facts.distribution == Distribution::Kubeadm && !wish.keep_standby {
@@ -313,6 +328,7 @@ fn notes(facts: &Facts, wish: &Wish, scheduler: bool, tuned: Tuned) -> Vec<Strin
             ));
         }
     }
+    notes.extend(facts.scheduler.as_ref().filter(|_| scheduler).and_then(|ours| unread(facts, ours)));
     notes.extend(tuned.notes);
     notes
 }
