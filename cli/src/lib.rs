@@ -20,6 +20,7 @@ mod plan;
 mod reach;
 mod redact;
 mod rightsize;
+mod rollout;
 mod save;
 pub mod snapshot;
 mod status;

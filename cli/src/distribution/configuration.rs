@@ -59,10 +59,11 @@ pub(crate) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// From the ConfigMap that the Deployment names.
-    pub(super) fn of(ours: &Ours, config_map: &Value) -> Option<Self> {
+    /// From the ConfigMap that the Deployment names, as far as either is seen.
+    pub(super) fn of(ours: Option<&Ours>, config_map: Option<&Value>) -> Option<Self> {
+        let ours = ours?;
         let place = ours.configuration.as_ref()?;
-        let text = config_map.get("data")?.get(&place.key)?.as_str()?.to_owned();
+        let text = config_map?.get("data")?.get(&place.key)?.as_str()?.to_owned();
         let place = cut(&format!("ConfigMap {}/{}, {}", ours.namespace, place.config_map, place.key));
         Some(Self { place, text })
     }

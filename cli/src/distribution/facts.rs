@@ -6,10 +6,9 @@ use headroom_core::Timestamp;
 use headroom_runtime::wire::time::parse_rfc3339;
 use serde_json::Value;
 
-use super::{
-    Distribution, configuration::ConfigFile, managed, of_kind, ours::Ours, read::ReadAs, record::Record, text,
-};
-use crate::doctor::{Look, NodeFacts, Program, State, cut, flag, is_k3s, schedulers};
+use super::configuration::ConfigFile;
+use super::{Distribution, managed, of_kind, ours::Ours, read::ReadAs, record::Record, text};
+use crate::doctor::{Look, NodeFacts, Program, State, cut, flag, is_server_of_k3s, schedulers};
 
 /// A lease that was renewed so many seconds ago, or less, is held.
 const FRESH: u64 = 60;
@@ -115,7 +114,6 @@ pub(crate) struct Facts {
     pub(crate) servers: Vec<String>,
     pub(crate) leases: BTreeMap<String, LeaseFacts>,
     pub(crate) scheduler: Option<Ours>,
-    /// The configuration of our scheduler, as far as it is seen.
     pub(crate) configuration: Option<ConfigFile>,
     pub(crate) controllers: Option<Ours>,
     /// kubeadm's ClusterConfiguration.
@@ -145,8 +143,7 @@ impl Facts {
         let k0s = raw.k0s.as_ref();
         let read_as = ReadAs::of(&raw);
         let scheduler = Ours::find(&raw.deployments, Program::Scheduler);
-        let of_scheduler = scheduler.as_ref().zip(raw.configuration.as_ref());
-        let configuration = of_scheduler.and_then(|(ours, config_map)| ConfigFile::of(ours, config_map));
+        let configuration = ConfigFile::of(scheduler.as_ref(), raw.configuration.as_ref());
         Self {
             read_as,
             at,
@@ -232,11 +229,6 @@ fn k0s_arguments(config: &Value) -> Vec<String> {
     let arguments = config.pointer("/spec/controllerManager/extraArgs").and_then(Value::as_object);
     let word = |(name, value): (&String, &Value)| Some(format!("--{name}={}", value.as_str()?));
     arguments.into_iter().flatten().filter_map(word).collect()
-}
-
-/// Whether k3s runs the control plane on this node, and its flags are known.
-pub(crate) fn is_server_of_k3s(node: &NodeFacts) -> bool {
-    is_k3s(node) && node.args.first().is_some_and(|word| word == "server")
 }
 
 fn leaves_scheduler_out(node: &NodeFacts) -> bool {

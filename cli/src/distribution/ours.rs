@@ -3,10 +3,16 @@
 use serde_json::{Value, json};
 
 use super::{configuration::Place, text};
-use crate::doctor::{Program, flag, name_and_value};
+use crate::{
+    doctor::{Program, flag, name_and_value},
+    rollout,
+};
 
 /// The namespace of the control plane.
 const SYSTEM: &str = "kube-system";
+
+/// The patch after which a rollout ends an old pod before it makes the new one, as the chart has it on a node's network.
+pub(crate) const OLD_FIRST: &str = "spec: {strategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}}";
 
 /// A Deployment of one of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +33,8 @@ pub(crate) struct Ours {
     pub(crate) host_network: bool,
     pub(crate) tolerates_all: bool,
     pub(crate) recreate: bool,
+    /// A rollout lets no old pod go before a new one runs.
+    keeps_all: bool,
     /// Where the file of `--config` comes from, if from a ConfigMap.
     pub(crate) configuration: Option<Place>,
     /// Its Helm release.
@@ -77,6 +85,7 @@ impl Ours {
         let terms = required.and_then(Value::as_array).into_iter().flatten();
         let account = text(spec, "/serviceAccountName");
         let given = words(container, field);
+        let replicas = deployment.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
         Some(Self {
             namespace: text(deployment, "/metadata/namespace").to_owned(),
             name: text(deployment, "/metadata/name").to_owned(),
@@ -85,12 +94,13 @@ impl Ours {
             configuration: flag(&given, "config").last().and_then(|path| Place::of(spec, container, path)),
             words: given,
             account: if account.is_empty() { "default" } else { account }.to_owned(),
-            replicas: deployment.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1),
+            replicas,
             node_name: text(spec, "/nodeName").to_owned(),
             apart: terms.clone().any(|term| text(term, "/topologyKey") == "kubernetes.io/hostname"),
             host_network: spec.get("hostNetwork").and_then(Value::as_bool).unwrap_or(false),
             tolerates_all: tolerations.clone().any(all),
             recreate: text(deployment, "/spec/strategy/type") == "Recreate",
+            keeps_all: rollout::keeps_all(deployment, u64::try_from(replicas).unwrap_or(0)),
             release: (helm && !release.is_empty()).then(|| release.to_owned()),
             others: Vec::new(),
         })
@@ -138,6 +148,12 @@ impl Ours {
         if stays { None } else { Some("nobody would schedule its pod if that were lost") }
     }
 
+    /// Whether a rollout of it never ends: on its node's network the new process needs the port of the old one, which goes
+    /// only when the new one is ready. No two of those that live apart meet on a node.
+    pub(crate) const fn hangs(&self) -> bool {
+        self.host_network && self.keeps_all && (self.is_pinned() || !self.apart)
+    }
+
     /// The patch after which these flags have these values, or are gone, and the one that undoes it.
     pub(crate) fn with_flags(&self, flags: &[(&str, Option<&str>)]) -> (Value, Value) {
         let patch = |words: &[String]| json!({"spec": {"template": {"spec": {"containers": [{"name": self.container, self.field: words}]}}}});
@@ -171,16 +187,26 @@ fn with_flag(words: &[String], name: &str, value: Option<&str>) -> Vec<String> {
 pub(crate) mod tests {
     use super::*;
 
-    /// A Deployment as the chart makes it, pinned to a node.
+    /// A Deployment as the chart makes it, pinned to a node and on its network.
     pub(crate) fn deployment(component: &str, args: &[&str]) -> Value {
         let name = format!("headroom-{component}");
         json!({"kind": "Deployment", "metadata": {"name": name, "namespace": "kube-system",
                    "labels": {"app.kubernetes.io/managed-by": "Helm"},
                    "annotations": {"meta.helm.sh/release-name": "headroom"}},
-               "spec": {"replicas": 1, "strategy": {"type": "RollingUpdate"}, "template": {"spec": {
+               "spec": {"replicas": 1, "strategy": old_first(), "template": {"spec": {
                    "serviceAccountName": name, "nodeName": "cp", "hostNetwork": true,
                    "tolerations": [{"operator": "Exists"}],
                    "containers": [{"name": component, "image": format!("{name}:0.1.0"), "args": args}]}}}})
+    }
+
+    fn old_first() -> Value {
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}})
+    }
+
+    /// The same after somebody gave it the strategy of one on the pod network.
+    pub(crate) fn surging(mut deployment: Value) -> Value {
+        deployment["spec"]["strategy"]["rollingUpdate"] = json!({"maxSurge": 1, "maxUnavailable": 0});
+        deployment
     }
 
     /// The same with a configuration, as the chart gives it.
@@ -252,6 +278,33 @@ pub(crate) mod tests {
         assert!(of(|o| o["spec"]["replicas"] = 0.into()).unwrap().contains("no replicas"));
         assert!(of(|o| o["spec"]["strategy"]["type"] = "Recreate".into()).unwrap().contains("Recreate"));
         assert_eq!(of(|o| *o = two_apart(o.take())), None);
+    }
+
+    #[test]
+    fn where_a_new_pod_waits_for_the_port_of_the_old_one() {
+        let hangs = |change: fn(&mut Value)| {
+            let mut object = surging(deployment("scheduler", &[]));
+            change(&mut object);
+            Ours::find(&[object], Program::Scheduler).unwrap().hangs()
+        };
+        assert!(hangs(|_| ()));
+        // What the API server fills in for one replica, and for more that a node may share.
+        assert!(hangs(|o| o["spec"]["strategy"] = Value::Null));
+        assert!(hangs(|o| {
+            o["spec"]["replicas"] = 2.into();
+            o["spec"]["template"]["spec"]["nodeName"] = Value::Null;
+        }));
+        let changes: [fn(&mut Value); 6] = [
+            |o| o["spec"]["strategy"] = old_first(),
+            |o| o["spec"]["strategy"] = json!({"type": "Recreate"}),
+            |o| o["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] = 1.into(),
+            |o| o["spec"]["template"]["spec"]["hostNetwork"] = false.into(),
+            |o| o["spec"]["replicas"] = 0.into(),
+            |o| *o = two_apart(o.take()),
+        ];
+        for change in changes {
+            assert!(!hangs(change));
+        }
     }
 
     #[test]

@@ -174,6 +174,11 @@ pub(crate) fn is_k3s(node: &NodeFacts) -> bool {
     node.row.kubelet_version.contains("+k3s")
 }
 
+/// Whether k3s runs the control plane on this node, and its flags are known.
+pub(crate) fn is_server_of_k3s(node: &NodeFacts) -> bool {
+    is_k3s(node) && node.args.first().is_some_and(|word| word == "server")
+}
+
 /// What a pod is one of: the Deployment, the StatefulSet and so on; the pod itself if nobody made it.
 pub(super) fn workload(pod: &Pod) -> Subject {
     let key = &pod.meta.key;

@@ -23,7 +23,7 @@ use self::{
 };
 pub(crate) use self::{
     checks::{control_loops, schedulers},
-    look::{Look, flag, is_k3s, name_and_value},
+    look::{Look, flag, is_server_of_k3s, name_and_value},
     state::{NodeFacts, Program, State},
     text::cut,
 };

@@ -10,7 +10,7 @@ use crate::{
     takeover::{
         canary::Kind,
         plan::{Check, Plan, Step},
-        refusals::unpinned,
+        refusals::{never_rolled_out, unpinned},
         steps::{canaries, our_flag, our_flags, record_change, runs_of_ours, what, with_control},
         tuned,
     },
@@ -48,7 +48,8 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
         // Where it is not written down: `secondary` serves whoever asks for ours by name.
         let kept =
             kept.unwrap_or_else(|| SchedulerRecord { mode: "secondary".to_owned(), ..SchedulerRecord::default() });
-        if let Some(refused) = waits_for_ever(facts, &kept) {
+        let stuck = || facts.scheduler.as_ref().and_then(never_rolled_out);
+        if let Some(refused) = waits_for_ever(facts, &kept).or_else(stuck) {
             return Err(vec![refused]);
         }
         let without = LeftOut { scheduler: true, ..now.clone() };
@@ -58,6 +59,9 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
         now = with;
     }
     if !loops.is_empty() {
+        if let Some(refused) = facts.controllers.as_ref().and_then(never_rolled_out) {
+            return Err(vec![refused]);
+        }
         // Loops that were taken over by hand are given back as well.
         for name in &loops {
             if !now.loops.contains(name) {

@@ -2,7 +2,6 @@
 
 mod given;
 mod made;
-mod rollouts;
 mod runs;
 mod selectors;
 
@@ -25,7 +24,7 @@ use super::{
 };
 use crate::{
     doctor::text::counted,
-    file,
+    file, rollout,
     snapshot::{Snapshot, objects},
 };
 
@@ -267,7 +266,7 @@ fn of_objects(
     let mut all = Vec::new();
     for mut object in documents {
         let number = number_of_pods(&object, replicas);
-        if rollouts::keeps_all(&object, number) {
+        if rollout::keeps_all(&object, number) {
             rolling.insert(named_workload(&object, namespace), usize::try_from(number).unwrap_or(usize::MAX));
         }
         let namespace = namespace_of(&object, namespace).to_owned();

@@ -7,7 +7,7 @@ use crate::{
     distribution::{
         configuration::DEFAULT_SCHEDULER,
         facts::{CONTROLLERS_LEASE, Facts, SCHEDULER_LEASE, Who},
-        ours::Ours,
+        ours::{OLD_FIRST, Ours},
     },
     doctor::{control_loops, cut, text::arg},
 };
@@ -41,7 +41,9 @@ pub(super) fn refusals(facts: &Facts, wish: &Wish) -> Vec<String> {
             Some(_) => {}
         }
         refused.extend(unclear(facts.scheduler.as_ref(), "scheduler"));
-        refused.extend(facts.scheduler.as_ref().and_then(|ours| unfit_scheduler(facts, ours)));
+        refused.extend(
+            facts.scheduler.as_ref().and_then(|ours| unfit_scheduler(facts, ours).or_else(|| never_rolled_out(ours))),
+        );
         refused.extend(serves_others(facts));
         if wish.keep_standby && facts.stock_elects() != Some(true) {
             refused.push(
@@ -72,10 +74,11 @@ pub(super) fn refusals(facts: &Facts, wish: &Wish) -> Vec<String> {
         Some(_) => {}
     }
     refused.extend(unclear(facts.controllers.as_ref(), "controllers"));
+    let unfit = |ours| if of_nodes.is_empty() { None } else { unsafe_ours(ours, "controllers", true) };
+    refused.extend(facts.controllers.as_ref().and_then(|ours| unfit(ours).or_else(|| never_rolled_out(ours))));
     if of_nodes.is_empty() {
         return refused;
     }
-    refused.extend(facts.controllers.as_ref().and_then(|ours| unsafe_ours(ours, "controllers", true)));
     if control_loops::stock(&facts.look()).is_empty() && !wish.unproven {
         let names: Vec<&str> = of_nodes.iter().map(|name| name.as_str()).collect();
         refused.push(format!(
@@ -114,6 +117,19 @@ fn unsafe_ours(ours: &Ours, component: &str, needs_network: bool) -> Option<Stri
         pin(ours, component, needs_network.then_some(network.as_str()))
     };
     Some(format!("{}: {why}. {way}", ours.full_name()))
+}
+
+/// Why a change of ours would wait for ever, and the way to make it fit.
+pub(crate) fn never_rolled_out(ours: &Ours) -> Option<String> {
+    ours.hangs().then(|| {
+        format!(
+            "{}: on its node's network a new process needs the port of the old one, and its strategy makes the new pod \
+             first: no rollout would end. First: kubectl -n {} patch deployment {} --patch '{OLD_FIRST}'",
+            ours.full_name(),
+            arg(&ours.namespace),
+            arg(&ours.name)
+        )
+    })
 }
 
 /// Why our scheduler must not become the only one, or could not.
@@ -196,8 +212,11 @@ fn patch(ours: &Ours) -> String {
     if ours.replicas != 1 {
         spec["replicas"] = 1.into();
     }
-    if ours.recreate {
+    if ours.recreate && !ours.host_network {
         spec["strategy"] = json!({"type": "RollingUpdate"});
+    } else if ours.recreate || ours.hangs() {
+        let old_first = json!({"maxSurge": 0, "maxUnavailable": 1});
+        spec["strategy"] = json!({"type": "RollingUpdate", "rollingUpdate": old_first});
     }
     let patch = json!({"spec": spec});
     format!("kubectl -n {} patch deployment {} --patch '{patch}'", arg(&ours.namespace), arg(&ours.name))

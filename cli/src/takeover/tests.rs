@@ -13,9 +13,11 @@ use crate::distribution::{
         CONTROLLERS_LEASE, OUR_LEASE, Raw, SCHEDULER_LEASE,
         tests::{at, component, lease, server},
     },
-    ours::tests::{configured, deployment, two_apart},
+    ours::tests::{deployment, two_apart},
     record::{Record, SchedulerRecord},
 };
+
+mod unfit;
 
 fn facts(raw: Raw) -> Facts {
     Facts::new(raw, at())
@@ -189,7 +191,10 @@ fn those_without_helm_are_told_what_to_change() {
     let changes: [(Edit, &str); 3] = [
         (|_| (), ""),
         (|o| o["spec"]["replicas"] = 0.into(), r#""replicas":1,"#),
-        (|o| o["spec"]["strategy"]["type"] = "Recreate".into(), r#""strategy":{"type":"RollingUpdate"},"#),
+        (
+            |o| o["spec"]["strategy"]["type"] = "Recreate".into(),
+            r#""strategy":{"rollingUpdate":{"maxSurge":0,"maxUnavailable":1},"type":"RollingUpdate"},"#,
+        ),
     ];
     for (component, wish) in [("scheduler", wish(true, &[])), ("controllers", nodes())] {
         let first = format!("First: kubectl -n kube-system patch deployment headroom-{component} --patch '");
@@ -215,88 +220,6 @@ fn those_without_helm_are_told_what_to_change() {
     let refused = take(&facts(scaled), &wish(false, &["endpoints-controller"])).unwrap_err();
     let expected = "First: kubectl -n kube-system scale deployment headroom-controllers --replicas=1";
     assert!(refused.len() == 1 && refused[0].ends_with(expected), "{refused:?}");
-}
-
-#[test]
-fn what_secondary_serves_is_not_what_primary_does() {
-    let of = |args: &[&str], name: &str| {
-        let mut by_name = component("web", &[]);
-        by_name["metadata"]["namespace"] = "shop".into();
-        by_name["spec"]["schedulerName"] = name.into();
-        let mut raw = k3s();
-        raw.cluster.push(by_name);
-        raw.deployments = vec![deployment("scheduler", args)];
-        take(&facts(raw), &wish(true, &[]))
-    };
-    let notes = |mode: &str, name: &str| of(&[format!("--mode={mode}").as_str()], name).unwrap().notes;
-    let told = notes("secondary", "headroom-scheduler");
-    assert!(told.len() == 1 && told[0].contains("here are 1. They run on."), "{told:?}");
-    assert!(notes("secondary", "default-scheduler").is_empty() && notes("shadow", "headroom-scheduler").is_empty());
-
-    let config = "--config=/etc/headroom/config.yaml";
-    let refused = of(&["--mode=secondary", config], "default-scheduler").unwrap_err();
-    assert!(refused.len() == 1 && refused[0].contains("no profile for default-scheduler"), "{refused:?}");
-    assert!(refused[0].contains("--set mode=shadow, with a profile"), "{refused:?}");
-    assert!(of(&["--mode=shadow", config], "default-scheduler").is_ok());
-}
-
-#[test]
-fn a_configuration_that_leaves_default_scheduler_out_is_seen_before() {
-    let of = |mode: &str, profiles: &str, helm: bool| {
-        let mut ours = configured(deployment("scheduler", &[&format!("--mode={mode}")]));
-        if !helm {
-            ours["metadata"]["labels"] = Value::Null;
-        }
-        let text =
-            format!("apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n{profiles}\n");
-        let configuration = Some(json!({"data": {"scheduler.yaml": text}}));
-        Raw { deployments: vec![ours], configuration, ..k3s() }
-    };
-    let others = "profiles: [{schedulerName: fast}, {schedulerName: slow}]";
-    let what = "kube-system/headroom-scheduler: its configuration (ConfigMap kube-system/headroom-scheduler, \
-                scheduler.yaml) has no profile for default-scheduler, only for fast, slow: all other pods would wait. First: ";
-    let edit = "kubectl -n kube-system edit configmap headroom-scheduler, with a profile for default-scheduler";
-    for (mode, helm, way) in [
-        (
-            "shadow",
-            true,
-            "helm upgrade headroom charts/headroom -n kube-system --reset-then-reuse-values, with a profile for \
-             default-scheduler in scheduler.config"
-                .to_owned(),
-        ),
-        ("shadow", false, edit.to_owned()),
-        ("primary", false, format!("{edit}, then start it again")),
-    ] {
-        let refused = take(&facts(of(mode, others, helm)), &wish(true, &[])).unwrap_err();
-        assert_eq!(refused, [format!("{what}{way}")], "{mode}");
-    }
-    // Not asked for.
-    let loops = Raw {
-        deployments: vec![of("shadow", others, true).deployments.remove(0), deployment("controllers", &[])],
-        ..of("shadow", others, true)
-    };
-    assert!(take(&facts(loops), &wish(false, &["endpoints-controller"])).is_ok());
-    for profiles in ["", "profiles: [{schedulerName: fast}, {schedulerName: default-scheduler}]", "profiles: [{}]"] {
-        let plan = take(&facts(of("shadow", profiles, true)), &wish(true, &[])).unwrap();
-        assert!(plan.notes.is_empty(), "{:?}", plan.notes);
-    }
-    // What cannot be read or understood is said.
-    let unread = Raw { configuration: None, ..of("shadow", others, true) };
-    for (raw, why) in [
-        (unread, "it is in no ConfigMap that can be read here"),
-        (of("shadow", "profiles: 1", true), "ConfigMap kube-system/headroom-scheduler, scheduler.yaml: "),
-    ] {
-        let notes = take(&facts(raw), &wish(true, &[])).unwrap().notes;
-        let about = "Whether kube-system/headroom-scheduler has a profile for default-scheduler in its \
-                     --config=/etc/headroom/config/scheduler.yaml is not known: ";
-        assert!(notes.len() == 1 && notes[0].starts_with(about) && notes[0].contains(why), "{notes:?}");
-    }
-    // A file that is given to --dry-run counts instead.
-    let mut given = facts(of("shadow", "", true));
-    let text = format!("apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n{others}\n");
-    given.configuration = Some(ConfigFile { place: "--config x.yaml".to_owned(), text });
-    let refused = take(&given, &wish(true, &[])).unwrap_err();
-    assert!(refused.len() == 1 && refused[0].contains("its configuration (--config x.yaml)"), "{refused:?}");
 }
 
 #[test]

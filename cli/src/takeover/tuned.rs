@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    distribution::facts::{Facts, is_server_of_k3s},
-    doctor::{Program, cut, flag},
+    distribution::facts::Facts,
+    doctor::{Program, cut, flag, is_server_of_k3s},
 };
 
 /// Flags that ours follow, each with the loop that it is for.

@@ -53,12 +53,10 @@ pub(super) fn all() -> Vec<&'static Rule> {
     rules
 }
 
-/// The plurals of all kinds that some check reads, or what it says to do depends on.
+/// The plurals of all kinds that some check reads.
 pub(super) fn kinds() -> Vec<&'static str> {
     let mut kinds: Vec<&'static str> =
         all().into_iter().flat_map(|rule| rule.reads.iter().chain(rule.also)).copied().collect();
-    // How Headroom was installed.
-    kinds.push("deployments");
     kinds.sort_unstable();
     kinds.dedup();
     kinds

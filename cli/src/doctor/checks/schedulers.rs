@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Rule;
 use crate::{
+    distribution::ours::OLD_FIRST,
     doctor::{
         finding::{Fix, Out, Severity, Subject},
         look::{Look, flag, is_k3s},
@@ -13,7 +14,7 @@ use crate::{
     top::table::age,
 };
 
-pub(super) static RULES: [Rule; 4] = [
+pub(super) static RULES: [Rule; 5] = [
     Rule {
         id: "two-schedulers",
         severity: Severity::Error,
@@ -53,6 +54,17 @@ pub(super) static RULES: [Rule; 4] = [
         reads: &["pods"],
         also: &[],
         check: headroom_not_ready,
+    },
+    Rule {
+        id: "update-waits-for-port",
+        severity: Severity::Warning,
+        title: "an update of Headroom would hang",
+        why: "On its node's network a new process needs the port of the old one. The Deployment lets the old pod go only \
+              when the new one is ready, and so neither comes to pass: no change of it is ever rolled out, not even that \
+              of a takeover or a handback.",
+        reads: &["deployments"],
+        also: &[],
+        check: update_waits_for_port,
     },
 ];
 
@@ -168,6 +180,17 @@ fn by_our_name(look: &Look<'_>) -> Fix {
     let fix = look.upgrade(fix, Program::Scheduler, "--set mode=secondary");
     let remark = "no rights for that; take schedulerName out of the template, or render the chart with mode=secondary";
     look.without_helm(fix, Program::Scheduler, remark, &[])
+}
+
+fn update_waits_for_port(look: &Look<'_>, out: &mut Out<'_>) {
+    for (_, ours) in look.state.ours.iter().filter(|(_, ours)| ours.hangs()) {
+        let (namespace, name) = (arg(&ours.namespace), arg(&ours.name));
+        let fix = Fix::default()
+            .run(format!("kubectl -n {namespace} patch deployment {name} -p \\"))
+            .run(format!("  '{OLD_FIRST}'"));
+        let summary = "uses its node's network, and its strategy makes the new pod first";
+        out.push(Subject::new("Deployment", &ours.namespace, &ours.name), summary, fix);
+    }
 }
 
 fn headroom_not_ready(look: &Look<'_>, out: &mut Out<'_>) {

@@ -133,6 +133,32 @@ fn k3s_and_static_pods() {
 }
 
 #[test]
+fn update_waits_for_port() {
+    let ours = |surge: i64, unavailable: i64| {
+        let rolling = json!({"maxSurge": surge, "maxUnavailable": unavailable});
+        let template = json!({"spec": {"hostNetwork": true, "nodeName": "a"}});
+        let spec = json!({"strategy": {"rollingUpdate": rolling}, "template": template});
+        vec![with(by_helm("controllers", "memory", "mine"), json!({"spec": spec}))]
+    };
+    tells_apart(
+        "update-waits-for-port",
+        ours(1, 0),
+        "Deployment memory/headroom-controllers: uses its node's network, and its strategy makes the new pod first",
+        ours(0, 1),
+    );
+    assert_eq!(found("update-waits-for-port", vec![by_hand("scheduler")]), Vec::<String>::new(), "on the pod network");
+    let expected = "kubectl -n memory patch deployment headroom-controllers -p \\\n  'spec: {strategy: {rollingUpdate: \
+                    {maxSurge: 0, maxUnavailable: 1}}}'";
+    assert_eq!(fix("update-waits-for-port", ours(1, 0)), expected);
+    let text = table::table(&diagnosis(&["update-waits-for-port"], ours(1, 0)));
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    // The Deployments of others are nobody's business here.
+    let image = json!([{"name": "c", "image": "example.com/web:1"}]);
+    let other = with(ours(1, 0).remove(0), json!({"spec": {"template": {"spec": {"containers": image}}}}));
+    assert_eq!(found("update-waits-for-port", vec![other]), Vec::<String>::new());
+}
+
+#[test]
 fn images_and_first_installations() {
     let pull = json!({"conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [
         {"name": "main", "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff"}}}]});

@@ -71,6 +71,7 @@ async fn values_that_must_work_pass_lint_and_the_api_servers_dry_run() {
     cluster.apply_yaml("monitoring", &monitoring()).await.unwrap();
     has_namespaces(&cluster).await;
     let mut seen = BTreeSet::new();
+    let mut on_the_nodes_network = 0;
     for path in files("ci") {
         let (name, file) = (stem(&path), path.to_string_lossy().into_owned());
         let lint = helm.run(&["lint", CHART, "--strict", "--namespace", SYSTEM_NAMESPACE, "--values", &file]).await;
@@ -95,6 +96,14 @@ async fn values_that_must_work_pass_lint_and_the_api_servers_dry_run() {
             cluster.apply_yaml("ServiceAccount", &account.to_string()).await.unwrap();
         }
 
+        // Two processes do not fit on one port of a node.
+        for deployment in documents.iter().filter(|document| document["kind"] == "Deployment") {
+            if deployment["spec"]["template"]["spec"]["hostNetwork"] == true {
+                on_the_nodes_network += 1;
+                assert_eq!(deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"], 0, "{name}");
+            }
+        }
+
         let manifest = cluster.dir().join(format!("{name}.yaml"));
         std::fs::write(&manifest, &rendered.stdout).unwrap();
         let manifest = manifest.to_string_lossy();
@@ -107,6 +116,7 @@ async fn values_that_must_work_pass_lint_and_the_api_servers_dry_run() {
     for kind in ["ServiceMonitor", "PrometheusRule", "NetworkPolicy", "PodDisruptionBudget", "Job", "Lease", "Pod"] {
         assert!(seen.contains(kind), "no values file renders a {kind}: {seen:?}");
     }
+    assert!(on_the_nodes_network > 0);
 }
 
 #[tokio::test]

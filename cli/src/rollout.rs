@@ -2,15 +2,16 @@
 
 use serde_json::Value;
 
-use super::text;
+use crate::distribution::text;
 
 /// What both fields of a rolling update are where nothing says.
 const QUARTER: u64 = 25;
 
 /// Whether none of so many old pods goes before a new one runs beside them: `maxUnavailable` comes to none
-/// (`ResolveFenceposts`, pkg/controller/deployment/util).
-pub(super) fn keeps_all(deployment: &Value, replicas: u64) -> bool {
-    let rolls = text(deployment, "/kind") == "Deployment" && text(deployment, "/spec/strategy/type") != "Recreate";
+/// (`ResolveFenceposts`, pkg/controller/deployment/util). Items of a list do not say that they are Deployments.
+pub(crate) fn keeps_all(deployment: &Value, replicas: u64) -> bool {
+    let is_one = matches!(text(deployment, "/kind"), "Deployment" | "");
+    let rolls = is_one && text(deployment, "/spec/strategy/type") != "Recreate";
     let of = |field: &str| deployment.pointer(&format!("/spec/strategy/rollingUpdate/{field}"));
     let surge = part(of("maxSurge"), replicas, u64::div_ceil);
     let unavailable = part(of("maxUnavailable"), replicas, |all, by| all / by);
@@ -61,5 +62,6 @@ mod tests {
         }
         assert!(!keeps_all(&json!({"kind": "Deployment", "spec": {"paused": true}}), 1));
         assert!(!keeps_all(&json!({"kind": "StatefulSet", "spec": {}}), 1));
+        assert!(keeps_all(&json!({"spec": {}}), 1));
     }
 }
