@@ -152,7 +152,7 @@ pub(crate) fn is_only_saved(kind: &str) -> bool {
     kind == "Job" || SAVED.iter().any(|source| source.kind == kind)
 }
 
-/// What `doctor` reads besides, and no snapshot holds. Of events only those that it knows.
+/// What `doctor` reads besides. Of events only those that it knows, where a snapshot holds all.
 const SIGNS: [Source; 5] = [
     source("v1", "Event", "events", false).only("reason%3DCgroupV1"),
     source("v1", "Event", "events", false).only("reason%3DForeignBinding"),
