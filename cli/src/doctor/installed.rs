@@ -70,7 +70,7 @@ impl<'a> Look<'a> {
             Way::Manifests => fix.say(remark),
             Way::Unknown => fix.say(format!("or, installed from deploy/: {remark}")),
         };
-        commands.iter().fold(fix, |fix, command| fix.run(command))
+        commands.iter().fold(fix, Fix::run)
     }
 
     /// Adds the upgrade of Helm that changes these values of the chart (words of a command, further lines among them) and

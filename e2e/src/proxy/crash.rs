@@ -63,7 +63,7 @@ impl Crash {
     pub(super) async fn pass(&self, pass: Pass) {
         let era = *self.era.borrow();
         if era.stopped || era.number != pass.0 {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

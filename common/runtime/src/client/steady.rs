@@ -77,6 +77,9 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
+    /// Pauses, whether it ends, patience; what is read or why not, and after how many seconds.
+    type Case = (&'static [u64], bool, Option<Duration>, Result<usize, String>, u64);
+
     /// A body of one byte after each of these pauses, in seconds, which then ends or stays open.
     fn body(pauses: &'static [u64], ends: bool) -> impl Body<Data = Bytes, Error = Infallible> + Unpin {
         let frames = stream::unfold(pauses.iter(), move |mut left| async move {
@@ -93,7 +96,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_ends_a_body_and_slowness_does_not() {
         let stopped = || Err("the answer stopped: nothing came for 30s".to_owned());
-        let cases: [(&[u64], bool, Option<Duration>, Result<usize, String>, u64); 6] = [
+        let cases: [Case; 6] = [
             (&[0, 29, 29, 29, 29], true, Some(PATIENCE), Ok(5), 116),
             (&[], true, Some(PATIENCE), Ok(0), 0),
             (&[], false, Some(PATIENCE), stopped(), 30),
