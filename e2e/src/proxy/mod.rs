@@ -140,16 +140,15 @@ impl Proxy {
         self.shared.crash.writes(namespace)
     }
 
-    /// Waits until the world is stopped.
+    /// Waits until the world is stopped, what the API server was already carrying out included.
     pub async fn stopped(&self) {
         self.shared.crash.stopped().await;
     }
 
-    /// Lets requests pass again, except those of the connections from before: their process is dead. What the API server was
-    /// already carrying out is waited for.
-    pub async fn resume(&self) {
+    /// Lets requests pass again, except those of the connections from before: their process is dead.
+    pub fn resume(&self) {
         self.shared.told.forget();
-        self.shared.crash.resume().await;
+        self.shared.crash.resume();
     }
 
     /// Watches that were begun with what stood there some time ago.

@@ -189,12 +189,13 @@ impl Stage {
         let Some(proxy) = &self.proxy else { std::future::pending().await };
         loop {
             proxy.stopped().await;
+            // Nothing is waited for from here on: stories may end at any moment, and their controllers are then to be there.
             {
                 let controllers = self.controllers();
                 controllers.kill9();
                 trusts(&controllers)?;
             }
-            proxy.resume().await;
+            proxy.resume();
             *self.controllers() = self.manager.start(self.scene, &self.cluster, Some(proxy.kubeconfig()))?;
         }
     }
