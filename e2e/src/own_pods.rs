@@ -36,6 +36,8 @@ struct Own {
     /// It serves; else it is one that ends by itself.
     serves: bool,
     told_to_end: bool,
+    /// It is among those that have ended.
+    noted: bool,
     reported: bool,
 }
 
@@ -170,6 +172,7 @@ impl<'a> OwnPods<'a> {
                     started: Instant::now(),
                     serves: container.serves(),
                     told_to_end: false,
+                    noted: false,
                     reported: false,
                 };
                 lock(&self.pods).insert(uid, own);
@@ -207,6 +210,12 @@ impl<'a> OwnPods<'a> {
         let ended: Vec<(String, Ended)> =
             lock(&self.pods).iter().filter_map(|(uid, own)| Some((uid.clone(), over(own)?))).collect();
         for (uid, end) in ended {
+            // First: whoever waits for the report is done with the API server's word, and this may not go on then.
+            if let Some(own) = lock(&self.pods).get_mut(&uid)
+                && !std::mem::replace(&mut own.noted, true)
+            {
+                lock(&self.ended).push(end.clone());
+            }
             let success = end.code == Some(0);
             let gone = json!({"status": "False", "reason": if success { "PodCompleted" } else { "PodFailed" }});
             let condition = |kind: &str| {
@@ -225,11 +234,9 @@ impl<'a> OwnPods<'a> {
                 Err(kube::Error::Api(answer)) if answer.code == 404 => {}
                 Err(error) => return Err(HarnessError::api(format!("cannot report the end of {}", end.pod))(error)),
             }
-            // Whoever waits for the report may be done now, and this would not be done again.
             if let Some(own) = lock(&self.pods).get_mut(&uid) {
                 own.reported = true;
             }
-            lock(&self.ended).push(end);
         }
         Ok(())
     }
