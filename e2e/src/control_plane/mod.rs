@@ -363,6 +363,7 @@ impl ControlPlane {
     /// [`HarnessError::Api`].
     pub async fn metrics_by_token(&self, process: &Process) -> Result<String> {
         self.apply_yaml("metrics reader", METRICS_READER).await?;
+        self.may_read(SYSTEM_NAMESPACE, "metrics-reader", "/metrics").await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin_client(), SYSTEM_NAMESPACE);
         let request = TokenRequest {
             spec: Some(TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() }),

@@ -451,6 +451,9 @@ pub(crate) async fn reader_token(cluster: &ControlPlane, account: &str, paths: &
             "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": "default"}]});
         cluster.apply_yaml("role", &role.to_string()).await.unwrap();
         cluster.apply_yaml("binding", &binding.to_string()).await.unwrap();
+        for path in paths {
+            cluster.may_read("default", account, path).await.unwrap();
+        }
     }
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.admin_client(), "default");
     let request: TokenRequest = object(json!({"metadata": {}, "spec": {"audiences": [], "expirationSeconds": 3600}}));
