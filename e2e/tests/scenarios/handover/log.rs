@@ -47,24 +47,32 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Begins when nothing is being written in the namespace. It may last for four minutes.
+    /// Begins when nothing is being written in the namespace.
     pub(super) async fn begin(cluster: &ControlPlane, namespace: &'static str) -> Self {
         let versions: Arc<Mutex<Versions>> = Arc::default();
-        let mut watches = JoinSet::new();
+        let mut watches: JoinSet<()> = JoinSet::new();
         for kind in kinds() {
             let api: Api<DynamicObject> = Api::namespaced_with(cluster.admin_client(), namespace, &kind);
             let list = api.list(&ListParams::default()).await.unwrap();
             list.items.iter().for_each(|object| note(&versions, &kind, object));
-            let from = list.metadata.resource_version.unwrap();
+            let mut from = list.metadata.resource_version.unwrap();
             let mut events = api.watch(&WatchParams::default(), &from).await.unwrap().boxed();
             let versions = Arc::clone(&versions);
             watches.spawn(async move {
-                while let Some(event) = events.try_next().await.unwrap() {
-                    match event {
-                        WatchEvent::Added(object) | WatchEvent::Modified(object) => note(&versions, &kind, &object),
-                        WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => {}
-                        WatchEvent::Error(error) => panic!("{}: {error:?}", kind.plural),
+                loop {
+                    while let Some(event) = events.try_next().await.unwrap() {
+                        from = match event {
+                            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                                note(&versions, &kind, &object);
+                                object.metadata.resource_version.unwrap()
+                            }
+                            WatchEvent::Deleted(object) => object.metadata.resource_version.unwrap(),
+                            WatchEvent::Bookmark(mark) => mark.metadata.resource_version,
+                            WatchEvent::Error(error) => panic!("{}: {error:?}", kind.plural),
+                        };
                     }
+                    // It has lasted for as long as one may, some minutes.
+                    events = api.watch(&WatchParams::default(), &from).await.unwrap().boxed();
                 }
             });
         }
