@@ -11,9 +11,9 @@ use headroom_differential::stories::{Manager, Rigour, Scene, Stage, Step, StoryC
 /// mirrored endpoints.
 const STORIES: usize = 4;
 /// How long the successors may take: many runs share one process, and each of its deaths stops all of them.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(900);
 /// The same where a node dies: with each death of the process, and there are some twenty, its silence is waited for anew.
-const DYING: Duration = Duration::from_secs(480);
+const DYING: Duration = Duration::from_secs(1200);
 /// How often it is begun when the machine was so slow that nodes may have been given up which live.
 const ATTEMPTS: usize = 3;
 /// The story in which a node falls silent, its pods are evicted, and what is left of them is collected when somebody says that

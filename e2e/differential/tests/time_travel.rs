@@ -32,7 +32,7 @@ const ATTEMPTS: usize = 3;
 const ENCODED: u64 = 8;
 /// How long ours may take to come to where stock was, on a rough day: a few watches that nobody answers for 30 s, and a slow
 /// machine.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How long stock is watched: it is not expected to get everywhere.
 const STOCK: Duration = Duration::from_secs(25);
 

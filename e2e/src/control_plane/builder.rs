@@ -21,7 +21,7 @@ use super::{ControlPlane, Release, client, report, servers};
 
 /// How long a start may take unless `KUBEBUILDER_CONTROLPLANE_START_TIMEOUT` says otherwise. It takes 3 s on an idle
 /// machine; the rest is for machines that compile at the same time.
-const START_TIMEOUT: Duration = Duration::from_secs(90);
+const START_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How often the API server is started with another port when somebody took the reserved one.
 const PORT_ATTEMPTS: usize = 5;

@@ -18,7 +18,7 @@ use super::ControlPlane;
 const MANAGER: &str = "headroom-e2e";
 
 /// How long a new custom resource may take until it is served.
-const ESTABLISH: Duration = Duration::from_secs(90);
+const ESTABLISH: Duration = Duration::from_secs(180);
 
 impl ControlPlane {
     /// Applies every document of `yaml` as admin, in order; `name` stands in error messages. Objects without a

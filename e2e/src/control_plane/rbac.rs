@@ -16,7 +16,7 @@ use crate::wait::eventually;
 use super::{ControlPlane, SYSTEM_NAMESPACE};
 
 /// How long rules may take to be in force.
-const IN_FORCE: Duration = Duration::from_secs(90);
+const IN_FORCE: Duration = Duration::from_secs(180);
 
 /// Which of our rights are granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -83,4 +83,4 @@ const LOOK: [&str; 10] = [
 ];
 
 /// How long a step may take before the demo gives up: on a busy machine each takes several times as long as usual.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);

@@ -14,7 +14,7 @@ use crate::{
 /// Three workers of 1 GiB with swap, and one of 2 GiB without.
 const NODES: &str = "worker=3:1Gi:swap=2Gi:cpu=2:system=220Mi,plain=1:2Gi:swap=none:cpu=2:system=260Mi";
 /// How long a process may take to become healthy.
-const START: Duration = Duration::from_secs(90);
+const START: Duration = Duration::from_secs(180);
 
 pub(super) struct Stage {
     // Dropped in this order: nodes and processes before the control plane.

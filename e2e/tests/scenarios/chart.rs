@@ -58,7 +58,7 @@ impl<'a> Release<'a> {
 
     /// A command of Helm about the release, while its pods are looked after.
     async fn helm(&self, verb: &[&str], flags: &[&str]) -> Ran {
-        let arguments = [verb, &["--namespace", SYSTEM_NAMESPACE, "--timeout", "4m"][..], flags].concat();
+        let arguments = [verb, &["--namespace", SYSTEM_NAMESPACE, "--timeout", "10m"][..], flags].concat();
         self.pods.during(self.helm.run(&arguments)).await.unwrap().unwrap()
     }
 

@@ -17,7 +17,7 @@ use crate::common::LONG;
 use crate::docs::{programs, run_all};
 
 /// In which all steps are shown. Each has a deadline of its own, so that this is only for one that hangs.
-const SHOW: Duration = Duration::from_secs(600);
+const SHOW: Duration = Duration::from_secs(1500);
 /// The questions that the demo ends with, the status that each ends with, and what the answer has in it.
 const ANSWERS: [(&str, i32, &str); 6] = [
     ("kubectl headroom top", 0, "worker-1"),

@@ -42,7 +42,7 @@ use serde_json::json;
 use tokio::{process::Command, time::timeout};
 
 /// In which a block has to end: some wait for a Deployment to be rolled out.
-const BLOCK: Duration = Duration::from_secs(240);
+const BLOCK: Duration = Duration::from_secs(480);
 
 /// Write what is printed into the documents.
 const WRITE: &str = "HEADROOM_DOCS_WRITE";

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(180);
 const NAMESPACE: &str = "hollow";
 
 fn object<K: DeserializeOwned>(value: Value) -> K {

@@ -25,7 +25,7 @@ use serde_json::json;
 /// two others together have two places left.
 const REPLICAS: usize = 10;
 /// Grace and period of `fast`, its minute of toleration, and time for a busy machine. Upstream would take six minutes.
-const MOVED: Duration = Duration::from_secs(180);
+const MOVED: Duration = Duration::from_secs(240);
 
 /// By node, the pods that are not being deleted; those without a node are under the empty name.
 async fn by_node(pods: &Api<Pod>) -> Result<BTreeMap<String, usize>, String> {

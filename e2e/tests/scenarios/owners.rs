@@ -18,7 +18,7 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-const FLAGS: [&str; 3] = ["--yes", "--namespace=default", "--timeout=150s"];
+const FLAGS: [&str; 3] = ["--yes", "--namespace=default", "--timeout=300s"];
 /// A scheduler that is awake answers at once, unless the machine stands still: as long as the command takes for a pause of all,
 /// and as long again.
 const SOON: &str = "--quiet-for=10s";

@@ -49,7 +49,7 @@ const BASE: usize = 4;
 const MEASURING: [&str; 2] = ["--controllers=node-headroom-controller", "--node-headroom-interval=10m"];
 const REPLICATING: [&str; 1] = ["--controllers=replicationcontroller-controller"];
 /// In which a process has to end.
-const TERM: Duration = Duration::from_secs(60);
+const TERM: Duration = Duration::from_secs(120);
 
 /// Numbers from a seed (SplitMix64).
 struct Random(u64);

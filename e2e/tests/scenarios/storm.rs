@@ -278,7 +278,7 @@ async fn in_a_burst_the_command_takes_over_and_hands_back_and_every_pod_is_bound
         cluster.wait_healthy(&process, "/readyz", LONG).await.unwrap();
         process
     };
-    let flags = ["--yes", "--namespace=default", "--timeout=150s", "--quiet-for=3s", "--distribution=any"];
+    let flags = ["--yes", "--namespace=default", "--timeout=300s", "--quiet-for=3s", "--distribution=any"];
     let mut theirs = stock().await;
     handed_over(&cluster, "").await;
     let pulse = Pulse::begin(&cluster).await;

@@ -127,9 +127,9 @@ impl Scene {
     #[must_use]
     pub const fn patience(self) -> Duration {
         match self {
-            Self::Services => Duration::from_secs(90),
-            Self::Nodes => Duration::from_secs(150),
-            Self::Crowds | Self::Zones => Duration::from_secs(120),
+            Self::Services | Self::Crowds | Self::Zones => Duration::from_secs(300),
+            // A story is begun anew where a node that lives was given up, and then it has waited for all of this.
+            Self::Nodes => Duration::from_secs(240),
         }
     }
 

@@ -21,7 +21,7 @@ const CRDS: &str = include_str!("../../../../charts/headroom/files/crds.yaml");
 /// from then on.
 const DISTRUST: &str = "asking for JSON for the next hour";
 /// How long a process may take to become healthy.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(180);
 /// Addresses of Services.
 const RANGES: &str = "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112";
 /// Nodes and their zones. Nobody looks after them.

@@ -19,7 +19,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBind
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
-pub(super) const FLAGS: [&str; 4] = ["--yes", "--namespace=default", "--quiet-for=3s", "--timeout=150s"];
+pub(super) const FLAGS: [&str; 4] = ["--yes", "--namespace=default", "--quiet-for=3s", "--timeout=300s"];
 const RECORD: &str = "headroom-takeover";
 
 /// The names of the rights that a takeover has given, of all four kinds.

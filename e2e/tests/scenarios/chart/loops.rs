@@ -17,7 +17,7 @@ use serde_json::json;
 
 /// A node is declared dead after 24 s and its pods leave a minute later; a pod on a node that does not exist is collected
 /// within as long.
-const DEAD: Duration = Duration::from_secs(180);
+const DEAD: Duration = Duration::from_secs(240);
 
 /// What must have been used: of each loop what it writes, and what it reads before it takes something for granted.
 const WORK: &[&str] = &[

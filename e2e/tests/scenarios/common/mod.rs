@@ -21,9 +21,9 @@ use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// The deadline of every wait. Far below upstream's five minutes after which unschedulable pods are tried anyway, so
-/// that what happens within it happened because of an event.
-pub(crate) const LONG: Duration = Duration::from_secs(90);
+/// The deadline of every wait: a few times what a slow machine needs. Well below upstream's five minutes after which
+/// unschedulable pods are tried anyway, so that what happens within it happened because of an event.
+pub(crate) const LONG: Duration = Duration::from_secs(180);
 
 /// A lease that survives a machine that compiles at the same time.
 pub(crate) const PATIENT: [&str; 3] =

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use super::LONG;
 
-/// Everything of a step: a lease that runs out, a process that starts, a silence.
-const STEP: Duration = Duration::from_secs(180);
+/// Everything of a step: a lease that runs out, a process that starts, a silence. Longer than the commands' own patience.
+const STEP: Duration = Duration::from_secs(400);
 
 /// The command line, as admin.
 fn headroom(cluster: &ControlPlane, verb: &str, arguments: &[&str]) -> Command {

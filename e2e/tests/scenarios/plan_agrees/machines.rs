@@ -37,7 +37,7 @@ pub(super) const STOCK: &str = "statefulset-controller,garbage-collector-control
 pub(super) const QUICK: [&str; 2] = ["--kube-api-qps=200", "--kube-api-burst=300"];
 /// A process that has just begun reads all kubelets at once. One that did not answer in time, since the machine stood still, is
 /// read again after the long interval: another process is faster, and so often it is tried.
-const AT_ONCE: Duration = Duration::from_secs(30);
+const AT_ONCE: Duration = Duration::from_secs(60);
 const MEASURED: usize = 3;
 /// Nodes that are there at first.
 const OLD: u64 = 3;

@@ -16,7 +16,7 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 const CONDITIONS: [(&str, &str); 4] =
     [("Ready", "True"), ("MemoryPressure", "False"), ("DiskPressure", "False"), ("PIDPressure", "False")];
 /// How long a change of taints may take to get through between the controllers' own.
-const TAINTED: Duration = Duration::from_secs(20);
+const TAINTED: Duration = Duration::from_secs(60);
 
 /// What a kubelet reports, apart from what is not as it should be.
 fn conditions(unusual: &Value) -> Value {
