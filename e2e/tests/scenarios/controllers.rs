@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::common::{
-    LONG, PATIENT, code, control_plane_with_crds as control_plane, create, hollow, leading, merge, node, object, pod,
-    pods,
+    LONG, PATIENT, SHORT, code, control_plane_with_crds as control_plane, create, hollow, leading, merge, node, object,
+    pod, pods,
 };
 use headroom_api::NodeHeadroom;
 use headroom_e2e::control_plane::audit::AuditEvent;
@@ -147,14 +147,12 @@ fn accounts_of(client: &kube::Client) -> Api<ServiceAccount> {
 #[tokio::test]
 async fn a_kill_in_the_middle_of_a_burst_neither_loses_nor_doubles_a_pod() {
     const REPLICAS: usize = 150;
-    // The lease of the first has to run out; that of the second has to last, even where the machine stands still for seconds.
-    let short =
-        ["--leader-elect-lease-duration=15s", "--leader-elect-renew-deadline=10s", "--leader-elect-retry-period=500ms"];
+    // The lease of the first has to run out; that of the second has to last.
     let cluster = control_plane().await;
     let accounts: Api<ServiceAccount> = Api::default_namespaced(cluster.admin_client());
     eventually(LONG, "the default ServiceAccount", || accounts.get("default")).await.unwrap();
     let loops = ["--controllers=replicationcontroller-controller"];
-    let first = start(&cluster, &short, &loops).await;
+    let first = start(&cluster, &SHORT, &loops).await;
     let rcs: Api<ReplicationController> = Api::default_namespaced(cluster.admin_client());
     let pods: Api<Pod> = Api::default_namespaced(cluster.admin_client());
     let count = async || pods.list(&ListParams::default()).await.map(|l| l.items.len()).map_err(|e| e.to_string());
@@ -165,7 +163,7 @@ async fn a_kill_in_the_middle_of_a_burst_neither_loses_nor_doubles_a_pod() {
     };
     eventually(LONG, "the first pods", some).await.unwrap();
     first.kill9();
-    let second = start(&cluster, &short, &loops).await;
+    let second = start(&cluster, &SHORT, &loops).await;
     let all =
         async || match rcs.get("burst").await.map_err(|e| e.to_string())?.status.and_then(|s| s.observed_generation) {
             Some(_) => match count().await? {

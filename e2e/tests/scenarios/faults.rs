@@ -1,24 +1,16 @@
 //! What goes wrong around the scheduler: flags, files, a missing API server, missing rights, malformed objects, kills,
 //! a leader that was stopped and goes on.
 
-use std::time::Duration;
-
 use crate::common::{
-    Bindings, LONG, PATIENT, STOCK_LEASE, asking, assert_bound_once, bindings, both, bound, caller, change_node, code,
-    control_plane, create, create_many, get, holder, node, on_node, placed, pod, pods, reader_token, second_scheduler,
-    start_scheduler, wait_for_log, wait_for_log_times, wait_placed, waiting, writes_of,
+    Bindings, LONG, PATIENT, SHORT, SHORT_DEADLINE, STOCK_LEASE, asking, assert_bound_once, bindings, both, bound,
+    caller, change_node, code, control_plane, create, create_many, get, holder, node, on_node, placed, pod, pods,
+    reader_token, second_scheduler, start_scheduler, wait_for_log, wait_for_log_times, wait_placed, waiting, writes_of,
 };
 use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, Signal, eventually, our_binary};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use serde_json::json;
-
-/// How long the leases last that are meant to run out, and how long their holder may act on them: longer than a machine stands
-/// still, or those end that are to lead.
-const SHORT: [&str; 3] =
-    ["--leader-elect-lease-duration=15s", "--leader-elect-renew-deadline=10s", "--leader-elect-retry-period=500ms"];
-const SHORT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs the scheduler, which must end with status 1; returns what it wrote, which must be one line.
 async fn refused(arguments: &[&str]) -> String {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::common::verbs::{Running, becomes, ended, owner, owners};
 use crate::common::{
-    LONG, OUR_LEASE, PATIENT, asking, bound, control_plane_with_crds, create, hollow, object, pod, pods,
+    LONG, OUR_LEASE, PATIENT, asking, bound, control_plane_with_crds, create, hollow, object, patient_stock, pod, pods,
     start_controllers, start_scheduler, writes_of,
 };
 use headroom_e2e::{ControlPlane, Identity, Process, SchedulerOptions, eventually};
@@ -52,7 +52,7 @@ async fn left_behind(cluster: &ControlPlane, record: bool) {
 }
 
 async fn start_stock(cluster: &ControlPlane, leader_elect: bool) -> Process {
-    let options = SchedulerOptions { leader_elect, ..SchedulerOptions::default() };
+    let options = SchedulerOptions { leader_elect, ..patient_stock() };
     let stock = cluster.start_stock_scheduler(&options).unwrap();
     cluster.wait_healthy(&stock, "/healthz", LONG).await.unwrap();
     stock

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::common::{
-    LONG, assert_nothing_forbidden, caller, control_plane_with_crds, get, holder, leading, object, pods, wait_for_log,
-    writes_of,
+    LONG, SHORT, SHORT_LEASE, assert_nothing_forbidden, caller, control_plane_with_crds, get, holder, leading, object,
+    pods, wait_for_log, writes_of,
 };
 use headroom_e2e::{ControlPlane, Identity, Process, eventually};
 use k8s_openapi::api::core::v1::{Pod, ReplicationController};
@@ -15,12 +15,9 @@ use serde_json::json;
 
 const LOOPS: &str = "--controllers=replicationcontroller-controller,endpoints-controller";
 const LEASE: &str = "headroom-controllers";
-/// Short enough for a leader that does not release its lease, and long enough for one whose machine stands still for seconds.
-const SHORT: [&str; 3] =
-    ["--leader-elect-lease-duration=15s", "--leader-elect-renew-deadline=10s", "--leader-elect-retry-period=500ms"];
 /// The lease has to run out, and the standby looks at it every 1.1 s at most; the rest is for its lists, on a machine that
 /// has other things to do.
-const TAKEN_OVER: Duration = Duration::from_secs(15 + 2 + 43);
+const TAKEN_OVER: Duration = SHORT_LEASE.saturating_add(LONG);
 
 fn start(cluster: &ControlPlane) -> Process {
     let flags: Vec<&str> = SHORT.into_iter().chain([LOOPS]).collect();

@@ -10,8 +10,8 @@ use std::time::Duration;
 use self::pulse::Pulse;
 use crate::common::verbs::Running;
 use crate::common::{
-    Bindings, LONG, OUR_LEASE, PATIENT, STOCK_LEASE, asking, assert_nothing_forbidden, bindings, control_plane,
-    control_plane_with_crds, create_many, holder, node, pods, start_scheduler, wait_placed,
+    Bindings, LONG, OUR_LEASE, PATIENT, SHORT, SHORT_LEASE, STOCK_LEASE, asking, assert_nothing_forbidden, bindings,
+    control_plane, control_plane_with_crds, create_many, holder, node, pods, start_scheduler, wait_placed,
 };
 use headroom_e2e::control_plane::audit::{AuditEvent, AuditObject};
 use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, SchedulerOptions, eventually};
@@ -32,16 +32,12 @@ const PREFIX: &str = "wave-";
 /// So often the command takes over, and hands back.
 const COMMANDS: usize = 2;
 
-/// Flags of both schedulers, upstream's names. No longer than upstream's, for the two turns in which nobody releases the lease;
-/// no shorter either, or a machine that stands still for some seconds ends the leader.
-const LEASE: [&str; 3] =
-    ["--leader-elect-lease-duration=15s", "--leader-elect-renew-deadline=10s", "--leader-elect-retry-period=500ms"];
 /// No pod waits longer than ten seconds where the leader ends as it should, and releases the lease. For how long the machine
 /// stood still meanwhile comes on top.
 const LONGEST: Duration = Duration::from_secs(10);
-/// Where the leader is killed, the lease has to run out first (`--leader-elect-lease-duration` in [`LEASE`]): until then
-/// nobody may schedule, and no scheduler could change that. The ten seconds begin behind it.
-const LONGEST_AFTER_A_KILL: Duration = Duration::from_secs(15 + LONGEST.as_secs());
+/// Where the leader is killed, the lease has to run out first ([`SHORT`], of both schedulers: the names of the flags are
+/// upstream's). Until then nobody may schedule, and no scheduler could change that. The ten seconds begin behind it.
+const LONGEST_AFTER_A_KILL: Duration = SHORT_LEASE.saturating_add(LONGEST);
 
 /// Turns in which the leader is killed (`kill -9`) and releases nothing: once the stock scheduler, which leads in the even
 /// ones, and once ours. In all others it gets SIGTERM.
@@ -70,12 +66,12 @@ struct Side {
 async fn start(cluster: &ControlPlane, who: Who) -> Side {
     let process = match who {
         Who::Stock => {
-            let args = LEASE.map(str::to_owned).to_vec();
+            let args = SHORT.map(str::to_owned).to_vec();
             let options = SchedulerOptions { leader_elect: true, args, ..SchedulerOptions::unlimited() };
             cluster.start_stock_scheduler(&options).unwrap()
         }
         Who::Ours => {
-            let flags = [&LEASE[..], &["--mode=primary"]].concat();
+            let flags = [&SHORT[..], &["--mode=primary"]].concat();
             cluster.start_headroom_scheduler(&flags).unwrap()
         }
     };

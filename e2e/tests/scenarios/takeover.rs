@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::common::{
     LONG, STOCK_LEASE, asking, assert_nothing_forbidden, bindings, both, caller, control_plane, create, create_many,
-    get, holder, host_port, pod, pods, reader_token, start_scheduler, wait_placed, waiting, writes_of,
+    get, holder, host_port, patient_stock, pod, pods, reader_token, start_scheduler, wait_placed, waiting, writes_of,
 };
 use headroom_e2e::control_plane::audit::AuditEvent;
-use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, SchedulerOptions, eventually};
+use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, eventually};
 use headroom_hollow::{Hollow, HollowConfig};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -80,8 +80,7 @@ async fn has_looked(cluster: &ControlPlane, scheduler: &Process, token: &str) {
 }
 
 async fn start_stock(cluster: &ControlPlane) -> Process {
-    let options = SchedulerOptions { leader_elect: true, ..SchedulerOptions::default() };
-    let stock = cluster.start_stock_scheduler(&options).unwrap();
+    let stock = cluster.start_stock_scheduler(&patient_stock()).unwrap();
     cluster.wait_healthy(&stock, "/healthz", LONG).await.unwrap();
     stock
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::{CONTROLLERS, Release, SCHEDULER, SCHEDULER_USER, admits_pods, kubelet_ca, rights};
 use crate::common::{
-    LONG, STOCK_LEASE, asking, both, bound, create, create_many, delete, holder, measured, object, on_node, pod, pods,
-    reader_token, wait_placed, writes_of,
+    LONG, STOCK_LEASE, asking, both, bound, create, create_many, delete, holder, measured, object, on_node,
+    patient_stock, pod, pods, reader_token, wait_placed, writes_of,
 };
 use headroom_e2e::dump::Dump;
 use headroom_e2e::helm::helm_binary;
-use headroom_e2e::{ControlPlane, Process, SchedulerOptions, eventually};
+use headroom_e2e::{ControlPlane, Process, eventually};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, PostParams};
@@ -37,8 +37,7 @@ pub(super) async fn settled(cluster: &ControlPlane) -> Dump {
 }
 
 pub(super) async fn start_stock(cluster: &ControlPlane) -> Process {
-    let options = SchedulerOptions { leader_elect: true, ..SchedulerOptions::default() };
-    let stock = cluster.start_stock_scheduler(&options).unwrap();
+    let stock = cluster.start_stock_scheduler(&patient_stock()).unwrap();
     cluster.wait_healthy(&stock, "/healthz", LONG).await.unwrap();
     stock
 }

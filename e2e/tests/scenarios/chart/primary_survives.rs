@@ -5,10 +5,12 @@
 use std::time::Duration;
 
 use super::{RELEASE, Release, SCHEDULER, admits_pods};
-use crate::common::{LONG, STOCK_LEASE, asking, both, bound, change_node, create, evict, holder, on_node, pod, pods};
+use crate::common::{
+    LONG, STOCK_LEASE, asking, both, bound, change_node, create, evict, holder, on_node, patient_stock, pod, pods,
+};
 use headroom_e2e::control_plane::{LOOPS, SYSTEM_NAMESPACE};
 use headroom_e2e::helm::helm_binary;
-use headroom_e2e::{ControlPlane, Process, SchedulerOptions, eventually};
+use headroom_e2e::{ControlPlane, Process, eventually};
 use headroom_hollow::{Hollow, HollowConfig};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -78,8 +80,7 @@ impl<'a> Machines<'a> {
         let machines = Self { cluster, release, config, hollow, rest, rest_runs };
 
         let pinned = values == ONE;
-        let options = SchedulerOptions { leader_elect: true, ..SchedulerOptions::default() };
-        let stock = (!pinned).then(|| cluster.start_stock_scheduler(&options).unwrap());
+        let stock = (!pinned).then(|| cluster.start_stock_scheduler(&patient_stock()).unwrap());
         let values = ["--values", values];
         machines.release.install(&[&values[..], FASTER, flags].concat()).await;
         machines.release.ready().await;

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use headroom_api::NodeHeadroom;
 use headroom_e2e::control_plane::audit::AuditEvent;
-use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, eventually, our_binary};
+use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, SchedulerOptions, eventually, our_binary};
 use headroom_hollow::Hollow;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -28,6 +28,13 @@ pub(crate) const LONG: Duration = Duration::from_secs(180);
 /// A lease that survives a machine that compiles at the same time.
 pub(crate) const PATIENT: [&str; 3] =
     ["--leader-elect-lease-duration=300s", "--leader-elect-renew-deadline=200s", "--leader-elect-retry-period=500ms"];
+
+/// A lease that is meant to run out: much later than a machine stands still, or those end that are to lead.
+pub(crate) const SHORT: [&str; 3] =
+    ["--leader-elect-lease-duration=30s", "--leader-elect-renew-deadline=20s", "--leader-elect-retry-period=500ms"];
+/// How long it lasts, and how long its holder may act on it, as [`SHORT`] says.
+pub(crate) const SHORT_LEASE: Duration = Duration::from_secs(30);
+pub(crate) const SHORT_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Names of the leases.
 pub(crate) const STOCK_LEASE: &str = "kube-scheduler";
@@ -147,6 +154,13 @@ pub(crate) async fn wait_for_log_times(process: &Process, text: &str, times: usi
     .await
     .unwrap();
     assert!(said(), "ended before {what}: {}", process.log_tail());
+}
+
+/// A stock scheduler that holds its lease, or waits for it, as patiently as ours: it releases what it holds when it is told to
+/// end.
+pub(crate) fn patient_stock() -> SchedulerOptions {
+    let args = PATIENT.map(str::to_owned).to_vec();
+    SchedulerOptions { leader_elect: true, args, ..SchedulerOptions::default() }
 }
 
 /// Who holds a lease of `kube-system`; empty when nobody does.
