@@ -131,12 +131,13 @@ async fn a_node_dies_and_only_what_fits_moves() {
     hollow.stop().await;
 }
 
-/// Short for the sake of the test; leases are renewed every second.
-const SHORT: [&str; 2] = ["--node-monitor-period=1s", "--node-monitor-grace-period=6s"];
-/// Longer than that grace.
-const SILENCE: Duration = Duration::from_secs(10);
+/// Short for the sake of the test, and longer than a machine stands still on which nodes are to live; leases are renewed every
+/// second.
+const SHORT: [&str; 2] = ["--node-monitor-period=1s", "--node-monitor-grace-period=10s"];
+/// Longer than that grace, and shorter than a simulated kubelet waits for an answer.
+const SILENCE: Duration = Duration::from_secs(13);
 /// Answers of a kubelet that is asked once a second: for longer than the grace.
-const ANSWERS: u64 = 12;
+const ANSWERS: u64 = 16;
 
 /// Two nodes that renew their leases every second.
 async fn lively(cluster: &ControlPlane) -> Hollow {

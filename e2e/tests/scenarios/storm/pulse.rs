@@ -1,5 +1,5 @@
-//! How long the machine stood still, and when: a small object is stored again and again, and where that takes long, so does
-//! everything that a scheduler does. A pod is not left waiting by whoever cannot move himself.
+//! How long the machine stood still, or crept, and when: a small object is stored again and again, and where that takes long, so
+//! does everything that a scheduler does. A pod is not left waiting by whoever cannot move himself.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,8 +17,9 @@ use crate::common::object;
 const NAME: &str = "pulse";
 /// Between two beats.
 const PAUSE: Duration = Duration::from_millis(100);
-/// From one beat to the next it takes no longer on a machine that is merely busy.
-const ORDINARY: Duration = Duration::from_secs(1);
+/// From one beat to the next, [`PAUSE`] and a write, it takes no longer on a machine that keeps up with the pods that arrive.
+/// Where it does, each write of a scheduler takes as long, and a hand-over and its bindings are many of them.
+const ORDINARY: Duration = Duration::from_millis(400);
 
 /// From one beat to the next, where that was too long.
 type Gap = (Timestamp, Timestamp);
