@@ -7,8 +7,9 @@ use super::generate::{CROWDS, NODES, QUOTA, ZONES};
 
 /// How long a node's silence is put up with, on both sides.
 pub(super) const GRACE: Duration = Duration::from_secs(8);
-/// How long changes of pods are gathered, on both sides: those of one step are to be one change.
-pub(super) const BATCH: Duration = Duration::from_secs(4);
+/// How long changes of pods are gathered, on both sides: those of one step are to be one change. For how long is no matter to
+/// what comes of it, so that it may be longer than it was when stock told.
+pub(super) const BATCH: Duration = Duration::from_secs(8);
 /// When nothing has changed for so long, no timer of the gathering controllers runs: a slice whose change is seen before the
 /// answer to its write is looked at again after [`BATCH`].
 pub(super) const REST: Duration = BATCH.saturating_add(Duration::from_millis(1500));
@@ -76,7 +77,7 @@ impl Scene {
         match self {
             Self::Services | Self::Zones => &[],
             Self::Nodes => &["--node-monitor-period=1s", "--node-monitor-grace-period=8s", "--node-eviction-rate=10"],
-            Self::Crowds => &["--endpoint-updates-batch-period=4s", "--endpointslice-updates-batch-period=4s"],
+            Self::Crowds => &["--endpoint-updates-batch-period=8s", "--endpointslice-updates-batch-period=8s"],
         }
     }
 
