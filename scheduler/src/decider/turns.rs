@@ -232,7 +232,7 @@ mod tests {
     use crate::{decider::Shared, extenders, inputs::Message, metrics::SchedulerMetrics, shadow::ShadowBook};
 
     /// For what comes at last, however busy the machine is.
-    const LONG: Duration = Duration::from_secs(30);
+    const LONG: Duration = Duration::from_secs(120);
 
     const fn at(millis: u64) -> Mono {
         Mono(millis * 1000)

@@ -25,7 +25,8 @@ use crate::node_headroom::{
 };
 
 const SAMPLE: &str = include_str!("../../../tests/fixtures/stats-summary.json");
-const TIMEOUT: Duration = Duration::from_secs(3);
+/// In which real answers come on any machine; nobody waits for it but where time is virtual.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Gives numbered tokens, or none.
 struct Tokens(Arc<AtomicUsize>, bool);
@@ -328,7 +329,10 @@ async fn a_kubelet_that_hangs_is_given_up() {
     let ca = Authority::new();
     let kubelet = Kubelet::start(ca.acceptor("node-a"), Reply::Hang).await;
     let error = Rig::new(&ca.trust(), true).error(kubelet.port).await;
-    assert_eq!(error, ScrapeError::Timeout { address: format!("127.0.0.1:{}", kubelet.port), seconds: 3 });
+    assert_eq!(
+        error,
+        ScrapeError::Timeout { address: format!("127.0.0.1:{}", kubelet.port), seconds: TIMEOUT.as_secs() }
+    );
 }
 
 #[tokio::test]

@@ -10,9 +10,9 @@ use headroom_core::{
 
 use super::*;
 
-/// What one hostile pod may cost on [`NODES`] nodes. Far above what any takes (`benches/hostile.rs`), far below what a
-/// product of two of its lists would.
-const MOST: Duration = Duration::from_secs(2);
+/// What one hostile pod may cost on [`NODES`] nodes, without optimizations, on a machine that has other things to do. Far above
+/// what any takes (`benches/hostile.rs` is strict), far below what a product of two of its lists would.
+const MOST: Duration = Duration::from_secs(10);
 const NODES: usize = 100;
 
 fn cluster(classes: bool) -> Simulator {
