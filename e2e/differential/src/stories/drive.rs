@@ -203,7 +203,7 @@ async fn tell(
         let Some(written) = teller.perform(step).await.with_context(what)? else {
             return Ok(Some(format!("{}: the pod is not there", what())));
         };
-        let pause = stage.scene().pause();
+        let pause = stage.scene().pause(change.follows());
         if !pause.is_zero() {
             let_be(pause).await;
         }

@@ -17,7 +17,7 @@ pub(super) const REST: Duration = BATCH.saturating_add(Duration::from_millis(150
 const ORPHANED: Duration = Duration::from_secs(85);
 /// One of its rounds.
 const COLLECTED: Duration = Duration::from_secs(24);
-/// How long a change of nodes or pods may take to be seen: the two are watched apart, and which one is seen first matters.
+/// How long a change may take to be seen: kinds are watched apart, and which one is seen first may matter.
 const SEEN: Duration = Duration::from_millis(500);
 
 /// A scene.
@@ -134,11 +134,12 @@ impl Scene {
         }
     }
 
-    /// How long a step is let be before the next one, even if nothing is to follow from it.
-    pub(super) const fn pause(self) -> Duration {
+    /// How long a step is let be before the next one. Where nothing `follows` from it, nothing says that the controllers have
+    /// seen it, and what comes next may be taken for the same change.
+    pub(super) const fn pause(self, follows: bool) -> Duration {
         match self {
-            Self::Services | Self::Nodes | Self::Crowds => Duration::ZERO,
-            Self::Zones => SEEN,
+            Self::Services | Self::Nodes | Self::Crowds if follows => Duration::ZERO,
+            Self::Services | Self::Nodes | Self::Crowds | Self::Zones => SEEN,
         }
     }
 }

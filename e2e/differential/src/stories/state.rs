@@ -59,6 +59,11 @@ impl State {
         self.0.extend(change.0.iter().map(clone));
     }
 
+    /// Whether controllers have changed anything: a story changes pods itself.
+    pub(super) fn follows(&self) -> bool {
+        self.0.keys().any(|kind| kind != "pods")
+    }
+
     /// Whether anything is said of a kind.
     pub(super) fn has(&self, kind: &str) -> bool {
         self.0.contains_key(kind)
@@ -369,6 +374,9 @@ mod tests {
         assert_eq!(one, other);
         assert_eq!(one.difference(&other), None);
         let mut third = State::default();
+        assert!(
+            one.follows() && !third.follows() && !State(BTreeMap::from([("pods".to_owned(), Vec::new())])).follows()
+        );
         third.apply(&one.since(&State::default()));
         assert_eq!((third.since(&one), third.clone()), (State::default(), one));
         third.0.insert("pods".to_owned(), Vec::new());
