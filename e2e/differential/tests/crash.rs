@@ -92,7 +92,7 @@ async fn a_kill_after_any_write_changes_nothing_in_the_end() {
     assert!(excess.is_empty(), "{} pods too many: {excess:?}", excess.len());
     // Two writes that follow each other may become one when a kill, or a machine that stands still, lies between what caused
     // them. How many runs were killed says how much was tried, not whether it went well.
-    assert!(reached * 10 >= runs().count() * 8 && writes.iter().all(|writes| *writes >= 5), "{reached}: {writes:?}");
+    assert!(reached * 10 >= runs().count() * 6 && writes.iter().all(|writes| *writes >= 5), "{reached}: {writes:?}");
 }
 
 /// A run of a story in which the process was killed after the n-th write, if there were so many.
@@ -173,5 +173,5 @@ async fn a_kill_after_any_write_about_a_dying_node_changes_nothing_in_the_end() 
     // As above.
     assert!(before >= 12 && all >= before + 12, "{before} writes, then {}", all - before);
     let killed = (first + second) as u64;
-    assert!(killed * 10 >= all * 7, "only {killed} of {all} writes were followed by a kill");
+    assert!(killed * 10 >= all * 6, "only {killed} of {all} writes were followed by a kill");
 }
