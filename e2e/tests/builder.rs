@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "test code, helpers included: a panic is a failed test")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -86,10 +86,17 @@ impl Stage {
 }
 
 fn script(path: &Path, text: &str) {
-    // Written elsewhere and renamed: a file that is open for writing cannot be executed.
+    // Written elsewhere and renamed: a file that is open for writing cannot be executed. And by another process: what this one
+    // has open, a child that another test has just begun has open too, until it runs its own program.
     let temporary = path.with_extension("new");
-    fs::write(&temporary, text).unwrap();
-    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut writer = Command::new("/bin/sh")
+        .args(["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"])
+        .arg(&temporary)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writer.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(writer.wait().unwrap().success());
     fs::rename(&temporary, path).unwrap();
 }
 
