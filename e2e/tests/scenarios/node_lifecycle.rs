@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::common::{LONG, PATIENT, STOCK_LEASE, control_plane_with_crds, start_controllers, wait_for_log, writes_of};
+use crate::common::{
+    LONG, PATIENT, STOCK_LEASE, control_plane_alone, start_controllers, wait_for_log, with_crds, writes_of,
+};
 use headroom_api::NodeHeadroom;
-use headroom_e2e::{ControlPlane, Identity, Signal, eventually};
+use headroom_e2e::{ControlPlane, Identity, RbacSet, Signal, eventually};
 use headroom_hollow::Hollow;
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -166,7 +168,7 @@ async fn becomes(cluster: &ControlPlane, name: &str, wanted: &str) {
 #[tokio::test]
 async fn a_node_that_thrashes_and_whose_kubelet_answers_is_dead_with_stock_and_slow_with_patient() {
     const SLOW: &str = "worker-1";
-    let cluster = control_plane_with_crds().await;
+    let cluster = with_crds(control_plane_alone(RbacSet::Primary).await).await;
     let hollow = lively(&cluster).await;
     let trust = cluster.trust_kubelets(&hollow).unwrap();
     let start = async |profile: &str| {
@@ -237,7 +239,7 @@ async fn renewed(cluster: &ControlPlane, node: &str) {
 
 #[tokio::test]
 async fn neither_a_pause_of_ours_nor_an_outage_of_the_api_server_is_held_against_the_nodes() {
-    let cluster = control_plane_with_crds().await;
+    let cluster = with_crds(control_plane_alone(RbacSet::Primary).await).await;
     let hollow = lively(&cluster).await;
     // Under `stock` the clocks go on, as stock's do.
     let loops = "--controllers=node-lifecycle-controller,taint-eviction-controller";

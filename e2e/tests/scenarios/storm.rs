@@ -11,7 +11,7 @@ use self::pulse::Pulse;
 use crate::common::verbs::Running;
 use crate::common::{
     Bindings, LONG, OUR_LEASE, PATIENT, SHORT, SHORT_LEASE, STOCK_LEASE, asking, assert_nothing_forbidden, bindings,
-    control_plane, control_plane_with_crds, create_many, holder, node, pods, start_scheduler, wait_placed,
+    control_plane_alone, create_many, holder, node, pods, start_scheduler, wait_placed, with_crds,
 };
 use headroom_e2e::control_plane::audit::{AuditEvent, AuditObject};
 use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, SchedulerOptions, eventually};
@@ -216,7 +216,7 @@ async fn assert_each_once_and_soon(
 
 #[tokio::test]
 async fn in_a_burst_the_lease_changes_hands_twenty_times_and_every_pod_is_bound_once() {
-    let cluster = control_plane(RbacSet::Primary).await;
+    let cluster = control_plane_alone(RbacSet::Primary).await;
     nodes(&cluster).await;
     let pods = pods(&cluster, "default");
     let mut leader = start(&cluster, Who::Stock).await;
@@ -263,7 +263,7 @@ async fn end(process: Process) {
 
 #[tokio::test]
 async fn in_a_burst_the_command_takes_over_and_hands_back_and_every_pod_is_bound_once() {
-    let cluster = control_plane_with_crds().await;
+    let cluster = with_crds(control_plane_alone(RbacSet::Primary).await).await;
     nodes(&cluster).await;
     let pods = pods(&cluster, "default");
     // Nobody is killed here: leases may be long, and change hands by being released.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use headroom_e2e::proxy::Proxy;
-use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, eventually};
+use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, eventually, slots};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -114,7 +114,7 @@ impl Stage {
     }
 
     async fn start(manager: Manager, scene: Scene, proxied: bool) -> anyhow::Result<Self> {
-        let cluster = cluster().await?;
+        let cluster = cluster(scene).await?;
         let client = cluster.admin_client();
         let mut tasks = JoinSet::new();
         let kubelets = Kubelets::start(&client, &mut tasks);
@@ -271,9 +271,11 @@ fn trusts(controllers: &Process) -> anyhow::Result<()> {
     said.map_or(Ok(()), |line| Err(anyhow::anyhow!("{}: {line}", controllers.name())))
 }
 
-async fn cluster() -> anyhow::Result<ControlPlane> {
+async fn cluster(scene: Scene) -> anyhow::Result<ControlPlane> {
+    // What is about seconds is told while nothing else in this process keeps the machine busy.
+    let slots = slots(if scene == Scene::Nodes { usize::MAX } else { 1 }).await;
     // Both address families; the first is what Services get that do not say.
-    let builder = ControlPlane::builder().name("stories").no_request_limits().api_server_arg(RANGES);
+    let builder = ControlPlane::builder().name("stories").within(&slots).no_request_limits().api_server_arg(RANGES);
     // Pods are to stay as they were written.
     Ok(builder.service_account_admission(false).start().await?)
 }

@@ -9,7 +9,9 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use headroom_api::NodeHeadroom;
 use headroom_e2e::control_plane::audit::AuditEvent;
-use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, SchedulerOptions, eventually, our_binary};
+use headroom_e2e::{
+    ControlPlane, ControlPlaneBuilder, Identity, Process, RbacSet, SchedulerOptions, eventually, our_binary, slots,
+};
 use headroom_hollow::Hollow;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -58,14 +60,28 @@ pub(crate) fn merge(base: &mut Value, over: Value) {
 
 /// A control plane with an audit log and the rights that the chart ships.
 pub(crate) async fn control_plane(set: RbacSet) -> ControlPlane {
-    let cluster = ControlPlane::builder().audit(true).start().await.unwrap();
+    started(ControlPlane::builder(), set).await
+}
+
+/// The same, and no other test of this process has one meanwhile: for what is about seconds.
+pub(crate) async fn control_plane_alone(set: RbacSet) -> ControlPlane {
+    let all = slots(usize::MAX).await;
+    started(ControlPlane::builder().within(&all), set).await
+}
+
+async fn started(builder: ControlPlaneBuilder, set: RbacSet) -> ControlPlane {
+    let cluster = builder.audit(true).start().await.unwrap();
     cluster.apply_rbac(set).await.unwrap();
     cluster
 }
 
-/// The same with our resources and a namespace `default`.
+/// One with our resources and a namespace `default` as well.
 pub(crate) async fn control_plane_with_crds() -> ControlPlane {
-    let cluster = control_plane(RbacSet::Primary).await;
+    with_crds(control_plane(RbacSet::Primary).await).await
+}
+
+/// Gives a control plane our resources and a namespace `default`.
+pub(crate) async fn with_crds(cluster: ControlPlane) -> ControlPlane {
     cluster.apply_yaml("CRDs", include_str!("../../../../charts/headroom/files/crds.yaml")).await.unwrap();
     cluster.create_namespace("default").await.unwrap();
     cluster
