@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::common::{
     LONG, STOCK_LEASE, asking, assert_nothing_forbidden, both, bound, caller, change_node, control_plane, create,
-    delete, get, host_port, node, node_writes, on_node, placed, pod, pods, reader_token, scheduled_condition,
+    delete, get, host_port, node_writes, on_node, placed, pod, pods, reader_token, scheduled_condition,
     start_scheduler, waiting,
 };
 use headroom_e2e::{ControlPlane, Identity, Process, RbacSet, SchedulerOptions, eventually};
@@ -116,8 +116,16 @@ async fn scenario(cluster: &ControlPlane, scheduler: &Process, count: Count) -> 
     let metrics = Metrics { client: caller(cluster, scheduler, Some(&token)).await };
     let pods = pods(cluster, "default");
     let maintenance = json!([{"key": "example.com/maintenance", "effect": "NoSchedule"}]);
-    node(cluster, "tainted", json!({"spec": {"taints": maintenance}})).await;
-    node(cluster, "full", json!({"status": {"allocatable": {"cpu": "2"}}})).await;
+    metrics.at_rest().await;
+    // Nodes and pods are watched apart: who sees a pod before its node tries it once more.
+    for (name, over) in [
+        ("tainted", json!({"spec": {"taints": maintenance}})),
+        ("full", json!({"status": {"allocatable": {"cpu": "2"}}})),
+    ] {
+        for write in node_writes(cluster, name, over) {
+            metrics.after("Node", write).await;
+        }
+    }
     create(&pods, &pod("filler", both(asking(json!({"cpu": "1500m"})), on_node("full")))).await;
     create(&pods, &pod("port-holder", both(host_port(8080), on_node("full")))).await;
     bound(&pods, "filler").await;

@@ -113,7 +113,7 @@ async fn pods_go_where_their_volumes_are_and_claims_are_bound_with_them() {
     // Nothing that is left is large enough; then something comes, and a second pod shares what is bound already.
     claim(&cluster, "default", "archive", json!({"resources": {"requests": {"storage": "10Gi"}}})).await;
     create(&all, &pod("keeper", using(&["archive"]))).await;
-    let message = waiting(&all, "keeper", "available").await;
+    let message = waiting(&all, "keeper", "available persistent volumes").await;
     assert_eq!(
         message,
         "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind. no new claims to \
