@@ -16,7 +16,7 @@ use tower::BoxError;
 /// The head has come, the connection lives, and the rest of the answer does not come.
 #[derive(Debug, Error)]
 #[error("the answer stopped: nothing came for {0:?}")]
-struct Stopped(Duration);
+pub(crate) struct Stopped(pub(crate) Duration);
 
 /// A body that ends with an error when nothing of it has come for as long as `patience`, if there is one. Only silence
 /// counts, not the time that the whole takes (a long list over a slow line may take minutes), and only while somebody waits:

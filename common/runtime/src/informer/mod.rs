@@ -28,7 +28,10 @@ use self::{
     errors::{Backoff, Reporter, Trouble, trouble},
     store::Store,
 };
-use crate::wire::{RawObject, SharedInterners, WireObject};
+use crate::{
+    client::Stopped,
+    wire::{RawObject, SharedInterners, WireObject},
+};
 
 /// A change of the world.
 #[derive(Debug, Clone)]
@@ -93,6 +96,10 @@ impl Default for InformerConfig {
 
 /// How often a kind that is not installed is looked for.
 const MISSING_KIND_RETRY: Duration = Duration::from_secs(60);
+
+/// How long the next object of a streamed list may take. To HTTP it is a watch, which may be silent, and would be waited for
+/// until it ends by itself, minutes later; a list in pages is given up by the client (`client::steady`).
+const STALLED: Duration = Duration::from_secs(60);
 
 /// How often in a row the watch of an optional kind is forbidden before the kind counts as missing: an API server asks for
 /// rights before it asks whether a kind exists, and one that has just started may not know its own rules yet.
@@ -217,14 +224,17 @@ impl<M: Send + 'static> Informer<M> {
         let mut stream = pin!(watcher(api, config));
         let mut backoff = Backoff::default();
         let mut forbidden = 0;
+        let mut listing = false;
         loop {
             let next = tokio::select! {
                 next = stream.next() => next,
+                () = tokio::time::sleep(STALLED), if listing => return self.stalled().await,
                 () = self.tx.closed() => return Err(Closed),
             };
             match next {
                 None => return Ok(()),
                 Some(Ok(event)) => {
+                    listing = streaming && matches!(event, Event::Init | Event::InitApply(_));
                     if !matches!(event, Event::Init) {
                         backoff.reset();
                         forbidden = 0;
@@ -232,34 +242,45 @@ impl<M: Send + 'static> Informer<M> {
                     }
                     self.handle(event).await?;
                 }
-                Some(Err(error)) => match trouble(&error) {
-                    Trouble::StreamingRefused if streaming => {
-                        tracing::debug!(kind = self.kind.kind, %error, "no streaming lists here: falling back to pages");
-                        self.slot.refuse_streaming();
-                        return Ok(());
-                    }
-                    Trouble::NoSuchKind if self.config.optional => {
-                        self.reporter.missing();
-                        self.forget_all().await?;
-                        self.pause(MISSING_KIND_RETRY).await?;
-                    }
-                    // The watcher lists anew by itself, at once.
-                    Trouble::Expired => tracing::debug!(kind = self.kind.kind, "the watch expired: listing anew"),
-                    trouble => {
-                        self.reporter.report(&trouble, &error);
-                        let is_forbidden = matches!(trouble, Trouble::Forbidden(_));
-                        forbidden = if is_forbidden { forbidden + 1 } else { 0 };
-                        let mut pause = backoff.next();
-                        if self.config.optional && forbidden > FORBIDDEN_RETRIES {
-                            self.go_without().await?;
-                            pause = MISSING_KIND_RETRY;
+                Some(Err(error)) => {
+                    listing = false;
+                    match trouble(&error) {
+                        Trouble::StreamingRefused if streaming => {
+                            tracing::debug!(kind = self.kind.kind, %error, "no streaming lists here: falling back to pages");
+                            self.slot.refuse_streaming();
+                            return Ok(());
                         }
-                        self.slot.set_trouble(true);
-                        self.pause(pause).await?;
+                        Trouble::NoSuchKind if self.config.optional => {
+                            self.reporter.missing();
+                            self.forget_all().await?;
+                            self.pause(MISSING_KIND_RETRY).await?;
+                        }
+                        // The watcher lists anew by itself, at once.
+                        Trouble::Expired => tracing::debug!(kind = self.kind.kind, "the watch expired: listing anew"),
+                        trouble => {
+                            self.reporter.report(&trouble, &error);
+                            let is_forbidden = matches!(trouble, Trouble::Forbidden(_));
+                            forbidden = if is_forbidden { forbidden + 1 } else { 0 };
+                            let mut pause = backoff.next();
+                            if self.config.optional && forbidden > FORBIDDEN_RETRIES {
+                                self.go_without().await?;
+                                pause = MISSING_KIND_RETRY;
+                            }
+                            self.slot.set_trouble(true);
+                            self.pause(pause).await?;
+                        }
                     }
-                },
+                }
             }
         }
+    }
+
+    /// A streamed list has stopped: another one is asked for, after the pause that follows any failure.
+    async fn stalled(&mut self) -> Result<(), Closed> {
+        let error = watcher::Error::InitialListFailed(kube::Error::Service(Box::new(Stopped(STALLED))));
+        self.reporter.report(&trouble(&error), &error);
+        self.slot.set_trouble(true);
+        self.pause(Backoff::default().next()).await
     }
 
     async fn handle(&mut self, event: Event<RawObject>) -> Result<(), Closed> {

@@ -159,6 +159,31 @@ async fn a_list_that_stops_is_asked_for_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_streamed_list_that_stops_is_asked_for_again_and_a_silent_watch_is_not() {
+    let object = event("ADDED", &namespace("a", "1", 5));
+    let whole = format!("{object}{}", initial_end(7));
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = requests.clone();
+    let server = tower::service_fn(move |_: Request<Body>| {
+        let body = if counted.fetch_add(1, Ordering::Relaxed) == 0 { object.clone() } else { whole.clone() };
+        let beginning = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from(body)))]);
+        std::future::ready(Ok::<_, Infallible>(Response::new(StreamBody::new(beginning.chain(stream::pending())))))
+    });
+    let (tx, mut rx) = mpsc::channel(64);
+    let (client, health) = (kube::Client::new(server, "default"), InformerHealth::default());
+    let begun = tokio::time::Instant::now();
+    tokio::spawn(run::<NamespaceWire, _>(client, InformerConfig::default(), &health, tx, |c| c, shared_interners()));
+    assert!(matches!(rx.recv().await, Some(Change::Applied(_))));
+    assert!(matches!(rx.recv().await, Some(Change::Synced)));
+    let waited = begun.elapsed();
+    assert!((Duration::from_millis(60_200)..=Duration::from_millis(60_260)).contains(&waited), "{waited:?}");
+    assert_eq!(health.troubled(), Vec::<&str>::new());
+    // The watch may be silent for as long as it has asked for.
+    tokio::time::sleep(Duration::from_secs(240)).await;
+    assert_eq!(requests.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_list_gives_only_differences() {
     let gone = event(
         "ERROR",
