@@ -64,7 +64,7 @@ impl Faults {
         if roll < self.refused {
             return match dice.below(5) {
                 // Only what can conflict does.
-                0 if is_write => Fate::Refuse(Refusal::Conflict),
+                0 if is_write && !target.creates => Fate::Refuse(Refusal::Conflict),
                 0 | 1 => Fate::Refuse(Refusal::TooMany),
                 2 => Fate::Refuse(Refusal::Internal),
                 3 => Fate::Refuse(Refusal::Unavailable),
@@ -198,10 +198,12 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_day_and_everything_turns_up() {
-        let uri = "/api/v1/namespaces/a/pods";
-        let writes = fates(Faults::rough(7), &Method::POST, uri);
-        assert_eq!(writes, fates(Faults::rough(7), &Method::POST, uri));
-        assert_ne!(writes, fates(Faults::rough(8), &Method::POST, uri));
+        let uri = "/api/v1/namespaces/a/pods/b";
+        let writes = fates(Faults::rough(7), &Method::PATCH, uri);
+        assert_eq!(writes, fates(Faults::rough(7), &Method::PATCH, uri));
+        assert_ne!(writes, fates(Faults::rough(8), &Method::PATCH, uri));
+        let creations = fates(Faults::rough(7), &Method::POST, "/api/v1/namespaces/a/pods");
+        assert!(!creations.contains(&Fate::Refuse(Refusal::Conflict)));
         for fate in [
             Fate::Pass,
             Fate::Refuse(Refusal::Conflict),

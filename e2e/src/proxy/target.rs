@@ -20,6 +20,8 @@ pub(super) struct Target {
     /// The namespace of the story that it is about: its own or, of a node, which has none, what stands behind the first dot of
     /// its name.
     story: String,
+    /// A write that makes an object: there is none yet that it could be in conflict with.
+    pub(super) creates: bool,
     /// A watch that begins with all objects.
     pub(super) initial: bool,
     /// A watch that goes on from a version.
@@ -59,6 +61,7 @@ impl Target {
             verb,
             resource: resource.to_owned(),
             namespace: namespace.to_owned(),
+            creates: *method == Method::POST,
             story: node.map_or(namespace, |(_, story)| story).to_owned(),
             initial,
             resumed: verb == Verb::Watch && !initial && !matches!(version, "" | "0"),

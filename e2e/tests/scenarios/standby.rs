@@ -15,8 +15,7 @@ use serde_json::json;
 
 const LOOPS: &str = "--controllers=replicationcontroller-controller,endpoints-controller";
 const LEASE: &str = "headroom-controllers";
-/// The lease has to run out, and the standby looks at it every 1.1 s at most; the rest is for its lists, on a machine that
-/// has other things to do.
+/// The lease has to run out; the rest is for a machine that has other things to do.
 const TAKEN_OVER: Duration = SHORT_LEASE.saturating_add(LONG);
 
 fn start(cluster: &ControlPlane) -> Process {

@@ -122,7 +122,7 @@ where
 {
     let slot = health.register(W::KIND);
     let store = Box::new(Outlet { store: Store::<W>::new(interners), slot: slot.clone(), wrap });
-    Informer { store, kind: W::KIND, reporter: Reporter::new(W::KIND), slot, config, tx }.run(client)
+    Informer { store, kind: W::KIND, reporter: Reporter::new(W::KIND), slot, config, tx, stalls: 0 }.run(client)
 }
 
 /// All that knows the kind: objects go in as text, messages come out. The rest exists once for every kind (see
@@ -188,6 +188,8 @@ struct Informer<M> {
     slot: KindHealth,
     config: InformerConfig,
     tx: mpsc::Sender<M>,
+    /// Streamed lists in a row that have stopped.
+    stalls: u32,
 }
 
 /// The receiver is gone.
@@ -242,41 +244,45 @@ impl<M: Send + 'static> Informer<M> {
                     }
                     self.handle(event).await?;
                 }
-                Some(Err(error)) => {
-                    listing = false;
-                    match trouble(&error) {
-                        Trouble::StreamingRefused if streaming => {
-                            tracing::debug!(kind = self.kind.kind, %error, "no streaming lists here: falling back to pages");
-                            self.slot.refuse_streaming();
-                            return Ok(());
-                        }
-                        Trouble::NoSuchKind if self.config.optional => {
-                            self.reporter.missing();
-                            self.forget_all().await?;
-                            self.pause(MISSING_KIND_RETRY).await?;
-                        }
-                        // The watcher lists anew by itself, at once.
-                        Trouble::Expired => tracing::debug!(kind = self.kind.kind, "the watch expired: listing anew"),
-                        trouble => {
-                            self.reporter.report(&trouble, &error);
-                            let is_forbidden = matches!(trouble, Trouble::Forbidden(_));
-                            forbidden = if is_forbidden { forbidden + 1 } else { 0 };
-                            let mut pause = backoff.next();
-                            if self.config.optional && forbidden > FORBIDDEN_RETRIES {
-                                self.go_without().await?;
-                                pause = MISSING_KIND_RETRY;
-                            }
-                            self.slot.set_trouble(true);
-                            self.pause(pause).await?;
-                        }
+                // After some errors the watcher goes on with the same stream: a list that was under way still is.
+                Some(Err(error)) => match trouble(&error) {
+                    Trouble::StreamingRefused if streaming => {
+                        tracing::debug!(kind = self.kind.kind, %error, "no streaming lists here: falling back to pages");
+                        self.slot.refuse_streaming();
+                        return Ok(());
                     }
-                }
+                    Trouble::NoSuchKind if self.config.optional => {
+                        self.reporter.missing();
+                        self.forget_all().await?;
+                        self.pause(MISSING_KIND_RETRY).await?;
+                    }
+                    // The watcher lists anew by itself, at once.
+                    Trouble::Expired => tracing::debug!(kind = self.kind.kind, "the watch expired: listing anew"),
+                    trouble => {
+                        self.reporter.report(&trouble, &error);
+                        let is_forbidden = matches!(trouble, Trouble::Forbidden(_));
+                        forbidden = if is_forbidden { forbidden + 1 } else { 0 };
+                        let mut pause = backoff.next();
+                        if self.config.optional && forbidden > FORBIDDEN_RETRIES {
+                            self.go_without().await?;
+                            pause = MISSING_KIND_RETRY;
+                        }
+                        self.slot.set_trouble(true);
+                        self.pause(pause).await?;
+                    }
+                },
             }
         }
     }
 
-    /// A streamed list has stopped: another one is asked for, after the pause that follows any failure.
+    /// A streamed list has stopped: another one is asked for, after the pause that follows any failure. The second time in a
+    /// row it is one in pages: there are servers that take a streamed list for a watch, and never say where it ends.
     async fn stalled(&mut self) -> Result<(), Closed> {
+        self.stalls = self.stalls.saturating_add(1);
+        if self.stalls > 1 {
+            tracing::debug!(kind = self.kind.kind, "streamed lists do not end here: falling back to pages");
+            self.slot.refuse_streaming();
+        }
         let error = watcher::Error::InitialListFailed(kube::Error::Service(Box::new(Stopped(STALLED))));
         self.reporter.report(&trouble(&error), &error);
         self.slot.set_trouble(true);
@@ -306,6 +312,7 @@ impl<M: Send + 'static> Informer<M> {
             self.send(message).await?;
         }
         self.slot.set_trouble(false);
+        self.stalls = 0;
         if self.slot.set_synced() {
             let synced = self.store.synced();
             self.send(synced).await?;

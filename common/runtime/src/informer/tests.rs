@@ -184,6 +184,42 @@ async fn a_streamed_list_that_stops_is_asked_for_again_and_a_silent_watch_is_not
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_streamed_lists_never_end_they_come_in_pages() {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    let server = tower::service_fn(move |request: Request<Body>| {
+        let uri = request.uri().to_string();
+        let body = if uri.contains("sendInitialEvents") {
+            event("ADDED", &namespace("a", "1", 5))
+        } else if uri.contains("limit=") {
+            json!({"kind": "NamespaceList", "apiVersion": "v1", "items": [namespace("a", "1", 5)],
+                "metadata": {"resourceVersion": "9"}})
+            .to_string()
+        } else {
+            String::new()
+        };
+        // A list in pages ends, a watch does not.
+        let is_page = uri.contains("limit=");
+        seen.lock().unwrap().push(uri);
+        let beginning = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from(body)))]);
+        let body = if is_page {
+            StreamBody::new(beginning).boxed_unsync()
+        } else {
+            StreamBody::new(beginning.chain(stream::pending())).boxed_unsync()
+        };
+        std::future::ready(Ok::<_, Infallible>(Response::new(body)))
+    });
+    let (tx, mut rx) = mpsc::channel(64);
+    let (client, health) = (kube::Client::new(server, "default"), InformerHealth::default());
+    tokio::spawn(run::<NamespaceWire, _>(client, InformerConfig::default(), &health, tx, |c| c, shared_interners()));
+    assert!(matches!(rx.recv().await, Some(Change::Applied(_))));
+    assert!(matches!(rx.recv().await, Some(Change::Synced)));
+    let asked = asked.lock().unwrap();
+    let streamed = asked.iter().filter(|uri| uri.contains("sendInitialEvents")).count();
+    assert!(streamed == 2 && asked[2].contains("limit="), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_list_gives_only_differences() {
     let gone = event(
         "ERROR",

@@ -166,7 +166,8 @@ async fn from_shadow_to_primary_and_back_leaves_nothing_behind() {
     wait_placed(&pods, there).await;
     let forced = eventually(LONG, "twelve comparisons", || async {
         let report = report(&cluster, port, &token).await?;
-        let fits = count(&report, &OUTCOMES) >= 12 && count(&report, &["differs", "wouldWait"]) == 0;
+        let agree = count(&report, &["agrees"]) >= 6;
+        let fits = agree && count(&report, &OUTCOMES) >= 12 && count(&report, &["differs", "wouldWait"]) == 0;
         if fits { Ok(report) } else { Err(report.to_string()) }
     });
     let forced = forced.await.unwrap();

@@ -57,7 +57,7 @@ impl Pulse {
                 }
                 let now = Timestamp::now();
                 if now > last + ORDINARY {
-                    noted.lock().unwrap().push((last, now));
+                    noted.lock().unwrap().push((last + ORDINARY, now));
                 }
                 last = now;
             }

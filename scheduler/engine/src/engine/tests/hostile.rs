@@ -11,7 +11,7 @@ use headroom_core::{
 use super::*;
 
 /// What one hostile pod may cost on [`NODES`] nodes, without optimizations, on a machine that has other things to do. Far above
-/// what any takes (`benches/hostile.rs` is strict), far below what a product of two of its lists would.
+/// what any takes: it finds what never ends. `benches/hostile.rs` and `make bench-hostile` are strict.
 const MOST: Duration = Duration::from_secs(10);
 const NODES: usize = 100;
 
