@@ -200,6 +200,10 @@ async fn tell(
     let heard = rigour != Rigour::Said || told.steps.iter().any(|(_, change)| change.has("events"));
     for (number, (step, change)) in told.steps.iter().enumerate() {
         let what = || format!("story {} in {namespace}, step {} ({step:?})", told.seed, number + 1);
+        let before = stage.scene().pause_before(change.follows());
+        if !before.is_zero() {
+            let_be(before).await;
+        }
         let Some(written) = teller.perform(step).await.with_context(what)? else {
             return Ok(Some(format!("{}: the pod is not there", what())));
         };

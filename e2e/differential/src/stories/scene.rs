@@ -134,6 +134,16 @@ impl Scene {
         }
     }
 
+    /// How long the controllers are let be before a step. Where nothing `follows` from it, that is for stock's reasons (a pod
+    /// that fails is no news to Endpoints, only what changes with it): a look that they still owe to the step before would see it.
+    pub(super) const fn pause_before(self, follows: bool) -> Duration {
+        match self {
+            Self::Services | Self::Crowds if !follows => SEEN,
+            // About nodes the seconds count.
+            Self::Services | Self::Nodes | Self::Crowds | Self::Zones => Duration::ZERO,
+        }
+    }
+
     /// How long a step is let be before the next one. Where nothing `follows` from it, nothing says that the controllers have
     /// seen it, and what comes next may be taken for the same change.
     pub(super) const fn pause(self, follows: bool) -> Duration {
