@@ -10,7 +10,7 @@ use headroom_core::{
     memory::{Enforcement, Params},
     object::Pod,
 };
-use headroom_engine::framework::PodInfo;
+use headroom_engine::{framework::PodInfo, plugins::memory_headroom::ENFORCEMENT_LABEL};
 
 use crate::world::World;
 
@@ -26,11 +26,23 @@ pub type Amounts = [i64; PARTS];
 const PLENTY: i64 = i64::MAX / 1024;
 /// So many of the largest pods are looked at one by one.
 const MAX_SIZES: usize = 64;
-/// Label of a namespace that overrides the enforcement of the memory rules.
-const ENFORCEMENT_LABEL: &str = "headroom.dev/enforcement";
 
 fn params(world: &World) -> Option<&Params> {
     world.engine().cache().memory().map(headroom_engine::cache::MemoryIndex::params)
+}
+
+/// What the memory rules want a node to have for a pod, bytes. `None` where they let it in whatever it needs: critical
+/// pods, namespaces and configurations that only score.
+#[must_use]
+pub fn asked(world: &World, pod: &std::sync::Arc<Pod>) -> Option<i64> {
+    let index = world.engine().cache().memory()?;
+    let namespace = world.engine().cache().namespace(&pod.meta.key.namespace);
+    let label = namespace.and_then(|n| n.meta.labels.get(ENFORCEMENT_LABEL));
+    // As the plugin reads it: in whatever case, and a value that it does not know overrides nothing.
+    let says = |value: &str| label.is_some_and(|label| label.eq_ignore_ascii_case(value));
+    let filters = says("filter") || (index.params().enforcement == Enforcement::Filter && !says("score"));
+    let candidate = index.candidate(&PodInfo::new(pod.clone()), world.now().wall);
+    (filters && !candidate.exempt).then(|| candidate.demand.total.max(0))
 }
 
 /// What a pod needs at least.
@@ -38,16 +50,7 @@ fn params(world: &World) -> Option<&Params> {
 pub fn need(world: &World, pod: &std::sync::Arc<Pod>) -> Amounts {
     let info = PodInfo::new(pod.clone());
     let requests = &info.spec.requests;
-    let mut memory = 0;
-    if let Some(index) = world.engine().cache().memory() {
-        let namespace = world.engine().cache().namespace(&pod.meta.key.namespace);
-        let lenient = namespace.is_some_and(|n| n.meta.labels.get(ENFORCEMENT_LABEL).is_some_and(|v| *v == "Score"));
-        let candidate = index.candidate(&info, world.now().wall);
-        if index.params().enforcement == Enforcement::Filter && !lenient && !candidate.exempt {
-            memory = candidate.demand.total.max(0);
-        }
-    }
-    [memory, requests.memory, requests.milli_cpu, 1]
+    [asked(world, pod).unwrap_or(0), requests.memory, requests.milli_cpu, 1]
 }
 
 /// What the model expects a pod to take, whether or not a rule asks for it, bytes.
@@ -220,7 +223,41 @@ impl Needs {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use headroom_core::{
+        Now,
+        memory::MIB,
+        object::{Meta, Namespace, ObjectKey},
+        testing::pod,
+    };
+    use headroom_engine::Input;
+
     use super::*;
+    use crate::world::Scheduler;
+
+    #[test]
+    fn namespaces_are_read_as_the_plugin_reads_them() {
+        let small = pod("p").requests("100m", "64Mi").limits("", "64Mi");
+        for (label, expected) in [
+            (None, Some(64 * MIB)),
+            (Some("score"), None),
+            (Some("Score"), None),
+            (Some("SCORE"), None),
+            (Some("filter"), Some(64 * MIB)),
+            (Some("scores"), Some(64 * MIB)),
+        ] {
+            let labels = label.map(|value| (ENFORCEMENT_LABEL, value)).into_iter().collect();
+            let meta = Meta { key: ObjectKey::new("", "default"), labels, ..Meta::default() };
+            let namespace = Input::NamespaceApplied(Arc::new(Namespace { meta, ..Namespace::default() }));
+            let world = World::new(&Scheduler::standard(), &[namespace], Now::at_secs(1_800_000_000)).unwrap();
+            assert_eq!(asked(&world, &small.clone().arc()), expected, "{label:?}");
+            assert_eq!(need(&world, &small.clone().arc())[0], expected.unwrap_or(0), "{label:?}");
+        }
+        // Critical pods are let in wherever they are.
+        let world = World::new(&Scheduler::standard(), &[], Now::at_secs(1_800_000_000)).unwrap();
+        assert_eq!(asked(&world, &small.spec(|spec| spec.priority = 2_000_000_000).arc()), None);
+    }
 
     #[test]
     fn what_cannot_be_held() {
