@@ -6,6 +6,7 @@
 //! of the cheapest set that is neither excluded nor proven too small: mostly the answer's own.
 
 mod kept;
+mod kinds;
 mod servers;
 mod sets;
 
@@ -236,39 +237,6 @@ impl<'a> Search<'a> {
             return Err(PlanError::NoUsableMachine(question.catalogue.name.clone()));
         }
         Ok(this)
-    }
-
-    /// The types that can play a role, without those that another one beats at its price.
-    fn kinds(&self, role: &Role) -> Result<Vec<Kind<'a>>, PlanError> {
-        let mut kinds: Vec<Kind<'a>> = Vec::new();
-        for offer in &self.question.catalogue.offers {
-            let machine = Machine::new(offer, "new", role, self.swap, self.load.cluster.now);
-            // A node of this type that is there already may have more for pods than a new one is sure to have.
-            let mut rooms = vec![self.load.room(&machine)?];
-            let mut there = 0;
-            for node in self.load.cluster.nodes.values().filter(|node| !self.full.contains(node.name())) {
-                let of = offer_of(node, &self.question.catalogue.offers);
-                if is_control_plane(node) == role.control_plane && of.is_some_and(|(of, _)| of.name == offer.name) {
-                    there += usize::from(!self.kept.iter().any(|kept| kept.name() == node.name()));
-                    rooms.push(self.load.room(&Machine::kept(self.load.cluster, node, Some(offer), self.swap))?);
-                }
-            }
-            let largest = |a: Amounts, b: Amounts| std::array::from_fn(|part| a[part].max(b[part]));
-            let Some(room) = rooms.into_iter().flatten().reduce(largest) else { continue };
-            // Offers come by price: one that is beaten is beaten by one before it. What a machine gives by the model
-            // says nothing of its swap alone, so only types that agree on that are compared. What is there already is
-            // beaten by a lower price alone: for the same one nobody has to order another machine. So is what costs
-            // nothing: a larger one is no bargain.
-            let beats = |k: &Kind<'_>| {
-                k.offer.swap == offer.swap
-                    && (k.offer.price < offer.price || (there == 0 && offer.price > Price(0)))
-                    && (0..PARTS).all(|part| k.room[part] >= room[part])
-            };
-            if !kinds.iter().any(beats) {
-                kinds.push(Kind { offer, room, there });
-            }
-        }
-        Ok(kinds)
     }
 
     /// What the machines of a set have for pods.

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use headroom_core::{
     Now, Str,
     memory::MIB,
+    object::{Affinity, NodeAffinity},
+    selector::{NodeSelector, NodeSelectorTerm, Operator, Requirement},
     taint::Effect,
     testing::{NodeBuilder, PodBuilder, claim, node, pod, volume},
 };
@@ -100,6 +102,40 @@ fn at_the_same_price_what_is_there_stays() {
     let cheaper = vec![offer("a", 1000, 499), offer("b", 1000, 500)];
     let less = answer(vec![machine("w", "b")], vec![web("p", "100m").on("w")], cheaper, &Asked::default());
     assert_eq!(found(&less), (vec!["new-1"], 499));
+}
+
+#[test]
+fn a_dearer_machine_may_have_what_a_pod_asks_for() {
+    let required = || {
+        let values = Box::new([Str::from("big")]);
+        let is_big = Requirement { key: INSTANCE_TYPE.into(), operator: Operator::In, values };
+        let term = NodeSelectorTerm { match_expressions: Box::new([is_big]), ..NodeSelectorTerm::default() };
+        let node = NodeAffinity { required: Some(NodeSelector { terms: Box::new([term]) }), ..NodeAffinity::default() };
+        Affinity { node: Some(node), ..Affinity::default() }
+    };
+    // There is one machine of the dearer type, which has a device; the cheaper one has as much of all that is counted.
+    for (asks, expected) in [
+        ("nothing", (vec!["new-1"], 500)),
+        ("selector", (vec!["w"], 900)),
+        ("affinity", (vec!["w"], 900)),
+        ("device", (vec!["w"], 900)),
+    ] {
+        let p = web("p", "100m").on("w");
+        let p = match asks {
+            "selector" => p.node_selector(INSTANCE_TYPE, "big"),
+            "affinity" => p.spec(|spec| spec.affinity = Some(required().into())),
+            "device" => pod("p").asks(&["cpu=100m,memory=64Mi,example.com/gpu=1"]).on("w"),
+            _ => p,
+        };
+        let offers = vec![offer("small", 1000, 500), offer("big", 1000, 900)];
+        let nodes = vec![machine("w", "big").extended("example.com/gpu", 1)];
+        let found_one = answer(nodes, vec![p], offers, &Asked::default());
+        assert_eq!(found(&found_one), expected, "{asks}");
+    }
+    // Nor need it be there: new machines have the label of their type.
+    let offers = vec![offer("small", 1000, 500), offer("big", 1000, 900)];
+    let new = answer(Vec::new(), vec![web("p", "100m").node_selector(INSTANCE_TYPE, "big")], offers, &Asked::default());
+    assert_eq!(found(&new), (vec!["new-1"], 900));
 }
 
 #[test]
