@@ -4,6 +4,7 @@
 //! anew; then, while there is budget, every way to share the pods out is gone through. That last search is complete: if
 //! it ends, the set does not hold the pods (where the order of the pods makes no difference, see [`Load::order_free`]).
 
+mod loss;
 mod waiting;
 
 use std::{
@@ -23,7 +24,6 @@ use crate::{
     bound::{self, Amounts, Needs, PART_NAMES, PARTS},
     cluster::{Bond, Cluster, HOSTNAME, WorkloadName, bond, copy, daemon_on, daemon_wants, is_control_plane, workload},
     machine::Machine,
-    today::lose,
     uses::Uses,
     world::{Scheduler, World},
 };
@@ -316,19 +316,6 @@ impl<'a> Load<'a> {
             world.take(pod);
         }
         Some(false)
-    }
-
-    /// Whether the loss of any one worker leaves nobody without a place; nor that of any one server, where the control
-    /// plane survives it: servers may carry pods as well.
-    fn survives(&self, world: &mut World, machines: &[Machine], nodes: &[Str]) -> bool {
-        let servers = machines.iter().filter(|machine| machine.control_plane).count();
-        let lost = |machine: &&Machine| !machine.control_plane || servers >= SURVIVING_SERVERS;
-        machines.iter().filter(lost).all(|machine| {
-            let here = self.pods.iter().zip(nodes).filter(|(_, node)| *node == machine.name());
-            let mut on_it: Vec<Arc<Pod>> = here.map(|(pod, _)| pod.clone()).collect();
-            on_it.extend(self.furniture(machine).into_iter().chain(self.arrived(world, machine)));
-            lose(world, &machine.node, &on_it).is_empty()
-        })
     }
 }
 

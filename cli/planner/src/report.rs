@@ -46,6 +46,9 @@ pub struct Plan {
     /// The cheapest set of machines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cheapest: Option<Cheapest>,
+    /// What is known where no set of machines was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_set: Option<NoSet>,
     /// What was taken for granted.
     pub assumptions: Vec<String>,
 }
@@ -237,6 +240,19 @@ pub struct Cheapest {
     pub machines: Vec<MachineCount>,
     /// How to get there, in order.
     pub moves: Vec<Move>,
+    /// Pods that cannot leave their node, and why.
+    pub immovable: Vec<Waiting>,
+}
+
+/// What is known of sets of machines where none was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NoSet {
+    /// No set of machines of the catalogue can cost less; absent where that says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lower_bound_per_month: Option<Price>,
+    /// Sets that were tried with the engine.
+    pub sets_tried: usize,
     /// Pods that cannot leave their node, and why.
     pub immovable: Vec<Waiting>,
 }

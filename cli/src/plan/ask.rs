@@ -118,6 +118,7 @@ impl Ask<'_> {
             pending: Vec::new(),
             problems: Vec::new(),
             cheapest: None,
+            no_set: None,
             assumptions,
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use headroom_core::quantity::human_bytes;
 use headroom_planner::{
     Price,
-    report::{Cheapest, Loss, NodeRoom, Plan, Waiting, WorkloadRoom},
+    report::{Cheapest, Loss, NoSet, NodeRoom, Plan, Waiting, WorkloadRoom},
     today::MAX_MORE,
 };
 
@@ -47,6 +47,9 @@ pub(super) fn table(plan: &Plan, wide: bool) -> String {
     }
     if let Some(cheapest) = &plan.cheapest {
         moves(&mut text, plan, cheapest, wide);
+    }
+    if let Some(none) = &plan.no_set {
+        no_set(&mut text, plan, none, wide);
     }
     if !plan.assumptions.is_empty() {
         text.push_str("\nTaken for granted:\n");
@@ -261,8 +264,22 @@ fn moves(text: &mut String, plan: &Plan, cheapest: &Cheapest, wide: bool) {
             paragraph(text, "     - ", &format!("{}/{} to {}{why}", pod.namespace, pod.name, pod.to));
         }
     }
-    if !cheapest.immovable.is_empty() {
+    immovable(text, &cheapest.immovable, wide);
+}
+
+/// What is known where no set was found.
+fn no_set(text: &mut String, plan: &Plan, none: &NoSet, wide: bool) {
+    if let Some(bound) = none.lower_bound_per_month {
+        let bound = money(plan, bound);
+        text.push('\n');
+        paragraph(text, "", &format!("No set of these machines that costs less than {bound} would do."));
+    }
+    immovable(text, &none.immovable, wide);
+}
+
+fn immovable(text: &mut String, pods: &[Waiting], wide: bool) {
+    if !pods.is_empty() {
         text.push_str("\nCannot leave their node, which stays therefore:\n");
-        waiting(text, &cheapest.immovable, wide);
+        waiting(text, pods, wide);
     }
 }

@@ -173,6 +173,35 @@ fn machines_that_carry_pods_beside_the_control_plane_are_lost_as_well() {
 }
 
 #[test]
+fn what_cannot_leave_is_down_with_its_node_whatever_survives() {
+    // The first cannot leave w1; each of the others takes as much as two of them leave of a machine.
+    let of = |movable: usize, survive: bool| {
+        let local = web("db", "100m").on("w1").claim("c");
+        let others = (0..movable).map(|number| web(&format!("p{number}"), "400m").on("w1"));
+        let pods = std::iter::once(local).chain(others).collect();
+        let nodes = vec![machine("w1", "m"), machine("w2", "m")];
+        let answer = answer(nodes, pods, vec![offer("m", 1000, 1000)], &Asked { survive, ..Asked::default() });
+        assert_eq!(answer.immovable.len(), 1);
+        let (names, price) = found(&answer);
+        (names.join(" "), price)
+    };
+    for (movable, survive, expected) in [
+        (0, false, ("w1", 1000)),
+        (0, true, ("w1", 1000)),
+        (1, false, ("w1", 1000)),
+        (1, true, ("w1 w2", 2000)),
+        (2, false, ("w1", 1000)),
+        (2, true, ("w1 w2", 2000)),
+        // Without w1 three need two others.
+        (3, false, ("w1 w2", 2000)),
+        (3, true, ("w1 w2 new-1", 3000)),
+    ] {
+        let (names, price) = of(movable, survive);
+        assert_eq!((names.as_str(), price), expected, "{movable} {survive}");
+    }
+}
+
+#[test]
 fn what_stays_may_be_more_than_is_allowed() {
     let workers = || vec![machine("w1", "m"), machine("w2", "m"), server("s", "m")];
     let pods = || vec![web("p", "100m").on("w1").claim("c")];

@@ -10,7 +10,7 @@ use headroom_planner::{
     fleet::{Load, Placed},
     machine::Machine,
     moves,
-    report::{Cheapest, Placement, Plan, Waiting},
+    report::{Cheapest, NoSet, Placement, Plan, Waiting},
     search::{self, Question, TooMany},
     today,
     uses::Uses,
@@ -21,7 +21,7 @@ use crate::plan::{ControlPlane, Options, catalogues};
 
 /// Most machines of a plan where nobody says.
 const MAX_NODES: usize = 10;
-/// Most of what every set has that is named where it is too many.
+/// Most of what every set has, and of pods that cannot leave, that are named in one line.
 const MAX_NAMED: usize = 10;
 
 impl Ask<'_> {
@@ -79,7 +79,8 @@ impl Ask<'_> {
         let planned = moves::counted(&answer.machines);
         let with_swap = planned.iter().any(|machines| machines.swap_bytes > 0);
         let has_swap = answer.swap > 0 && if planned.is_empty() { offered } else { with_swap };
-        let immovable = answer.immovable.iter().map(|(key, why)| Waiting::new(key, why.clone())).collect();
+        let immovable: Vec<Waiting> =
+            answer.immovable.iter().map(|(key, why)| Waiting::new(key, why.clone())).collect();
         plan.assumptions.push(format!(
             "pods take what was learned of them, else what they declare; new machines have {} of swap for pods",
             if has_swap { human_bytes(answer.swap) } else { "none".to_owned() }
@@ -99,8 +100,12 @@ impl Ask<'_> {
             _ => None,
         };
         plan.assumptions.extend(without.filter(|_| question.survive).map(str::to_owned));
+        plan.assumptions.extend(down_with_their_nodes(&immovable).filter(|_| question.survive));
         let Some(mut placed) = answer.placed else {
             plan.fits = false;
+            // Nothing costs less than nothing: that is not worth saying.
+            let bound = Some(answer.lower_bound).filter(|bound| *bound > Price(0));
+            plan.no_set = Some(NoSet { lower_bound_per_month: bound, sets_tried: answer.sets_tried, immovable });
             plan.summary = match &answer.too_many {
                 Some(too_many) => cannot_be(too_many, question.max_nodes),
                 None => not_found(&question, answer.lacking),
@@ -199,16 +204,26 @@ fn not_found(question: &Question<'_>, lacking: Option<usize>) -> String {
 
 /// What to say where more machines are needed whatever is chosen than there may be.
 fn cannot_be(too_many: &TooMany, most: usize) -> String {
-    let named: Vec<&str> = too_many.which.iter().take(MAX_NAMED).map(String::as_str).collect();
-    let more = match too_many.which.len().saturating_sub(MAX_NAMED) {
+    let (machines, named) = (too_many.machines, named(&too_many.which));
+    format!("no set can have at most {}: {machines} are needed whatever is chosen: {named}", count(most, "machine"))
+}
+
+/// As many of these as are named.
+fn named(all: &[String]) -> String {
+    let named: Vec<&str> = all.iter().take(MAX_NAMED).map(String::as_str).collect();
+    let more = match all.len().saturating_sub(MAX_NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let (machines, named) = (too_many.machines, named.join(", "));
-    format!(
-        "no set can have at most {}: {machines} are needed whatever is chosen: {named}{more}",
-        count(most, "machine")
-    )
+    format!("{}{more}", named.join(", "))
+}
+
+/// What to say of pods that no set of machines can save from the loss of their node.
+fn down_with_their_nodes(immovable: &[Waiting]) -> Option<String> {
+    let names: Vec<String> = immovable.iter().map(|pod| format!("{}/{}", pod.namespace, pod.name)).collect();
+    let (which, named) = (count(names.len(), "pod"), named(&names));
+    let text = if names.len() == 1 { "is down with its node" } else { "are down with their nodes" };
+    (!names.is_empty()).then(|| format!("{which} that cannot leave {text}, whatever other machines there are: {named}"))
 }
 
 /// The cluster with these machines, for what is shown of its nodes.

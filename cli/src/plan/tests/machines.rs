@@ -1,6 +1,11 @@
 //! Machines that go, come and stay: what stands against it besides pods without a place.
 
-use super::*;
+use serde_json::json;
+
+use super::{
+    small::{node, pod, saved},
+    *,
+};
 
 fn sixty() -> String {
     std::fs::read_to_string(SIXTY).unwrap()
@@ -92,5 +97,61 @@ fn the_size_decides_where_the_label_names_no_type() {
         assert!(plan.assumptions.iter().any(|line| line.contains("names no type")), "{:?}", plan.assumptions);
         // What provider it is, nothing tells.
         assert!(plan_of(&text, &[]).catalogue.is_none());
+    }
+}
+
+#[test]
+fn pods_that_cannot_leave_are_named_whether_a_set_is_found_or_not() {
+    let terms = json!([{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["a"]}]}]);
+    let (size, modes) = (json!({"storage": "1Gi"}), json!(["ReadWriteOnce"]));
+    let mut a = node("a");
+    a["metadata"]["labels"]["node.kubernetes.io/instance-type"] = "s-1vcpu-2gb".into();
+    let mut db = pod("db", "100m", Some("a"));
+    db["spec"]["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
+    let objects = [
+        a,
+        db,
+        pod("web", "100m", Some("a")),
+        json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"},
+            "spec": {"capacity": size, "accessModes": modes, "storageClassName": "local", "local": {"path": "/v"},
+                     "claimRef": {"namespace": "default", "name": "data", "uid": "claim"},
+                     "nodeAffinity": {"required": {"nodeSelectorTerms": terms}}},
+            "status": {"phase": "Bound"}}),
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data", "namespace": "default", "uid": "claim",
+                         "annotations": {"pv.kubernetes.io/bind-completed": "yes"}},
+            "spec": {"accessModes": modes, "storageClassName": "local", "volumeName": "v",
+                     "resources": {"requests": size}},
+            "status": {"phase": "Bound"}}),
+    ];
+    let note = "1 pod that cannot leave is down with its node, whatever other machines there are: default/db";
+    let stays = "default/db: its claim data is a local volume of a";
+    // One machine holds both; the other pod survives its loss on a second one.
+    for (args, machines, said) in [
+        (&[][..], Some(1), false),
+        (&["--survive", "1"][..], Some(2), true),
+        (&["--survive", "1", "--max-nodes", "1"][..], None, true),
+    ] {
+        let all = [&["--cheapest", "--catalog", "digitalocean-2019"][..], args].concat();
+        let plan = plan_of(&saved(&objects), &all);
+        let json: Value = serde_json::from_str(&printed(&plan, Output::Json).unwrap()).unwrap();
+        assert_eq!((plan.fits, plan.cheapest.is_some()), (machines.is_some(), machines.is_some()), "{args:?}");
+        assert_eq!(plan.assumptions.iter().any(|line| line == note), said, "{args:?} {:?}", plan.assumptions);
+        let table = printed(&plan, Output::Table).unwrap();
+        assert!(table.contains(stays), "{args:?} {table}");
+        let immovable = match machines {
+            Some(machines) => {
+                assert_eq!(plan.nodes.len(), machines, "{args:?}");
+                assert!(json["noSet"].is_null(), "{args:?}");
+                &json["cheapest"]["immovable"]
+            }
+            None => {
+                // The node that stays costs so much, and is not enough.
+                assert_eq!(json["noSet"]["lowerBoundPerMonth"], json!(10.0), "{json}");
+                assert!(table.contains("No set of these machines that costs less than $10 would do."), "{table}");
+                &json["noSet"]["immovable"]
+            }
+        };
+        assert_eq!(immovable[0]["name"], json!("db"), "{args:?} {json}");
     }
 }
