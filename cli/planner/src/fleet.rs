@@ -5,6 +5,7 @@
 //! it ends, the set does not hold the pods (where the order of the pods makes no difference, see [`Load::order_free`]).
 
 mod loss;
+mod order;
 mod waiting;
 
 use std::{
@@ -49,6 +50,8 @@ pub struct Load<'a> {
     pub needs: Needs,
     /// The most that any of them has that may be swapped out, bytes.
     swappable: i64,
+    /// Whether it depends on their order what fits, whatever the machines.
+    ordered: bool,
     /// One pod of each DaemonSet.
     daemons: Vec<Arc<Pod>>,
     /// The static pods of one node of the control plane.
@@ -110,18 +113,8 @@ impl<'a> Load<'a> {
         let daemons = cluster.daemons().into_iter().cloned().collect();
         let pods: Vec<Arc<Pod>> = sized.into_iter().map(|(_, pod)| pod).collect();
         let needs = needs.apart(apart(&pods));
-        Ok(Self { cluster, scheduler, pods, needs, swappable, daemons, statics, uses: Uses::of(cluster) })
-    }
-
-    /// Whether what fits does not depend on the order in which pods come: not where they lean on swap (the last one has
-    /// to find its hot part in RAM), and not where one has to follow another.
-    #[must_use]
-    pub fn order_free(&self, machines: &[Machine]) -> bool {
-        let follows = |pod: &Arc<Pod>| {
-            let affine = pod.spec.affinity.as_ref().is_some_and(|affinity| !affinity.pod_required.is_empty());
-            affine || !pod.spec.topology_spread.is_empty()
-        };
-        machines.iter().all(|machine| machine.sample.swap_capacity.unwrap_or(0) == 0) && !self.pods.iter().any(follows)
+        let ordered = order::decides(&world, scheduler, &pods);
+        Ok(Self { cluster, scheduler, pods, needs, swappable, ordered, daemons, statics, uses: Uses::of(cluster) })
     }
 
     /// The machines with what comes with them: static pods, pods of DaemonSets, also those that wait for room on a node
@@ -361,3 +354,6 @@ fn apart(pods: &[Arc<Pod>]) -> usize {
     };
     groups.values().filter(|group| refuses(group)).map(Vec::len).max().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;
