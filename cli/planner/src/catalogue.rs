@@ -56,6 +56,33 @@ impl Serialize for Price {
     }
 }
 
+/// What a machine's processor runs, as its kubelet says (`GOARCH`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Arch {
+    /// x86 of 64 bits.
+    #[default]
+    Amd64,
+    /// Arm of 64 bits.
+    Arm64,
+    /// Arm of 32 bits.
+    Arm,
+}
+
+impl Arch {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Amd64, Self::Arm64, Self::Arm];
+
+    /// As in the label `kubernetes.io/arch`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+            Self::Arm => "arm",
+        }
+    }
+}
+
 /// A machine type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
@@ -71,6 +98,8 @@ pub struct Offer {
     pub price: Price,
     /// Whether swap can be set up on it.
     pub swap: bool,
+    /// What it runs.
+    pub arch: Arch,
 }
 
 /// A catalogue.
@@ -147,6 +176,8 @@ struct WireMachine {
     memory: String,
     price: f64,
     swap: Option<bool>,
+    /// `amd64` where it is not said.
+    arch: Option<String>,
 }
 
 /// Most that a machine may cost per month.
@@ -164,12 +195,20 @@ impl WireMachine {
         if !(self.price.is_finite() && (0.0..=MAX_PRICE).contains(&self.price)) {
             return Err(wrong("price must be a number of at least 0, per month"));
         }
+        let arch = match self.arch.as_deref() {
+            None => Arch::default(),
+            Some(given) => Arch::ALL
+                .into_iter()
+                .find(|arch| arch.as_str() == given)
+                .ok_or_else(|| wrong(&format!("arch: {given:?} is not known: amd64, arm64 or arm")))?,
+        };
         Ok(Offer {
             milli_cpu,
             memory: (advertised as f64 * of.usable_memory) as i64,
             pods: of.pods.unwrap_or(DEFAULT_PODS),
             price: Price((self.price * 100.0).round() as i64),
             swap: self.swap.unwrap_or(of.swap),
+            arch,
             name: name.into(),
         })
     }
@@ -255,6 +294,7 @@ mod tests {
             memory: memory.into(),
             price,
             swap: None,
+            arch: None,
         };
         Wire {
             api_version: API_VERSION.into(),
@@ -283,6 +323,30 @@ mod tests {
         let managed = Wire { minimum_memory: Some("2Gi".into()), swap: false, ..wire() };
         let managed = Catalogue::try_from(managed).unwrap();
         assert_eq!((managed.names(), managed.offers[0].swap), ("large".to_owned(), false));
+    }
+
+    #[test]
+    fn machines_run_what_they_say() {
+        for (given, expected) in [
+            (None, Some(Arch::Amd64)),
+            (Some("amd64"), Some(Arch::Amd64)),
+            (Some("arm64"), Some(Arch::Arm64)),
+            (Some("arm"), Some(Arch::Arm)),
+            (Some("ARM64"), None),
+            (Some("aarch64"), None),
+            (Some(""), None),
+        ] {
+            let mut wire = wire();
+            wire.machines[0].arch = given.map(str::to_owned);
+            match Catalogue::try_from(wire) {
+                Ok(catalogue) => assert_eq!(catalogue.offer("large").map(|offer| offer.arch), expected, "{given:?}"),
+                Err(why) => {
+                    let known =
+                        format!("machine \"large\": arch: {:?} is not known: amd64, arm64 or arm", given.unwrap());
+                    assert_eq!((why, None), (known, expected), "{given:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -27,6 +27,10 @@ use crate::{
 pub const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
 /// The same before Kubernetes 1.17.
 pub const OLD_INSTANCE_TYPE: &str = "beta.kubernetes.io/instance-type";
+/// Label with what a machine's processor runs.
+pub const ARCH: &str = "kubernetes.io/arch";
+/// The same before Kubernetes 1.14.
+pub const OLD_ARCH: &str = "beta.kubernetes.io/arch";
 /// How far RAM may be from that of a type (per thousand) for a node without the label to be taken for one of it.
 const LIKE_PER_MILLE: i64 = 60;
 
@@ -118,7 +122,11 @@ impl Machine {
             scalars: Vec::new(),
         };
         let given = i128::from(offer.memory) * i128::from(role.allocatable_per_mille) / 1000;
-        let labels = role.labels.with(HOSTNAME, name).with(INSTANCE_TYPE, &offer.name);
+        let arch = offer.arch.as_str();
+        let mut labels = role.labels.with(HOSTNAME, name).with(INSTANCE_TYPE, &offer.name).with(ARCH, arch);
+        if role.old_arch {
+            labels = labels.with(OLD_ARCH, arch);
+        }
         let node = Node {
             meta: Meta {
                 key: ObjectKey::new("", name),
@@ -248,10 +256,18 @@ mod tests {
     use headroom_engine::Input;
 
     use super::*;
-    use crate::world::Scheduler;
+    use crate::{catalogue::Arch, world::Scheduler};
 
     fn offer(name: &str, mib: i64) -> Offer {
-        Offer { name: name.into(), milli_cpu: 1000, memory: mib * MIB, pods: 110, price: Price(500), swap: true }
+        Offer {
+            name: name.into(),
+            milli_cpu: 1000,
+            memory: mib * MIB,
+            pods: 110,
+            price: Price(500),
+            swap: true,
+            arch: Arch::default(),
+        }
     }
 
     fn sampled(name: &str, system: i64) -> Input {
@@ -294,6 +310,31 @@ mod tests {
         assert_eq!((server.node.swap_capacity, server.sample.system_overhead), (Some(0), Some(1450 * MIB)));
         assert!(!server.overhead_measured);
         assert!(is_control_plane(&server.node));
+    }
+
+    #[test]
+    fn a_new_machine_runs_what_its_type_does() {
+        /// What today's two workers say, and what a new machine says then, under either label.
+        type Row<'a> = ([&'a [(&'a str, &'a str)]; 2], Arch, [Option<&'a str>; 2]);
+        let rows: [Row<'_>; 6] = [
+            ([&[], &[]], Arch::Amd64, [Some("amd64"), None]),
+            ([&[(ARCH, "amd64")], &[(ARCH, "amd64")]], Arch::Arm64, [Some("arm64"), None]),
+            ([&[(ARCH, "arm64")], &[(ARCH, "arm64")]], Arch::Amd64, [Some("amd64"), None]),
+            ([&[(OLD_ARCH, "amd64")], &[(OLD_ARCH, "amd64")]], Arch::Arm64, [Some("arm64"), Some("arm64")]),
+            ([&[(OLD_ARCH, "amd64")], &[(OLD_ARCH, "arm")]], Arch::Arm, [Some("arm"), Some("arm")]),
+            ([&[(OLD_ARCH, "amd64")], &[]], Arch::Arm, [Some("arm"), None]),
+        ];
+        for (labels, arch, expected) in rows {
+            let nodes = labels.iter().zip(["a", "b"]).map(|(labels, name)| {
+                let with = labels.iter().fold(node(name), |node, (key, value)| node.label(key, value));
+                Input::NodeApplied(with.arc())
+            });
+            let cluster = Cluster::new(nodes.collect::<Vec<_>>(), &Scheduler::standard(), Now::at_secs(1_800_000_000));
+            let offer = Offer { arch, ..offer("small", 1000) };
+            let machine = Machine::new(&offer, "new", &Role::of(&cluster, false), 0, cluster.now);
+            let says = [ARCH, OLD_ARCH].map(|label| machine.node.meta.labels.get(label).map(Str::as_str));
+            assert_eq!(says, expected, "{labels:?} {arch:?}");
+        }
     }
 
     #[test]

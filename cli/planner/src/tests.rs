@@ -13,6 +13,7 @@ use proptest::prelude::*;
 
 use crate::{
     Catalogue, Cluster, Offer, Price, Scheduler,
+    catalogue::Arch,
     cluster::HOSTNAME,
     fleet::Load,
     search::{Answer, Question, cheapest},
@@ -54,6 +55,7 @@ fn catalogue(machines: &[AnyMachine]) -> Catalogue {
         pods: 110,
         price: Price(price * 100),
         swap: true,
+        arch: Arch::default(),
     };
     let mut offers: Vec<Offer> = machines.iter().enumerate().map(offer).collect();
     offers.sort_by_key(|offer| offer.price);

@@ -223,6 +223,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        catalogue::Arch,
         cluster::{CONTROL_PLANE_ROLES, HOSTNAME},
         world::Scheduler,
     };
@@ -344,8 +345,15 @@ mod tests {
         ];
         let cluster = Cluster::new(inputs, &Scheduler::standard(), Now::at_secs(1_800_000_000));
         let world = cluster.world(&Scheduler::standard()).unwrap();
-        let offer =
-            Offer { name: "small".into(), milli_cpu: 1000, memory: 1 << 30, pods: 110, price: Price(1000), swap: true };
+        let offer = Offer {
+            name: "small".into(),
+            milli_cpu: 1000,
+            memory: 1 << 30,
+            pods: 110,
+            price: Price(1000),
+            swap: true,
+            arch: Arch::default(),
+        };
         let nodes = nodes(&cluster, &world, &[offer]);
         let share = |i: usize| (nodes[i].control_plane_bytes, nodes[i].control_plane_per_month);
         assert_eq!((share(0), share(1)), ((256 << 20, Some(Price(250))), (0, Some(Price(0)))));
@@ -355,8 +363,15 @@ mod tests {
     fn overheads_have_a_price() {
         let cluster = cluster();
         let world = cluster.world(&Scheduler::standard()).unwrap();
-        let like_a =
-            Offer { name: "small".into(), milli_cpu: 1000, memory: 1 << 30, pods: 110, price: Price(1000), swap: true };
+        let like_a = Offer {
+            name: "small".into(),
+            milli_cpu: 1000,
+            memory: 1 << 30,
+            pods: 110,
+            price: Price(1000),
+            swap: true,
+            arch: Arch::default(),
+        };
         let nodes = nodes(&cluster, &world, &[like_a]);
         assert_eq!(nodes[0].overhead_bytes, 256 << 20);
         assert_eq!((nodes[0].overhead_per_month, nodes[0].overhead_measured), (Some(Price(250)), false));

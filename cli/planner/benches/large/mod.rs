@@ -9,7 +9,7 @@ use headroom_core::{
     testing::{node, pod, term},
 };
 use headroom_engine::Input;
-use headroom_planner::{Catalogue, Offer, Price, cluster::HOSTNAME, search::Question};
+use headroom_planner::{Catalogue, Offer, Price, catalogue::Arch, cluster::HOSTNAME, search::Question};
 
 pub(crate) const NODES: usize = 200;
 pub(crate) const PODS: usize = 2000;
@@ -54,6 +54,7 @@ pub(crate) fn catalogue() -> Catalogue {
         pods: 110,
         price: Price(price * 100),
         swap: false,
+        arch: Arch::default(),
     };
     Catalogue {
         name: "bench".into(),

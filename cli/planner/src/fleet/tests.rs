@@ -9,7 +9,7 @@ use headroom_core::{
 use headroom_engine::Input;
 
 use super::*;
-use crate::{Offer, Price, machine::Role};
+use crate::{Offer, Price, catalogue::Arch, machine::Role};
 
 fn web(name: &str) -> PodBuilder {
     pod(name).requests("100m", "64Mi").limits("", "64Mi")
@@ -41,8 +41,15 @@ fn order_free(pods: Vec<PodBuilder>, scheduler: &Scheduler, swap: i64) -> bool {
     let inputs: Vec<Input> = std::iter::once(namespace).chain(pods).collect();
     let cluster = Cluster::new(inputs, scheduler, Now::at_secs(1_800_000_000));
     let load = Load::new(&cluster, scheduler, []).unwrap();
-    let offer =
-        Offer { name: "m".into(), milli_cpu: 1000, memory: 2048 * MIB, pods: 110, price: Price(500), swap: true };
+    let offer = Offer {
+        name: "m".into(),
+        milli_cpu: 1000,
+        memory: 2048 * MIB,
+        pods: 110,
+        price: Price(500),
+        swap: true,
+        arch: Arch::default(),
+    };
     let machine = Machine::new(&offer, "new", &Role::of(&cluster, false), swap, cluster.now);
     load.order_free(&[machine])
 }

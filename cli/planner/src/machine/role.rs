@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headroom_core::{Str, object::Node, selector::Labels, taint::Taint};
 
-use super::{INSTANCE_TYPE, OLD_INSTANCE_TYPE, ladder, overhead};
+use super::{ARCH, INSTANCE_TYPE, OLD_ARCH, OLD_INSTANCE_TYPE, ladder, overhead};
 use crate::cluster::{CONTROL_PLANE_ROLES, Cluster, HOSTNAME, is_control_plane};
 
 /// What new nodes of a role have in common with those that are there.
@@ -12,8 +12,10 @@ use crate::cluster::{CONTROL_PLANE_ROLES, Cluster, HOSTNAME, is_control_plane};
 pub struct Role {
     /// Whether it runs the control plane.
     pub control_plane: bool,
-    /// Labels that all nodes of the role have, their names and types apart.
+    /// Labels that all nodes of the role have, their names, types and architectures apart.
     pub labels: Labels,
+    /// Whether all of them have the old label of their architecture as well.
+    pub old_arch: bool,
     /// Taints that all of them have.
     pub taints: Vec<Taint>,
     /// The most that was measured of the system, bytes.
@@ -44,11 +46,14 @@ impl Role {
             key == HOSTNAME
                 || key == INSTANCE_TYPE
                 || key == OLD_INSTANCE_TYPE
+                || key == ARCH
+                || key == OLD_ARCH
                 || (lent || !control_plane) && CONTROL_PLANE_ROLES.contains(&key)
         };
         let common = |key: &Str, value: &Str| nodes.iter().all(|node| node.meta.labels.get(key) == Some(value));
         let labels = first.meta.labels.iter().filter(|(key, value)| !own(key) && common(key, value));
         this.labels = Labels::new(labels.map(|(key, value)| (key.clone(), value.clone())).collect());
+        this.old_arch = nodes.iter().all(|node| node.meta.labels.has(OLD_ARCH));
         if control_plane && !CONTROL_PLANE_ROLES.iter().any(|role| this.labels.has(role)) {
             this.labels = this.labels.with(CONTROL_PLANE_ROLES[0], "true");
         }

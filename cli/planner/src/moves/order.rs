@@ -111,7 +111,7 @@ mod tests {
     use headroom_engine::Input;
 
     use crate::{
-        catalogue::{Offer, Price},
+        catalogue::{Arch, Offer, Price},
         cluster::Cluster,
         fleet::Load,
         machine::{Machine, Role},
@@ -132,8 +132,15 @@ mod tests {
         let cluster = Cluster::new(inputs, &Scheduler::standard(), Now::at_secs(1_800_000_000));
         let scheduler = Scheduler::standard();
         let load = Load::new(&cluster, &scheduler, []).unwrap();
-        let offer =
-            Offer { name: "m".into(), milli_cpu: 1000, memory: 2048 * MIB, pods: 20, price: Price(500), swap: false };
+        let offer = Offer {
+            name: "m".into(),
+            milli_cpu: 1000,
+            memory: 2048 * MIB,
+            pods: 20,
+            price: Price(500),
+            swap: false,
+            arch: Arch::default(),
+        };
         let role = Role::of(&cluster, false);
         let kept = stay.iter().map(|name| Machine::kept(&cluster, &cluster.nodes[*name], None, 0));
         let ordered = new.iter().map(|name| Machine::new(&offer, name, &role, 0, cluster.now));

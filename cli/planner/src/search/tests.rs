@@ -15,6 +15,7 @@ use headroom_engine::{Input, cache::StorageObject};
 use super::{Answer, Question, cheapest};
 use crate::{
     Catalogue, Cluster, Offer, Price, Scheduler,
+    catalogue::Arch,
     cluster::{CONTROL_PLANE_ROLES, HOSTNAME, tests::daemon},
     fleet::Load,
     machine::INSTANCE_TYPE,
@@ -22,7 +23,15 @@ use crate::{
 
 /// A machine type of 4 GiB: so many thousandths of a core for so many hundredths.
 fn offer(name: &str, milli_cpu: i64, price: i64) -> Offer {
-    Offer { name: name.into(), milli_cpu, memory: 4096 * MIB, pods: 110, price: Price(price), swap: false }
+    Offer {
+        name: name.into(),
+        milli_cpu,
+        memory: 4096 * MIB,
+        pods: 110,
+        price: Price(price),
+        swap: false,
+        arch: Arch::default(),
+    }
 }
 
 fn catalogue(offers: Vec<Offer>) -> Catalogue {

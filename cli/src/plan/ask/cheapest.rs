@@ -2,13 +2,18 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use headroom_core::{Str, object::Pod, quantity::human_bytes};
+use headroom_core::{
+    Str,
+    object::{Node, Pod},
+    quantity::human_bytes,
+};
 use headroom_planner::{
     Catalogue, Cluster, PlanError, Price, World,
     bound::PART_NAMES,
+    catalogue::Arch,
     cluster::{Bond, bond, is_control_plane},
     fleet::{Load, Placed},
-    machine::Machine,
+    machine::{ARCH, Machine},
     moves,
     report::{Cheapest, NoSet, Placement, Plan, Waiting},
     search::{self, Question, TooMany},
@@ -122,6 +127,7 @@ impl Ask<'_> {
         if estimated && plan.assumptions.iter().all(|line| line != ESTIMATED) {
             plan.assumptions.push(ESTIMATED.to_owned());
         }
+        plan.assumptions.extend(images(cluster, &answer.machines));
         plan.price_per_month = Some(answer.price);
         plan.placements = moves::placements(&load, &placed.nodes);
         plan.placements.extend(arrived);
@@ -159,6 +165,21 @@ impl Ask<'_> {
         plan.losses = losses(&after, &mut placed.world, options.fail_on);
         Ok(plan)
     }
+}
+
+/// What to say of images where machines are of several architectures, or of others than today's: what they exist for
+/// nobody tells. They run where all nodes are of one architecture today.
+fn images(cluster: &Cluster, machines: &[Machine]) -> Option<String> {
+    fn archs<'a>(nodes: impl Iterator<Item = &'a Arc<Node>>) -> BTreeSet<&'a str> {
+        nodes.map(|node| node.meta.labels.get(ARCH).map_or(Arch::Amd64.as_str(), Str::as_str)).collect()
+    }
+    let (today, planned) = (archs(cluster.nodes.values()), archs(machines.iter().map(|machine| &machine.node)));
+    if planned.len() <= 1 && planned == today {
+        return None;
+    }
+    let sure = |arch: &&str| today.len() == 1 && today.contains(arch);
+    let assumed: Vec<&str> = planned.iter().copied().filter(|arch| !sure(arch)).collect();
+    (!assumed.is_empty()).then(|| format!("images are assumed to exist for {}", assumed.join(" and ")))
 }
 
 /// The cluster without these pods.

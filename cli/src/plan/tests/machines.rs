@@ -155,3 +155,55 @@ fn pods_that_cannot_leave_are_named_whether_a_set_is_found_or_not() {
         assert_eq!(immovable[0]["name"], json!("db"), "{args:?} {json}");
     }
 }
+
+/// A catalogue whose cheaper machines are Arm.
+const ARM_OR_NOT: &str = "
+apiVersion: headroom.dev/v1alpha1
+kind: MachineCatalog
+name: mine
+provider: a shop
+date: '2026-11-29'
+source: a test's own
+currency: USD
+swap: false
+usableMemory: 1.0
+machines:
+- {name: board, cpu: '2', memory: 4Gi, price: 5, arch: arm64}
+- {name: server, cpu: '2', memory: 4Gi, price: 6}
+";
+
+#[test]
+fn images_are_assumed_to_exist_for_other_machines_than_todays() {
+    let catalogue = file(ARM_OR_NOT);
+    let of = |arch: Option<&str>, kind: &str, cpu: &str, selects: bool| {
+        let nodes = ["a", "b"].map(|name| {
+            let mut node = node(name);
+            node["metadata"]["labels"]["node.kubernetes.io/instance-type"] = kind.into();
+            if let Some(arch) = arch {
+                node["metadata"]["labels"]["kubernetes.io/arch"] = arch.into();
+            }
+            node
+        });
+        let mut first = pod("first", cpu, Some("a"));
+        if selects {
+            first["spec"]["nodeSelector"] = json!({"kubernetes.io/arch": "amd64"});
+        }
+        let objects = [&nodes[..], &[first, pod("second", cpu, Some("b"))]].concat();
+        let plan = plan_of(&saved(&objects), &["--cheapest", "--catalog", catalogue.path().to_str().unwrap()]);
+        let said = plan.assumptions.iter().find(|line| line.starts_with("images are assumed"));
+        (plan.price_per_month.map(|price| price.0), said.cloned())
+    };
+    let arm = Some("images are assumed to exist for arm64".to_owned());
+    for (arch, kind, cpu, selects, expected) in [
+        (Some("amd64"), "server", "100m", false, (Some(500), arm.clone())),
+        // What a node does not say is taken to be what catalogues do not say.
+        (None, "server", "100m", false, (Some(500), arm.clone())),
+        (Some("arm64"), "board", "100m", false, (Some(500), None)),
+        // The cheaper one is no place for who asks for the other.
+        (Some("amd64"), "server", "100m", true, (Some(600), None)),
+        // One of each.
+        (Some("amd64"), "server", "1500m", true, (Some(1100), arm)),
+    ] {
+        assert_eq!(of(arch, kind, cpu, selects), expected, "{arch:?} {kind} {cpu} {selects}");
+    }
+}
