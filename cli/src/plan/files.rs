@@ -278,7 +278,7 @@ fn of_objects(
                     let mut pod = object.clone();
                     pod["metadata"]["namespace"] = namespace.as_str().into();
                     if replicas.is_some_and(|replicas| replicas > 1) {
-                        pod["metadata"]["name"] = format!("{name}-{number}").into();
+                        pod["metadata"]["name"] = names.next(&kind, &name, &namespace, number).into();
                     }
                     all.push(pod);
                 }

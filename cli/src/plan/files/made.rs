@@ -31,7 +31,7 @@ pub(super) struct Names(BTreeSet<(String, String)>);
 
 impl Names {
     /// Those that no other pod may have: of the files' pods and those of their StatefulSets, and of the pods of the
-    /// cluster that stay.
+    /// cluster that stay. Pods that are asked for several times get names as those of workloads do.
     pub(super) fn given(
         objects: &[Value],
         namespace: &str,
@@ -43,12 +43,9 @@ impl Names {
         for object in objects {
             let (name, namespace) = (text(object, "/metadata/name"), namespace_of(object, namespace));
             match text(object, "/kind") {
-                "Pod" => match replicas {
-                    Some(replicas) if replicas > 1 => {
-                        names.extend((0..replicas).map(|number| (namespace.to_owned(), format!("{name}-{number}"))));
-                    }
-                    _ => names.extend([(namespace.to_owned(), name.to_owned())]),
-                },
+                "Pod" if replicas.is_none_or(|replicas| replicas <= 1) => {
+                    names.insert((namespace.to_owned(), name.to_owned()));
+                }
                 "StatefulSet" => {
                     let numbers = ordinals(object, number_of_pods(object, replicas));
                     names.extend(numbers.map(|number| (namespace.to_owned(), format!("{name}-{number}"))));
@@ -65,9 +62,9 @@ impl Names {
         Self(names)
     }
 
-    /// The name of a pod of a workload. Only StatefulSets have a say in it; workloads of several kinds may have one name,
-    /// and their pods are not the same pods.
-    fn next(&mut self, kind: &str, workload: &str, namespace: &str, number: u64) -> String {
+    /// The name of a pod of a workload, or of one of several pods that a bare one stands for. Only StatefulSets have a say
+    /// in it; workloads of several kinds may have one name, and their pods are not the same pods.
+    pub(super) fn next(&mut self, kind: &str, workload: &str, namespace: &str, number: u64) -> String {
         let mut stem = workload.to_owned();
         loop {
             let name = format!("{stem}-{number}");

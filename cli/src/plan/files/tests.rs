@@ -277,10 +277,37 @@ fn workloads_of_one_name_have_pods_of_their_own() {
     // Pods that are asked for several times are numbered as well.
     let pod = "kind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c}]}\n---\n";
     let asked = self::asked(&format!("{}{pod}", scaled("Deployment", "web", "")), "default", Some(2)).unwrap();
-    assert_eq!(names(&asked), ["web-deployment-0", "web-deployment-1", "web-0", "web-1"]);
+    assert_eq!(names(&asked), ["web-0", "web-1", "web-pod-0", "web-pod-1"]);
     // Ordinals are part of the names of a StatefulSet.
     let text = scaled("StatefulSet", "db", "replicas: 2, ordinals: {start: 3},");
     assert_eq!(names(&self::asked(&text, "default", None).unwrap()), ["db-3", "db-4"]);
+}
+
+#[test]
+fn pods_that_are_asked_for_several_times_take_no_names_of_the_cluster() {
+    let there = |name: &str, owners: Value| {
+        json!({"kind": "Pod", "metadata": {"name": name, "namespace": "default", "uid": name, "ownerReferences": owners},
+               "spec": {"containers": [{"name": "c"}], "nodeName": "a"}})
+    };
+    let set = json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "uid": "s", "controller": true}]);
+    let running = [there("web-0", set.clone()), there("web-1", set)];
+    let pod = "kind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c}]}\n---\n";
+    let beside = format!("{}{pod}", scaled("StatefulSet", "web", ""));
+    for (objects, text, replicas, expected) in [
+        (&[][..], pod, Some(3), &["web-0", "web-1", "web-2"][..]),
+        (&running, pod, Some(3), &["web-pod-0", "web-pod-1", "web-2"]),
+        (&[there("web-1", json!([]))], pod, Some(2), &["web-0", "web-pod-1"]),
+        // One that is asked for once is the one of its name.
+        (&[there("web", json!([]))], pod, Some(1), &["web"]),
+        (&[there("web", json!([]))], pod, None, &["web"]),
+        // What the file replaces makes room; its StatefulSet has its names whatever comes first.
+        (&running, &beside, Some(2), &["web-0", "web-1", "web-pod-0", "web-pod-1"]),
+    ] {
+        let inputs = Snapshot::from_objects(objects.iter().cloned()).inputs();
+        let cluster = Cluster::new(inputs, &Scheduler::standard(), Now::at_secs(1_800_000_000));
+        let asked = of_objects(documents(text).unwrap(), "default", replicas, &cluster, &Known::default()).unwrap();
+        assert_eq!(names(&asked), expected, "{replicas:?} {text}");
+    }
 }
 
 #[test]
