@@ -231,14 +231,12 @@ impl Ask<'_> {
         queue.sort_by_key(|pod| (free(pod), Reverse(pod.spec.priority)));
         for pod in queue {
             let pod = Cluster::prepared(pod, self.scheduler);
-            let given = match &pod.node_name {
-                Some(node) => direct::put(&mut world, &pod, node),
-                None => world.place(&pod),
-            };
-            match given {
+            match direct::give(&mut world, &pod) {
                 Ok(node) => {
                     placements.push(placement(&pod, None, &node));
-                    placed.push(bound(&pod, &node));
+                    // Where its node is lost, one that names it has no other.
+                    let stays = if free(&pod) { pod } else { direct::pinned(&pod, &node) };
+                    placed.push(bound(&stays, &node));
                 }
                 Err(reason) => {
                     let mut waiting = Waiting::new(&pod.meta.key, reason);

@@ -2,9 +2,24 @@
 
 use std::sync::Arc;
 
-use headroom_core::{Str, object::Pod};
+use headroom_core::{
+    Str,
+    object::Pod,
+    selector::{NodeSelector, NodeSelectorTerm, Operator, Requirement},
+};
 use headroom_engine::admission;
 use headroom_planner::World;
+
+/// Gives the pod a place, where it counts from now on: on the node that it names, else where the scheduler puts it.
+///
+/// # Errors
+/// Why it has none, for people.
+pub(super) fn give(world: &mut World, pod: &Arc<Pod>) -> Result<Str, String> {
+    match &pod.node_name {
+        Some(node) => put(world, pod, node),
+        None => world.place(pod),
+    }
+}
 
 /// Puts the pod on the node that it names, where it counts from now on, if the kubelet there takes it.
 ///
@@ -20,4 +35,15 @@ pub(super) fn put(world: &mut World, pod: &Arc<Pod>, node: &Str) -> Result<Str, 
     }
     world.put(pod, node);
     Ok(node.clone())
+}
+
+/// The pod as one that may be on this node alone, as the controller of DaemonSets makes its pods
+/// (`ReplaceDaemonSetPodNodeNameNodeAffinity`). What names its node has no place where that is gone.
+pub(super) fn pinned(pod: &Pod, node: &Str) -> Arc<Pod> {
+    let named = Requirement { key: "metadata.name".into(), operator: Operator::In, values: Box::new([node.clone()]) };
+    let term = NodeSelectorTerm { match_fields: Box::new([named]), ..NodeSelectorTerm::default() };
+    let mut pinned = pod.clone();
+    let affinity = Arc::make_mut(&mut pinned.spec).affinity.get_or_insert_default();
+    affinity.node.get_or_insert_default().required = Some(NodeSelector { terms: Box::new([term]) });
+    Arc::new(pinned)
 }

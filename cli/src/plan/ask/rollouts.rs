@@ -9,7 +9,7 @@ use headroom_planner::{
     today,
 };
 
-use super::Ask;
+use super::{Ask, direct};
 use crate::plan::files::Asked;
 
 /// Most rollouts that are named.
@@ -56,7 +56,7 @@ impl Ask<'_> {
                 world.take(pod);
             }
             let first = Cluster::prepared(first, self.scheduler);
-            match world.place(&first) {
+            match direct::give(&mut world, &first) {
                 Ok(_) => world.take(&first),
                 Err(_) => stuck.push(format!("{}/{}", name.namespace, name.name)),
             }

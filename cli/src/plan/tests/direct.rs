@@ -155,3 +155,50 @@ fn workloads_name_nodes_in_their_templates() {
     let plan = fit(&[node("a"), node("b")], &[deployment]);
     assert_eq!(places(&plan), [("web-0", "b"), ("web-1", "b")]);
 }
+
+/// A Deployment of one pod that names this node, or none.
+fn deployment(on: &str, cpu: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {"replicas": 1, "template": {"spec": {"nodeName": on,
+            "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu, "memory": "64Mi"}}}]}}}})
+}
+
+#[test]
+fn what_names_its_node_is_lost_with_it() {
+    for (on, lost) in [("b", &[("b", "web-0")][..]), ("a", &[("a", "web-0")]), ("", &[])] {
+        let asked = file(&saved(&[deployment(on, "400m")]));
+        let nodes = saved(&[node("a"), node("b")]);
+        let plan = plan_of(&nodes, &["-f", asked.path().to_str().unwrap(), "--fail-on", "loss"]);
+        assert!(plan.fits && plan.losses.len() == 2, "{on}: {plan:?}");
+        let of =
+            plan.losses.iter().flat_map(|loss| loss.pending.iter().map(move |pod| (loss.node.as_str(), &*pod.name)));
+        assert_eq!(of.collect::<Vec<_>>(), lost, "{on}");
+    }
+}
+
+#[test]
+fn rollouts_go_to_the_node_that_their_template_names() {
+    let old = |cpu: &str| {
+        let mut old = pod("web-5f6d-a", cpu, Some("b"));
+        old["metadata"]["labels"] = json!({"pod-template-hash": "5f6d"});
+        old["metadata"]["ownerReferences"][0] = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "name": "web-5f6d", "uid": "web-5f6d", "controller": true});
+        old
+    };
+    let mut tainted = node("b");
+    tainted["spec"] = json!({"taints": [{"key": "for", "value": "others", "effect": "NoSchedule"}]});
+    for (b, on, cpu, hangs) in [
+        // The other node has room, and is not the one that is named.
+        (node("b"), "b", "1500m", true),
+        (node("b"), "", "1500m", false),
+        (node("b"), "a", "1500m", false),
+        (node("b"), "b", "400m", false),
+        // The scheduler would not put it there, and is not asked.
+        (tainted, "b", "400m", false),
+    ] {
+        let plan = fit(&[node("a"), b, old(cpu)], &[deployment(on, cpu)]);
+        let said =
+            plan.assumptions.iter().any(|line| line.starts_with("a rollout of default/web is over. It would hang"));
+        assert_eq!((plan.fits, said), (true, hangs), "{on:?} {cpu}: {plan:?}");
+    }
+}
