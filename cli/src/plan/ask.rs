@@ -24,6 +24,8 @@ use crate::fixes;
 
 /// Most pods for which changes are tried that would make them fit.
 const MAX_FIXED: usize = 3;
+/// Most pods of DaemonSets of which is said what is wrong with their node alone: for that all nodes are looked at.
+const MAX_EXPLAINED: usize = 50;
 /// What is taken for granted of a node on which nothing was measured, nor on one of its role.
 const ESTIMATED: &str = "where no NodeHeadroom tells what the system takes, the size of the machine decides";
 
@@ -207,11 +209,14 @@ impl Ask<'_> {
                 }
                 let given = if named.is_some() {
                     direct::put(&mut world, &pod, node.name()).map(drop)
-                } else if world.feasible(&pod).contains(node.name()) {
-                    world.put(&pod, node.name());
-                    Ok(())
                 } else {
-                    Err(refused(&world, &pod, node.name()))
+                    // The others are not asked about, as when the controller has made it for this one.
+                    let given = world.place(&direct::pinned(&pod, node.name()));
+                    let explained = pending.len() < MAX_EXPLAINED;
+                    given.map(drop).map_err(|why| {
+                        let reasons = if explained { reasons(&world, &pod, node.name()) } else { String::new() };
+                        format!("{}: {}", node.name(), if reasons.is_empty() { why } else { reasons })
+                    })
                 };
                 match given {
                     Ok(()) => {
@@ -304,12 +309,17 @@ fn placement(pod: &Pod, from: Option<&Str>, to: &Str) -> Placement {
     }
 }
 
-/// Why one node refuses a pod.
+/// Why one node refuses a pod, with its name.
 fn refused(world: &World, pod: &Pod, node: &Str) -> String {
+    format!("{node}: {}", reasons(world, pod, node))
+}
+
+/// Why one node refuses a pod; empty where it does not.
+fn reasons(world: &World, pod: &Pod, node: &Str) -> String {
     let explained = world.engine().explain(pod, world.now());
     let found = explained.nodes.iter().find(|n| n.name == *node);
     let reasons = found.map(|n| n.rejections.iter().flat_map(|r| r.reasons.clone()).collect::<Vec<_>>());
-    format!("{node}: {}", reasons.unwrap_or_default().join(", "))
+    reasons.unwrap_or_default().join(", ")
 }
 
 /// What would make the pod fit, each tried.

@@ -24,7 +24,9 @@ use super::{
 };
 use crate::{
     doctor::text::counted,
-    file, rollout,
+    file,
+    redact::redact,
+    rollout,
     snapshot::{Snapshot, objects},
 };
 
@@ -37,6 +39,8 @@ const STAYS: &str = "crd-install";
 
 /// Most pods of all workloads of a file together: each is made whole and placed by the engine.
 const MAX_PODS: u64 = 50_000;
+/// Most bytes of JSON that they may be together: each begins as a copy of its template.
+const MAX_BYTES: u64 = 128 << 20;
 
 /// What files ask for.
 #[derive(Debug, Default)]
@@ -193,17 +197,30 @@ fn number_of_pods(object: &Value, replicas: Option<u64>) -> u64 {
     }
 }
 
-/// Says at which object there are more pods than can be planned for.
-fn too_many(objects: &[Value], replicas: Option<u64>) -> Option<String> {
-    let mut sum: u64 = 0;
+/// Says at which object there are more pods than can be planned for, by their number or by their size. DaemonSets have a
+/// pod on each of so many nodes, unless they name one.
+fn too_many(objects: &[Value], replicas: Option<u64>, nodes: usize) -> Option<String> {
+    let (mut sum, mut bytes): (u64, u64) = (0, 0);
     let over = objects.iter().find(|object| {
-        sum = sum.saturating_add(number_of_pods(object, replicas));
-        sum > MAX_PODS
+        let copies = number_of_pods(object, replicas);
+        let everywhere =
+            text(object, "/kind") == "DaemonSet" && text(object, "/spec/template/spec/nodeName").is_empty();
+        let placed = if everywhere { copies.saturating_mul(nodes as u64) } else { copies };
+        sum = sum.saturating_add(placed);
+        if copies > 0 {
+            bytes = bytes.saturating_add(copies.saturating_mul(object.to_string().len() as u64));
+        }
+        sum > MAX_PODS || bytes > MAX_BYTES
     })?;
     let (kind, name) = (text(over, "/kind"), text(over, "/metadata/name"));
+    let (are, most) = if sum > MAX_PODS {
+        (format!("{sum} pods"), MAX_PODS.to_string())
+    } else {
+        (format!("pods of {} MiB together", bytes.div_ceil(1 << 20)), format!("{} MiB", MAX_BYTES >> 20))
+    };
     Some(format!(
-        "with {kind} {name:?} there are {sum} pods, and at most {MAX_PODS} can be planned for: give --replicas N or a part \
-         of the file"
+        "with {kind} {name:?} there are {are}, and at most {most} can be planned for: give --replicas N or a part of the \
+         file"
     ))
 }
 
@@ -249,12 +266,14 @@ fn of_objects(
     known: &Known,
 ) -> anyhow::Result<Asked> {
     let (hooks, mut documents): (Vec<Value>, Vec<Value>) = objects.into_iter().partition(is_hook);
+    // What no scheduler reads is not copied for each pod: environments can be large.
+    documents.iter_mut().for_each(redact);
     given::name_generated(&mut documents, namespace, cluster);
     let (documents, twice) = given::last_of_each(documents, namespace);
     let (mut documents, idle) = runs::without_idle(documents, namespace, replicas, known);
     let numbers =
         if replicas.is_none() { given::keep_numbers(&mut documents, namespace, cluster, known) } else { None };
-    if let Some(line) = too_many(&documents, replicas) {
+    if let Some(line) = too_many(&documents, replicas, cluster.nodes.len()) {
         anyhow::bail!(line);
     }
     let with_pods = documents.iter().filter(|object| template(object).is_some());

@@ -194,6 +194,55 @@ fn too_many_pods_are_refused_before_any_is_made() {
 }
 
 #[test]
+fn daemons_count_on_every_node() {
+    let daemon = |on: &str| {
+        json!({"kind": "DaemonSet", "metadata": {"name": "d"},
+               "spec": {"template": {"spec": {"nodeName": on}}}})
+    };
+    let pod = json!({"kind": "Pod", "metadata": {"name": "p"}});
+    for (objects, nodes, sum) in [
+        (vec![daemon("")], 50_000, None),
+        (vec![daemon("")], 50_001, Some(50_001)),
+        (vec![daemon(""), daemon("")], 25_001, Some(50_002)),
+        (vec![daemon(""), pod], 50_000, Some(50_001)),
+        // One that names its node has a pod there alone.
+        (vec![daemon("a"), daemon("b")], 50_000, None),
+        (vec![daemon("")], usize::MAX, Some(u64::MAX)),
+    ] {
+        let said = too_many(&objects, None, nodes);
+        let expected = sum.map(|sum| format!(" there are {sum} pods, and at most 50000 can be planned for: "));
+        assert_eq!(said.is_some(), expected.is_some(), "{said:?}");
+        assert!(expected.is_none_or(|expected| said.unwrap().contains(&expected)), "{nodes}");
+    }
+}
+
+#[test]
+fn many_large_pods_are_refused_before_any_is_made() {
+    let of = |replicas: u64, field: &str, bytes: usize| {
+        let large = "x".repeat(bytes);
+        let mut object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+            "spec": {"replicas": replicas, "template": {"metadata": {}, "spec": {"containers": [{"name": "c"}]}}}});
+        match field {
+            "env" => {
+                let env = json!([{"name": "E", "value": large}]);
+                object["spec"]["template"]["spec"]["containers"][0]["env"] = env;
+            }
+            _ => object["spec"]["template"]["metadata"]["annotations"] = json!({"a": large}),
+        }
+        of_objects(vec![object], "default", None, &Cluster::default(), &Known::default())
+    };
+    // 200 of 1 MiB and a little.
+    let line = format!("{:#}", of(200, "annotations", 1 << 20).unwrap_err());
+    let expected = "with Deployment \"d\" there are pods of 201 MiB together, and at most 128 MiB can be planned for: ";
+    assert!(line.starts_with(expected) && !line.contains('\n'), "{line}");
+    for (replicas, field, bytes) in [(200, "env", 1 << 20), (2, "annotations", 1 << 20), (200, "annotations", 1 << 10)]
+    {
+        let asked = of(replicas, field, bytes).unwrap();
+        assert_eq!(asked.pods.len() as u64, replicas, "{field} {bytes}");
+    }
+}
+
+#[test]
 fn json_and_lists_are_read_as_well() {
     let pod = r#"{"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}]}}"#;
     assert_eq!(asked(pod, "ns", Some(2)).unwrap().pods.len(), 2);
