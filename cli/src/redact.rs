@@ -1,13 +1,33 @@
 //! What a snapshot leaves out: whatever may hold a secret or is of no use to a scheduler (interfaces.md 4).
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The annotation in which `kubectl apply` keeps a whole manifest, environment included.
 pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// Kinds of whose last applied configuration the number of pods stays: `plan -f` asks who has set it.
+const SCALED: [&str; 4] = ["Deployment", "ReplicaSet", "StatefulSet", "ReplicationController"];
+
 /// Removes environment values, commands and arguments, headers of probes, managedFields and the last applied
-/// configuration, from pods and from templates of pods; and what commands said, from events.
+/// configuration but for its number of pods, from pods and from templates of pods; and what commands said, from events.
 pub(crate) fn redact(object: &mut Value) {
+    let applied = replicas_applied(object);
+    redact_fields(object);
+    let Some(number) = applied else { return };
+    if let Some(Value::Object(annotations)) = object.pointer_mut("/metadata/annotations") {
+        let kept = json!({"spec": {"replicas": number}}).to_string();
+        annotations.insert(LAST_APPLIED.to_owned(), kept.into());
+    }
+}
+
+/// The number of pods that was applied last, where that says one.
+fn replicas_applied(object: &Value) -> Option<u64> {
+    object.get("kind").and_then(Value::as_str).filter(|kind| SCALED.contains(kind))?;
+    let applied = object.pointer("/metadata/annotations")?.get(LAST_APPLIED)?.as_str()?;
+    serde_json::from_str::<Value>(applied).ok()?.pointer("/spec/replicas")?.as_u64()
+}
+
+fn redact_fields(object: &mut Value) {
     match object {
         Value::Object(fields) => {
             if fields.get("kind").and_then(Value::as_str) == Some("Event") {
@@ -79,7 +99,6 @@ fn container(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn nothing_secret_is_left_and_nothing_needed_is_gone() {
@@ -108,6 +127,34 @@ mod tests {
         }
         for kept in ["PASSWORD", "\"memory\":\"64Mi\"", "headroom.dev/swap", "\"nodeName\":\"a\"", "\"path\":\"/\""] {
             assert!(text.contains(kept), "{kept} in {text}");
+        }
+    }
+
+    #[test]
+    fn of_what_was_applied_the_number_of_pods_stays() {
+        let all = r#"{"kind": "Deployment", "spec": {"replicas": 3, "template": {"env": "S1"}}}"#;
+        let number = |number: u64| Some(format!("{{\"spec\":{{\"replicas\":{number}}}}}"));
+        for (kind, applied, kept) in [
+            ("Deployment", all, number(3)),
+            ("StatefulSet", r#"{"spec": {"replicas": 0}}"#, number(0)),
+            ("ReplicaSet", all, number(3)),
+            ("ReplicationController", all, number(3)),
+            ("Deployment", r#"{"spec": {"replicas": null, "paused": true}}"#, None),
+            ("Deployment", r#"{"spec": {"replicas": "S1"}}"#, None),
+            ("Deployment", r#"{"spec": {"replicas": {"a": "S1"}}}"#, None),
+            ("Deployment", "S1", None),
+            ("DaemonSet", all, None),
+            ("Pod", all, None),
+        ] {
+            let metadata = json!({"name": "x", "annotations": {LAST_APPLIED: applied, "a": "b"}});
+            let mut objects =
+                [json!({"kind": kind, "metadata": metadata, "spec": {"template": {"metadata": metadata}}})];
+            objects.iter_mut().for_each(redact);
+            let [object] = objects;
+            let annotations = &object["metadata"]["annotations"];
+            assert_eq!(annotations[LAST_APPLIED].as_str(), kept.as_deref(), "{kind} {applied}");
+            assert_eq!((&annotations["a"], object.to_string().contains("S1")), (&json!("b"), false));
+            assert_eq!(object["spec"]["template"]["metadata"]["annotations"], json!({"a": "b"}));
         }
     }
 

@@ -68,6 +68,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::redact::redact;
 
     fn object(version: &str, kind: &str, replicas: &Value, applied: Option<&str>) -> Value {
         json!({"apiVersion": version, "kind": kind,
@@ -108,11 +109,11 @@ mod tests {
             ("example.com/v1", "Deployment", json!(4), None, None),
             ("apps/v1", "DaemonSet", json!(4), None, None),
         ] {
-            assert_eq!(
-                left(&[object(version, kind, &replicas, applied)], kind),
-                expected,
-                "{version} {kind} {applied:?}"
-            );
+            let mut there = [object(version, kind, &replicas, applied)];
+            assert_eq!(left(&there, kind), expected, "{version} {kind} {applied:?}");
+            // A snapshot tells the same.
+            there.iter_mut().for_each(redact);
+            assert_eq!(left(&there, kind), expected, "{version} {kind} {applied:?}, saved");
         }
     }
 
