@@ -271,8 +271,10 @@ fn of_objects(
     given::name_generated(&mut documents, namespace, cluster);
     let (documents, twice) = given::last_of_each(documents, namespace);
     let (mut documents, idle) = runs::without_idle(documents, namespace, replicas, known);
-    let numbers =
-        if replicas.is_none() { given::keep_numbers(&mut documents, namespace, cluster, known) } else { None };
+    let numbers = match replicas {
+        None => given::keep_numbers(&mut documents, namespace, cluster, known),
+        Some(_) => Vec::new(),
+    };
     if let Some(line) = too_many(&documents, replicas, cluster.nodes.len()) {
         anyhow::bail!(line);
     }
@@ -353,6 +355,7 @@ fn of_objects(
     }
     (asked.workloads, asked.rolling) = (workloads, rolling);
     asked.notes.extend(twice.into_iter().chain(numbers).chain(idle.notes).chain(missing));
+    asked.notes.extend(given::nowhere(&asked.daemons, cluster));
     claims::without_those_there(&mut asked.others, cluster);
     asked.notes.extend(claims::bind_at_once(&mut asked.others, cluster));
     Ok(asked)

@@ -23,7 +23,7 @@ pub(super) struct Known {
     /// What the others have completed of what they are for, if anything: their status.
     progress: BTreeMap<(String, String), Value>,
     /// How many pods an apply that names no number leaves workloads.
-    replicas: BTreeMap<WorkloadName, u64>,
+    replicas: BTreeMap<WorkloadName, replicas::Left>,
 }
 
 impl Known {
@@ -48,7 +48,12 @@ impl Known {
 
     /// How many pods an apply that names no number leaves a workload, where the cluster has it.
     pub(super) fn replicas(&self, workload: &WorkloadName) -> Option<u64> {
-        self.replicas.get(workload).copied()
+        self.replicas.get(workload).map(|left| left.number)
+    }
+
+    /// Whether that is another number than it has, because the one that was applied is taken away.
+    pub(super) fn was_reset(&self, workload: &WorkloadName) -> bool {
+        self.replicas.get(workload).is_some_and(|left| left.reset)
     }
 
     /// The status of a Job that has not ended, and has completed something.

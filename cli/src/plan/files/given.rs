@@ -1,7 +1,11 @@
 //! Objects that are given more than once, and what files leave to the cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+use headroom_core::object::Pod;
 use headroom_planner::{
     Cluster,
     cluster::{WorkloadName, made_by},
@@ -99,26 +103,52 @@ pub(super) fn named<'a>(all: impl ExactSizeIterator<Item = (&'a str, &'a str)>) 
 }
 
 /// Gives workloads that name no number of pods the one that they have in the cluster: what is applied without one leaves it to
-/// who set it, an autoscaler mostly. Where the cluster does not tell it, the pods that are there are counted. Says so.
-pub(super) fn keep_numbers(objects: &mut [Value], namespace: &str, cluster: &Cluster, known: &Known) -> Option<String> {
+/// who set it, an autoscaler mostly. Where the cluster does not tell it, the pods that are there are counted. Says so, and of
+/// which workloads the number was applied before and is one again.
+pub(super) fn keep_numbers(objects: &mut [Value], namespace: &str, cluster: &Cluster, known: &Known) -> Vec<String> {
     let mut there: BTreeMap<WorkloadName, u64> = BTreeMap::new();
     for name in cluster.pods.iter().filter_map(|pod| made_by(pod)) {
         *there.entry(name).or_default() += 1;
     }
-    let mut kept = 0;
+    let (mut kept, mut reset) = (0, Vec::new());
     for object in objects {
         let said = object.pointer("/spec/replicas").is_some_and(|number| !number.is_null());
         if said || !SCALED.contains(&text(object, "/kind")) {
             continue;
         }
         let name = named_workload(object, namespace);
-        let number = known.replicas(&name).or_else(|| there.get(&name).copied()).filter(|number| *number != 1);
+        let number = known.replicas(&name).or_else(|| there.get(&name).copied());
+        // One is planned in any case.
+        if number == Some(1) && known.was_reset(&name) {
+            reset.push(name);
+            continue;
+        }
         let spec = object.get_mut("spec").and_then(Value::as_object_mut);
-        if let (Some(number), Some(spec)) = (number, spec) {
+        if let (Some(number), Some(spec)) = (number.filter(|number| *number != 1), spec) {
             spec.insert("replicas".to_owned(), number.into());
             kept += 1;
         }
     }
-    let workloads = counted(kept, "workload");
-    (kept > 0).then(|| format!("{workloads} without replicas in the file: as many pods are planned as in the cluster"))
+    let mut notes = Vec::new();
+    if kept > 0 {
+        let workloads = counted(kept, "workload");
+        notes.push(format!("{workloads} without replicas in the file: as many pods are planned as in the cluster"));
+    }
+    if !reset.is_empty() {
+        let all = named(reset.iter().map(|name| (name.kind.as_str(), name.name.as_str())));
+        notes.push(format!("{all}: without replicas, which was applied before: the API server makes it 1"));
+    }
+    notes
+}
+
+/// What to say of DaemonSets that name a node which is not there: they have no pods.
+pub(super) fn nowhere(daemons: &[Arc<Pod>], cluster: &Cluster) -> Option<String> {
+    let missing = |pod: &&Arc<Pod>| {
+        let named = pod.node_name.as_deref().filter(|node| !node.is_empty());
+        named.is_some_and(|node| !cluster.nodes.contains_key(node))
+    };
+    let lost: BTreeSet<&str> =
+        daemons.iter().filter(missing).filter_map(|pod| pod.meta.controller()).map(|owner| &*owner.name).collect();
+    let all = named(lost.iter().map(|name| ("DaemonSet", *name)));
+    (!lost.is_empty()).then(|| format!("{all}: the node that the template names is not there, no pods are planned"))
 }

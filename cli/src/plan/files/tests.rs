@@ -1,5 +1,7 @@
 //! Files in, pods out.
 
+mod numbers;
+
 use headroom_core::Now;
 use headroom_planner::{Scheduler, cluster::workload};
 use serde_json::json;
@@ -167,79 +169,6 @@ fn numbers_of_pods_that_the_api_server_refuses_are_said() {
     let other = "kind: Service\nmetadata: {name: s}\nspec: {replicas: a}\n---\n";
     let daemon = scaled("DaemonSet", "d", "replicas: a,");
     assert_eq!(asked(&format!("{other}{daemon}"), "default", None).unwrap().daemons.len(), 1);
-}
-
-#[test]
-fn too_many_pods_are_refused_before_any_is_made() {
-    let of = |replicas: &[u64]| {
-        let one = |(number, replicas): (usize, &u64)| {
-            format!(
-                "kind: Deployment\nmetadata: {{name: d{number}}}\nspec: {{replicas: {replicas}, template: {{spec: \
-                 {{containers: [{{name: c}}]}}}}}}\n"
-            )
-        };
-        replicas.iter().enumerate().map(one).collect::<Vec<_>>().join("---\n")
-    };
-    let refused = |text: &str, replicas: Option<u64>| format!("{:#}", asked(text, "default", replicas).unwrap_err());
-    let line = refused(&of(&[20_000, 20_000, 10_001, 1]), None);
-    let expected = "with Deployment \"d2\" there are 50001 pods, and at most 50000 can be planned for: ";
-    assert!(line.starts_with(expected) && !line.contains('\n'), "{line}");
-    assert!(refused(&of(&[u64::MAX >> 1, u64::MAX >> 1, u64::MAX >> 1]), None).contains("at most 50000"));
-    assert!(refused(&of(&[1, 1]), Some(25_001)).contains("there are 50002 pods"));
-    let pod = "kind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c}]}\n";
-    assert!(refused(pod, Some(50_001)).starts_with("with Pod \"p\" there are 50001 pods"));
-    assert_eq!(number_of_pods(&json!({"kind": "DaemonSet", "spec": {"template": {}}}), Some(9)), 1);
-    assert_eq!(number_of_pods(&json!({"kind": "Service"}), Some(9)), 0);
-    assert!(asked(&of(&[2, 3]), "default", None).is_ok());
-}
-
-#[test]
-fn daemons_count_on_every_node() {
-    let daemon = |on: &str| {
-        json!({"kind": "DaemonSet", "metadata": {"name": "d"},
-               "spec": {"template": {"spec": {"nodeName": on}}}})
-    };
-    let pod = json!({"kind": "Pod", "metadata": {"name": "p"}});
-    for (objects, nodes, sum) in [
-        (vec![daemon("")], 50_000, None),
-        (vec![daemon("")], 50_001, Some(50_001)),
-        (vec![daemon(""), daemon("")], 25_001, Some(50_002)),
-        (vec![daemon(""), pod], 50_000, Some(50_001)),
-        // One that names its node has a pod there alone.
-        (vec![daemon("a"), daemon("b")], 50_000, None),
-        (vec![daemon("")], usize::MAX, Some(u64::MAX)),
-    ] {
-        let said = too_many(&objects, None, nodes);
-        let expected = sum.map(|sum| format!(" there are {sum} pods, and at most 50000 can be planned for: "));
-        assert_eq!(said.is_some(), expected.is_some(), "{said:?}");
-        assert!(expected.is_none_or(|expected| said.unwrap().contains(&expected)), "{nodes}");
-    }
-}
-
-#[test]
-fn many_large_pods_are_refused_before_any_is_made() {
-    let of = |replicas: u64, field: &str, bytes: usize| {
-        let large = "x".repeat(bytes);
-        let mut object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
-            "spec": {"replicas": replicas, "template": {"metadata": {}, "spec": {"containers": [{"name": "c"}]}}}});
-        match field {
-            "env" => {
-                let env = json!([{"name": "E", "value": large}]);
-                object["spec"]["template"]["spec"]["containers"][0]["env"] = env;
-            }
-            _ => object["spec"]["template"]["metadata"]["annotations"] = json!({"a": large}),
-        }
-        of_objects(vec![object], "default", None, &Cluster::default(), &Known::default())
-    };
-    // 200 of 1 MiB and a little.
-    let line = format!("{:#}", of(200, "annotations", 1 << 20).unwrap_err());
-    let expected = "with Deployment \"d\" there are pods of 201 MiB together, and at most 128 MiB can be planned for: ";
-    assert!(line.starts_with(expected) && !line.contains('\n'), "{line}");
-    for (replicas, field, bytes) in [(200, "env", 1 << 20), (2, "annotations", 1 << 20), (200, "annotations", 1 << 10)]
-    {
-        let asked = of(replicas, field, bytes).unwrap();
-        assert_eq!(asked.pods.len() as u64, replicas, "{field} {bytes}");
-    }
 }
 
 #[test]

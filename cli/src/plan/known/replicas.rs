@@ -24,8 +24,16 @@ const DEFAULT: u64 = 1;
 const REVISION: &str = "/metadata/annotations/deployment.kubernetes.io~1revision";
 const DESIRED: &str = "/metadata/annotations/deployment.kubernetes.io~1desired-replicas";
 
-/// The number that an apply without one leaves each workload, as far as the objects of the cluster tell it.
-pub(super) fn left_alone(objects: &[Value]) -> BTreeMap<WorkloadName, u64> {
+/// What an apply without a number leaves a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Left {
+    pub(super) number: u64,
+    /// Whether it is another one than the workload has: that was applied, and is taken away.
+    pub(super) reset: bool,
+}
+
+/// What an apply without a number leaves each workload, as far as the objects of the cluster tell it.
+pub(super) fn left_alone(objects: &[Value]) -> BTreeMap<WorkloadName, Left> {
     // Of a live cluster Deployments are not read. The ReplicaSet of the newest revision has the number as well.
     let mut newest: BTreeMap<WorkloadName, (u64, u64)> = BTreeMap::new();
     for set in objects.iter().filter(|object| is_of(object, "ReplicaSet", "apps")) {
@@ -37,13 +45,15 @@ pub(super) fn left_alone(objects: &[Value]) -> BTreeMap<WorkloadName, u64> {
             *known = of.max(*known);
         }
     }
-    let mut all: BTreeMap<WorkloadName, u64> =
-        newest.into_iter().map(|(workload, (_, desired))| (workload, desired)).collect();
+    let stays = |number: u64| Left { number, reset: false };
+    let mut all: BTreeMap<WorkloadName, Left> =
+        newest.into_iter().map(|(workload, (_, desired))| (workload, stays(desired))).collect();
     let scaled = |object: &&Value| SCALED.iter().any(|(kind, group)| is_of(object, kind, group));
     for object in objects.iter().filter(scaled) {
         let own = number(object, "/spec/replicas").and_then(|number| u64::try_from(number).ok());
         if let Some(number) = own {
-            let left = if was_applied(object) { DEFAULT } else { number };
+            let left =
+                if was_applied(object) { Left { number: DEFAULT, reset: number != DEFAULT } } else { stays(number) };
             all.insert(named(object, kind(object), name(object)), left);
         }
     }
@@ -86,9 +96,23 @@ mod tests {
                "spec": {"replicas": 7}})
     }
 
-    fn left(objects: &[Value], kind: &str) -> Option<u64> {
+    fn whole(objects: &[Value], kind: &str) -> Option<Left> {
         let [namespace, kind, name] = ["shop", kind, "web"].map(str::to_owned);
         left_alone(objects).get(&WorkloadName { namespace, kind, name }).copied()
+    }
+
+    fn left(objects: &[Value], kind: &str) -> Option<u64> {
+        whole(objects, kind).map(|left| left.number)
+    }
+
+    #[test]
+    fn what_becomes_another_number_is_known() {
+        let named = Some(r#"{"spec": {"replicas": 3}}"#);
+        for (replicas, applied, reset) in [(3, named, true), (0, named, true), (1, named, false), (3, None, false)] {
+            let there = [object("apps/v1", "StatefulSet", &json!(replicas), applied)];
+            assert_eq!(whole(&there, "StatefulSet").map(|left| left.reset), Some(reset), "{replicas} {applied:?}");
+        }
+        assert_eq!(whole(&[set("a", "1", "3")], "Deployment"), Some(Left { number: 3, reset: false }));
     }
 
     #[test]
