@@ -7,7 +7,7 @@ use headroom_core::Timestamp;
 use headroom_planner::{Catalogue, Cluster, machine::labelled_type};
 use headroom_runtime::wire::time::parse_rfc3339;
 
-use crate::file;
+use crate::{explain::table::paragraph, file};
 
 /// Prices older than this are said to be, days.
 const OLD_DAYS: u64 = 365;
@@ -93,13 +93,14 @@ pub(super) fn managed(cluster: &Cluster, catalogue: &Catalogue) -> Option<String
     ))
 }
 
-/// One line per catalogue.
+/// A line per catalogue, and where its prices are from.
 pub(super) fn list() -> anyhow::Result<String> {
     let mut text = String::new();
     for (name, yaml) in BUILT_IN {
         let catalogue = parsed(yaml).with_context(|| format!("catalogue {name}"))?;
         let (count, date) = (catalogue.offers.len(), &catalogue.date);
         text.push_str(&format!("{name:22}  {date}  {count:2} machines  {}\n", catalogue.provider));
+        paragraph(&mut text, "    ", &catalogue.source);
     }
     Ok(text)
 }
@@ -129,7 +130,21 @@ mod tests {
             assert!(catalogue.source.len() > 10, "{name}");
             assert!(parse_rfc3339(&format!("{}T00:00:00Z", catalogue.date)).is_some(), "{name}");
         }
-        assert_eq!(list().unwrap().lines().count(), BUILT_IN.len());
+    }
+
+    #[test]
+    fn the_list_says_where_prices_are_from() {
+        let list = list().unwrap();
+        assert!(list.lines().all(|line| line.chars().count() <= 80), "{list}");
+        let heads = list.lines().filter(|line| !line.starts_with(' '));
+        let heads: Vec<&str> = heads.filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(heads.join(", "), names());
+        let words = list.split_whitespace().collect::<Vec<_>>().join(" ");
+        for (name, text) in BUILT_IN {
+            let source = parsed(text).unwrap().source;
+            let source = source.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(words.contains(&source), "{name}: {list}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod table;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use headroom_core::{Timestamp, quantity::value};
 use headroom_engine::{Configuration, Registry};
 use headroom_planner::{Cluster, Scheduler, report::Plan};
@@ -67,6 +67,7 @@ enum FailOn {
 
 /// Flags of `plan`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("new_machines").args(["cheapest", "add", "resize"]).multiple(true)))]
 #[command(after_help = "Examples:
   kubectl headroom plan                                what is left, and what the loss of a node means
   kubectl headroom plan -f app.yaml --replicas 3       does it fit, and where
@@ -106,7 +107,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME|FILE")]
     catalog: Option<String>,
     /// Swap of new machines that can have some, or none; as much as workers have today
-    #[arg(long, value_name = "SIZE|none", value_parser = swap)]
+    #[arg(long, value_name = "SIZE|none", requires = "new_machines", value_parser = swap)]
     swap: Option<i64>,
     /// Most machines
     #[arg(long, value_name = "N", requires = "cheapest", value_parser = most)]

@@ -294,7 +294,10 @@ fn flags_that_make_no_sense_are_refused() {
         &["--add", "=1"],
         &["--add", "x=0"],
         &["--resize", "a"],
-        &["--swap", "lots"],
+        &["--cheapest", "--swap", "lots"],
+        &["--swap", "2Gi"],
+        &["--swap", "none", "-f", "app.yaml"],
+        &["--swap", "none", "--remove", "a"],
         &["--cheapest", "--survive", "2"],
         &["--cheapest", "--max-nodes", "0"],
         &["--cheapest", "--max-nodes", "99999999999"],
@@ -303,5 +306,11 @@ fn flags_that_make_no_sense_are_refused() {
         assert!(Top::try_parse_from([&["plan"], args].concat()).is_err(), "{args:?}");
     }
     assert_eq!(options(&["--add", "x=3", "--add", "y"]).add, [("x".to_owned(), 3), ("y".to_owned(), 1)]);
-    assert_eq!((options(&["--swap", "none"]).swap, options(&["--swap", "2Gi"]).swap), (Some(0), Some(2 << 30)));
+    for (new, size, swap) in
+        [("--cheapest", "none", 0), ("--add=x=1", "2Gi", 2 << 30), ("--resize=a=x", "2Gi", 2 << 30)]
+    {
+        assert_eq!(options(&[new, "--swap", size]).swap, Some(swap), "{new}");
+    }
+    let both = options(&["--add=x=1", "--resize=a=x", "--remove=b", "--swap=none"]);
+    assert_eq!((both.add.len(), both.resize.len(), both.swap), (1, 1, Some(0)));
 }
