@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::ready,
     process::ExitCode,
     time::Duration,
 };
@@ -85,19 +86,31 @@ fn forget(whys: &mut Whys, pods: &[&Value]) {
     whys.retain(|key, _| there.contains(key.as_str()));
 }
 
+/// What a kind's bell rings for. Most events tell of what shows in the objects as well; what keeps a pod from starting
+/// (FailedMount, FailedCreatePodSandBox) or is said of its probes is told by warnings alone.
+fn heard(listed: Listed) -> WatchParams {
+    if listed == api::EVENTS { WatchParams::default().fields("type=Warning") } else { WatchParams::default() }
+}
+
 /// Returns when anything in the namespace is not as it was read.
 async fn rings(client: &Client, namespace: &str, versions: &[(Listed, String)]) -> anyhow::Result<()> {
     let mut bells = Vec::new();
-    // Events tell of what shows in the objects as well.
-    for (listed, version) in versions.iter().filter(|(listed, _)| *listed != api::EVENTS) {
+    for (listed, version) in versions {
+        let events = *listed == api::EVENTS;
         let (group, of_group) = listed.api_version.split_once('/').unwrap_or(("", listed.api_version));
         let resource =
             ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, of_group, listed.kind), listed.plural);
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-        match api.watch_metadata(&WatchParams::default(), version).await {
-            Ok(bell) => bells.push(bell.boxed_local()),
+        match api.watch_metadata(&heard(*listed), version).await {
+            Ok(bell) => {
+                // That the API server forgets old ones is no news.
+                let heard = bell.filter(move |rung| ready(!(events && matches!(rung, Ok(WatchEvent::Deleted(_))))));
+                bells.push(heard.boxed_local());
+            }
             // So long ago that the API server does not remember: read again.
             Err(kube::Error::Api(status)) if status.code == 410 => return Ok(()),
+            // What else happens rings as well, and then they are read.
+            Err(error) if events && is_forbidden(&error) => {}
             Err(error) if is_forbidden(&error) => {
                 anyhow::bail!("{}; {RIGHT}", listed.forbidden("watch", Some(namespace)));
             }
@@ -264,6 +277,13 @@ mod tests {
             pods: Pods::default(),
             steps: pods.iter().flat_map(|(name, events)| events.iter().map(|event| step(name, event))).collect(),
             waiting: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn of_events_warnings_ring() {
+        for (listed, fields) in [(api::EVENTS, Some("type=Warning")), (api::PODS, None), (api::JOBS, None)] {
+            assert_eq!(heard(listed).field_selector.as_deref(), fields, "{listed:?}");
         }
     }
 
