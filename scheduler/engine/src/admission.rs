@@ -22,7 +22,11 @@ use crate::{
 /// it takes it. The node's pods count as running there.
 ///
 /// Unlike a scheduler it looks past taints that only keep pods away (`NoSchedule`), and past extended resources that the node
-/// does not have at all.
+/// does not have at all; Kubernetes' own (huge pages) it refuses. A pod that is refused has failed for good: its controller
+/// makes another one.
+///
+/// Not here: a kubelet evicts pods for a critical one that lacks nothing but room (`CriticalPodAdmissionHandler`,
+/// pkg/kubelet/preemption), admits none while it evicts by pressure, and looks at the operating system.
 #[must_use]
 pub fn refusals(pod: &Arc<Pod>, node: &NodeInfo) -> Vec<Reason> {
     let info = PodInfo::new(pod.clone());

@@ -10,6 +10,9 @@ use headroom_core::{
 use headroom_engine::admission;
 use headroom_planner::World;
 
+/// Priorities from which on pods are critical (`scheduling.SystemCriticalPriority`).
+const CRITICAL: i32 = 2_000_000_000;
+
 /// Gives the pod a place, where it counts from now on: on the node that it names, else where the scheduler puts it.
 ///
 /// # Errors
@@ -31,7 +34,12 @@ pub(super) fn put(world: &mut World, pod: &Arc<Pod>, node: &Str) -> Result<Str, 
     };
     let reasons = admission::refusals(pod, row);
     if !reasons.is_empty() {
-        return Err(format!("the kubelet of node {node} refuses it: {}", reasons.join(", ")));
+        let room =
+            reasons.iter().all(|reason| reason.starts_with("Insufficient ") || reason.starts_with("Too many pods"));
+        // It makes room for critical pods, if there is enough to evict (pkg/kubelet/preemption).
+        let critical = pod.is_mirror() || pod.spec.priority >= CRITICAL;
+        let unless = if room && critical { ", unless it evicts others" } else { "" };
+        return Err(format!("the kubelet of node {node} refuses it{unless}: {}", reasons.join(", ")));
     }
     world.put(pod, node);
     Ok(node.clone())

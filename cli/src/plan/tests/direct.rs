@@ -202,3 +202,23 @@ fn rollouts_go_to_the_node_that_their_template_names() {
         assert_eq!((plan.fits, said), (true, hangs), "{on:?} {cpu}: {plan:?}");
     }
 }
+
+#[test]
+fn for_critical_pods_a_kubelet_may_evict_others() {
+    for (priority, selector, said) in [
+        (1_999_999_999, json!({}), "refuses it: Insufficient cpu"),
+        (2_000_000_000, json!({}), "refuses it, unless it evicts others: Insufficient cpu"),
+        // Room is not all that it lacks.
+        (
+            2_000_000_000,
+            json!({"disk": "hdd"}),
+            "refuses it: Insufficient cpu, node(s) didn't match Pod's node affinity/selector",
+        ),
+    ] {
+        let mut pod = bare("p", "3", "a");
+        pod["spec"]["priority"] = json!(priority);
+        pod["spec"]["nodeSelector"] = selector;
+        let said = format!("the kubelet of node a {said}");
+        assert_eq!(waits(&fit(&[node("a")], &[pod])), [("p", said.as_str())]);
+    }
+}
