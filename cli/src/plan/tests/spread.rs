@@ -67,16 +67,39 @@ fn services_spread_what_they_select() {
     }
 }
 
+/// A pod on the node that has less to do, with the labels of a ReplicaSet of before.
+fn labelled(name: &str, cpu: &str) -> Value {
+    let mut old = pod(name, cpu, Some("a"));
+    old["metadata"]["labels"] = json!({"app": "web", "pod-template-hash": "5f6d"});
+    old
+}
+
 #[test]
 fn pods_that_are_replaced_count_no_more() {
-    // The old ones are on the node that has less to do; they are gone first, and the new ones are of another ReplicaSet.
-    let old = |name: &str| {
-        let mut old = pod(name, "100m", Some("a"));
-        old["metadata"]["labels"] = json!({"app": "web", "pod-template-hash": "5f6d"});
+    // Together they fill their node: as long as they are there, no other pod is.
+    let old = |name: &str, owner: &str| {
+        let mut old = labelled(name, "1");
         old["metadata"]["ownerReferences"][0] = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
-            "name": "web-5f6d", "uid": "web-5f6d", "controller": true});
+            "name": owner, "uid": owner, "controller": true});
         old
     };
     let set = json!({"matchLabels": {"app": "web"}});
-    assert_eq!(places(&[old("web-5f6d-a"), old("web-5f6d-b")], &[two("Deployment", &set)]), ["a", "b"]);
+    for (owner, expected) in [("web-5f6d", ["a", "b"]), ("other-5f6d", ["b", "b"])] {
+        let there = ["x", "y"].map(|name| old(&format!("{owner}-{name}"), owner));
+        assert_eq!(places(&there, &[two("Deployment", &set)]), expected, "{owner}");
+    }
+}
+
+#[test]
+fn pods_of_another_template_are_not_spread_from() {
+    // Of other owners, and so they stay; all have the labels that the selector of the file names.
+    let there = ["x", "y", "z"].map(|name| labelled(name, "50m"));
+    let set = json!({"matchLabels": {"app": "web"}});
+    for (kind, expected) in [
+        // Its ReplicaSet selects by the hash of its template as well.
+        ("Deployment", ["a", "b"]),
+        ("ReplicaSet", ["b", "b"]),
+    ] {
+        assert_eq!(places(&there, &[two(kind, &set)]), expected, "{kind}");
+    }
 }
