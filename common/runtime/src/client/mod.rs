@@ -19,7 +19,8 @@ use std::path::PathBuf;
 
 pub(crate) use self::stack::install_crypto;
 #[cfg(test)]
-pub(crate) use self::steady::{Steady, Stopped};
+pub(crate) use self::steady::Steady;
+pub(crate) use self::steady::Stopped;
 pub use self::{
     config::load_config,
     error::ClientError,
