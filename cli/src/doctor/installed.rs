@@ -2,7 +2,7 @@
 
 use super::{
     finding::Fix,
-    look::{Look, is_k3s},
+    look::{Look, flag, is_k3s},
     state::Program,
     text::arg,
 };
@@ -51,6 +51,14 @@ impl<'a> Look<'a> {
     /// Whether our scheduler is a static pod, as `deploy/kubeadm` has it: no Deployment is to be changed then.
     pub(super) fn has_static_scheduler(&self) -> bool {
         self.deployment(Program::Scheduler).is_none() && self.running(Program::Scheduler).any(|pod| pod.row.is_mirror())
+    }
+
+    /// What our schedulers do, by the arguments of those that run and by their Deployment. Empty where nothing shows it.
+    pub(super) fn modes(&self) -> Vec<&'a str> {
+        // Without arguments nothing is known: a saved cluster leaves them out.
+        let known = self.running(Program::Scheduler).filter(|pod| !pod.args.is_empty());
+        let running = known.map(|pod| flag(&pod.args, "mode").last().copied().unwrap_or("primary"));
+        running.chain(self.deployment(Program::Scheduler).map(Ours::mode)).collect()
     }
 
     /// Adds what is to be done where Helm has installed a program, or may have: `add` is given the release and its

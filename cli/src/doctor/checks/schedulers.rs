@@ -171,12 +171,21 @@ fn nobody_schedules(look: &Look<'_>, out: &mut Out<'_>) {
     }
 }
 
-/// What to do about pods that ask for ours by name.
+/// What to do about pods that ask for ours by name. Where it may be the cluster's only scheduler nothing changes its mode:
+/// all other pods would have nobody.
 fn by_our_name(look: &Look<'_>) -> Fix {
     let fix = Fix::default()
         .run("kubectl -n kube-system get pods -l app.kubernetes.io/part-of=headroom")
-        .run("kubectl -n kube-system get lease headroom-scheduler")
-        .say("this name is served in secondary alone:");
+        .run("kubectl -n kube-system get lease headroom-scheduler");
+    let modes = look.modes();
+    let all = |mode: &str| !modes.is_empty() && modes.iter().all(|known| *known == mode);
+    if all("secondary") {
+        return fix.say("it runs in secondary, which serves this name: does it lead, and what does its log say?");
+    }
+    let fix = fix.say("this name is served in secondary alone:");
+    if !all("shadow") {
+        return fix.say("take schedulerName out of the template; pods that are there keep it");
+    }
     let fix = look.upgrade(fix, Program::Scheduler, "--set mode=secondary");
     let remark = "no rights for that; take schedulerName out of the template, or render the chart with mode=secondary";
     look.without_helm(fix, Program::Scheduler, remark, &[])

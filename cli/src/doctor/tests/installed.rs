@@ -12,8 +12,6 @@ fn cases() -> Vec<(&'static str, Vec<Value>)> {
     let stock = |list: &str| process("kube-controller-manager", &[list]);
     let ours = || process("headroom-controllers", &["--controllers=node-headroom-controller,podgc"]);
     let event = |reason: &str| json!({"kind": "Event", "metadata": {"name": "e"}, "reason": reason, "involvedObject": {"kind": "Pod", "name": "p"}});
-    let named = json!({"spec": {"nodeName": null, "schedulerName": "headroom-scheduler"},
-                       "status": {"phase": "Pending", "conditions": []}});
     vec![
         ("kubelets-unreadable", unread("Unreachable")),
         ("kubelets-unreadable", unread("CertificateUntrusted")),
@@ -30,7 +28,6 @@ fn cases() -> Vec<(&'static str, Vec<Value>)> {
             ],
         ),
         ("foreign-binding", vec![event("ForeignBinding")]),
-        ("nobody-schedules", vec![with(pod("shop", "web"), named)]),
     ]
 }
 
@@ -73,7 +70,6 @@ fn what_is_to_be_done_without_helm() {
         "kubectl headroom takeover --loops endpoints-controller",
         "# --mode=shadow in its args:\nkubectl -n kube-system edit deployment headroom-scheduler",
         "# --mode=shadow in its args:\nkubectl -n kube-system edit deployment headroom-scheduler",
-        "# no rights for that; take schedulerName out of the template",
     ];
     let cases = cases();
     assert_eq!(cases.len(), expected.len());
@@ -92,6 +88,48 @@ fn tables_with_both_ways_fit_80_columns() {
             let text = table::table(&diagnosis(&[id], [objects.clone(), deployments].concat()));
             assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         }
+    }
+}
+
+/// The Deployment with these arguments.
+fn with_args(deployment: Value, args: &[&str]) -> Value {
+    let mut container = deployment["spec"]["template"]["spec"]["containers"][0].clone();
+    container["args"] = json!(args);
+    with(deployment, json!({"spec": {"template": {"spec": {"containers": [container]}}}}))
+}
+
+#[test]
+fn a_cluster_keeps_its_only_scheduler() {
+    let named = json!({"spec": {"nodeName": null, "schedulerName": "headroom-scheduler"},
+                       "status": {"phase": "Pending", "conditions": []}});
+    let waits = with(pod("shop", "web"), named);
+    let runs = |mode: &str| vec![process("headroom-scheduler", &[mode])];
+    let helm = |mode: &str| vec![with_args(by_helm("scheduler", "memory", "mine"), &[mode])];
+    let plain = |mode: &str| vec![with_args(by_hand("scheduler"), &[mode])];
+    let (shadow, secondary, primary) = ("--mode=shadow", "--mode=secondary", "--mode=primary");
+    let template = "# this name is served in secondary alone:\n# take schedulerName out of the template; pods that are there \
+                    keep it";
+    let upgrade = "upgrade mine charts/headroom \\\n  --reset-then-reuse-values --set mode=secondary";
+    let by_hand_only =
+        "no rights for that; take schedulerName out of the template, or render the chart with mode=secondary";
+    for (what, objects, expected, upgrades) in [
+        ("nothing is seen", Vec::new(), template, false),
+        ("a saved cluster", vec![process("headroom-scheduler", &[])], template, false),
+        ("a process in primary", runs(primary), template, false),
+        ("primary is what it does unless something is said", runs("--v=2"), template, false),
+        ("Helm's in primary", helm(primary), template, false),
+        ("without Helm in primary", plain(primary), template, false),
+        ("a takeover that is on its way", [helm(shadow), runs(primary)].concat(), template, false),
+        ("Helm's in shadow", helm(shadow), upgrade, true),
+        ("both in shadow", [helm(shadow), runs(shadow)].concat(), upgrade, true),
+        ("without Helm in shadow", plain(shadow), by_hand_only, false),
+        ("a process in shadow", runs(shadow), by_hand_only, true),
+        ("in secondary", helm(secondary), "it runs in secondary, which serves this name", false),
+    ] {
+        let told = fix_with("nobody-schedules", std::slice::from_ref(&waits), objects);
+        assert!(told.contains(expected), "{what}: {told}");
+        assert_eq!(told.contains("helm "), upgrades, "{what}: {told}");
+        assert!(!told.contains("mode=secondary") || expected != template, "{what}: {told}");
     }
 }
 

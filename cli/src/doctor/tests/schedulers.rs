@@ -88,9 +88,10 @@ fn nobody_schedules() {
     ] {
         assert_eq!(found("nobody-schedules", vec![waits("web", patch)]), Vec::<String>::new());
     }
-    for (name, step) in
-        [("headroom-scheduler", "--set mode=secondary"), ("other", "a scheduler of the name other run?")]
-    {
+    for (name, step) in [
+        ("headroom-scheduler", "take schedulerName out of the template"),
+        ("other", "a scheduler of the name other run?"),
+    ] {
         let objects = vec![waits("web", json!({"spec": {"schedulerName": name}}))];
         let told = found("nobody-schedules", objects.clone());
         assert_eq!(told, [format!("Scheduler {name}: 1 pod waits for it, up to 60m: shop/web")]);
