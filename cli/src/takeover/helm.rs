@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// Headroom's own loops, by the chart's names.
-const OWN: [&str; 2] = ["node-headroom-controller", "memory-profile-controller"];
+pub(crate) const OWN: [&str; 2] = ["node-headroom-controller", "memory-profile-controller"];
+
+/// The loops of stock that `controllers.nodeLifecycleProfile` settles together.
+pub(crate) const HELD_BACK: [&str; 2] = ["node-lifecycle-controller", "taint-eviction-controller"];
 
 /// Flags of the controllers that the chart sets by values of their own and refuses among further ones, and how the names of
 /// others begin.
@@ -58,8 +61,7 @@ pub(super) fn lasting(
     if let Some(ours) = &facts.controllers {
         let loops = loops(list.or_else(|| ours.flag("controllers")).unwrap_or_default());
         if loops.iter().any(|name| !OWN.contains(name)) {
-            wanted.push((ours, "--set controllers.mode=primary".to_owned()));
-            wanted.push((ours, format!("--set 'controllers.loops={{{}}}'", loops.join(","))));
+            wanted.extend(of_loops(&loops).into_iter().map(|value| (ours, value)));
             if !copied.is_empty() {
                 let further = serde_json::to_string(&further(&ours.words, copied)).unwrap_or_default();
                 wanted.push((ours, format!("--set-json 'controllers.extraArgs={further}'")));
@@ -86,8 +88,18 @@ pub(super) fn lasting(
     lines
 }
 
+/// The values of the chart after which the controllers run these loops, by the chart's names: words of a command. Loops of
+/// stock it runs in `primary` alone.
+pub(crate) fn of_loops(loops: &[&str]) -> Vec<String> {
+    let list = format!("--set 'controllers.loops={{{}}}'", loops.join(","));
+    if loops.iter().all(|name| OWN.contains(name)) {
+        return vec![list];
+    }
+    vec!["--set controllers.mode=primary".to_owned(), list]
+}
+
 /// The loops that a list of `--controllers` turns on, as the chart names them.
-fn loops(list: &str) -> Vec<&'static str> {
+pub(crate) fn loops(list: &str) -> Vec<&'static str> {
     let words: Vec<&str> = list.split(',').map(str::trim).collect();
     let own = OWN.into_iter().filter(|name| runs(&words, name, name));
     own.chain(LOOPS.into_iter().filter(|(name, alias)| runs(&words, name, alias)).map(|(name, _)| name)).collect()
@@ -181,5 +193,8 @@ mod tests {
         assert_eq!(loops(""), [""; 0]);
         assert_eq!(loops("node-headroom-controller, podgc"), [OWN[0], "pod-garbage-collector-controller"]);
         assert_eq!(loops("*,-endpoint").len(), OWN.len() + LOOPS.len() - 1);
+        assert_eq!(of_loops(&loops(OWN[0])), ["--set 'controllers.loops={node-headroom-controller}'"]);
+        let expected = ["--set controllers.mode=primary", "--set 'controllers.loops={endpoints-controller}'"];
+        assert_eq!(of_loops(&loops("endpoint")), expected);
     }
 }

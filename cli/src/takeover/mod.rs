@@ -3,7 +3,7 @@
 pub(crate) mod canary;
 pub(crate) mod checks;
 pub(crate) mod execute;
-mod helm;
+pub(crate) mod helm;
 pub(crate) mod plan;
 pub(crate) mod refusals;
 mod replay;

@@ -1,11 +1,14 @@
 //! Which manager runs which of the control loops that Headroom can take over.
 
 use super::Rule;
-use crate::doctor::{
-    finding::{Fix, Out, Severity, Subject},
-    look::{Look, flag, is_k3s},
-    state::{NodeFacts, Program},
-    text::cut,
+use crate::{
+    doctor::{
+        finding::{Fix, Out, Severity, Subject},
+        look::{Look, flag, is_k3s},
+        state::{NodeFacts, Program},
+        text::cut,
+    },
+    takeover::helm,
 };
 
 pub(super) static RULES: [Rule; 3] = [
@@ -132,16 +135,37 @@ fn runner<'m, 'a>(managers: &'m [Manager<'a>], name: &str, alias: &str) -> Optio
 
 fn two_managers(look: &Look<'_>, out: &mut Out<'_>) {
     let (stock, (ours, _)) = (stock(look), ours(look));
-    for (name, alias) in LOOPS {
-        let (Some(theirs), Some(own)) = (runner(&stock, name, alias), runner(&ours, name, alias)) else { continue };
+    let doubled: Vec<(&str, &Manager<'_>, &Manager<'_>)> = LOOPS
+        .into_iter()
+        .filter_map(|(name, alias)| Some((name, runner(&stock, name, alias)?, runner(&ours, name, alias)?)))
+        .collect();
+    let names: Vec<&str> = doubled.iter().map(|(name, ..)| *name).collect();
+    for (name, theirs, own) in &doubled {
         let fix = Fix::default()
             .say(format!("stop the stock one: -{name} in its --controllers (docs/controllers.md says where)"))
             .say("or let ours go, by leaving it out of what it is told to run:");
-        let values = "--set \\\n'controllers.loops={node-headroom-controller,memory-profile-controller}'";
         let by_hand = format!("no {name} in --controllers of its args:");
-        let fix = look.change(fix, Program::Controllers, values, &by_hand);
+        let fix = look.change(fix, Program::Controllers, &without(own, &names), &by_hand);
         out.push(Subject::new("Loop", "", name), format!("runs in {} and in {}", theirs.name, own.name), fix);
     }
+}
+
+/// The values of the chart with which a manager of ours runs what it runs, without these loops: all that are doubled, since
+/// the fix of one must not bring back another. The last one is in a line of its own, for the width.
+fn without(own: &Manager<'_>, names: &[&str]) -> String {
+    let mut left = helm::loops(&own.list.join(","));
+    left.retain(|name| !names.contains(name));
+    if left.is_empty() {
+        // The chart refuses an empty list.
+        left.extend(helm::OWN);
+    }
+    let mut values = helm::of_loops(&left);
+    if names.iter().any(|name| helm::HELD_BACK.contains(name)) {
+        // Another profile is refused where one of the two is missing.
+        values.insert(0, "--set controllers.nodeLifecycleProfile=stock".to_owned());
+    }
+    let text = values.join(" \\\n");
+    text.replace("--set 'controllers.loops", "--set \\\n'controllers.loops")
 }
 
 fn loop_without_manager(look: &Look<'_>, out: &mut Out<'_>) {

@@ -38,6 +38,45 @@ fn two_managers_of_one_loop() {
     assert_eq!(found("two-managers-of-one-loop", vec![stock("*"), ours("*")]).len(), 7);
 }
 
+/// The upgrade of Helm's takes nothing else from ours.
+#[test]
+fn the_other_loops_stay() {
+    let first = "helm -n kube-system upgrade headroom charts/headroom \\\n  --reset-then-reuse-values ";
+    for (theirs, own, expected) in [
+        (
+            "podgc",
+            "node-headroom-controller,memory-profile-controller,podgc",
+            "--set \\\n  'controllers.loops={node-headroom-controller,memory-profile-controller}'\n",
+        ),
+        (
+            "podgc",
+            "node-headroom-controller,endpoint,podgc",
+            "--set controllers.mode=primary \\\n  --set \\\n  \
+             'controllers.loops={node-headroom-controller,endpoints-controller}'\n",
+        ),
+        // Both of what is doubled, so that what one finding says does not undo what the other one said.
+        (
+            "podgc,endpoint",
+            "node-headroom-controller,endpointslice,endpoint,podgc",
+            "--set controllers.mode=primary \\\n  --set \\\n  \
+             'controllers.loops={node-headroom-controller,endpointslice-controller}'\n",
+        ),
+        // No list is empty.
+        ("podgc", "podgc", "--set \\\n  'controllers.loops={node-headroom-controller,memory-profile-controller}'\n"),
+        (
+            "nodelifecycle",
+            "node-headroom-controller,nodelifecycle,taint-eviction-controller",
+            "--set controllers.nodeLifecycleProfile=stock \\\n  --set controllers.mode=primary \\\n  --set \\\n  \
+             'controllers.loops={node-headroom-controller,taint-eviction-controller}'\n",
+        ),
+    ] {
+        for finding in findings("two-managers-of-one-loop", vec![stock(theirs), ours(own)]) {
+            let told = finding.fix.0.join("\n");
+            assert!(told.contains(&format!("{first}{expected}")), "{theirs} {own}: {told}");
+        }
+    }
+}
+
 #[test]
 fn two_managers_in_k3s() {
     let cluster = |args: &[&str]| {
