@@ -3,10 +3,10 @@
 use super::{
     finding::Fix,
     look::{Look, flag, is_k3s},
-    state::Program,
+    state::{PodFacts, Program},
     text::arg,
 };
-use crate::distribution::ours::Ours;
+use crate::{distribution::ours::Ours, takeover::helm};
 
 /// Where it is unless something else shows, and where nobody but operators can make what looks like it.
 const SYSTEM: &str = "kube-system";
@@ -31,6 +31,12 @@ impl<'a> Look<'a> {
             self.state.ours.iter().filter(|(of, _)| *of == program).map(|(_, ours)| ours).collect();
         let only = all.first().filter(|_| all.len() == 1);
         all.iter().find(|ours| ours.namespace == SYSTEM).or(only).copied()
+    }
+
+    /// Whether something of ours is there, a Deployment or a pod.
+    pub(super) fn is_installed(&self) -> bool {
+        let ours = [Some(Program::Scheduler), Some(Program::Controllers)];
+        !self.state.ours.is_empty() || self.pods().any(|pod| ours.contains(&pod.program))
     }
 
     /// How a program of ours was installed. One that is not seen came with the other one.
@@ -81,13 +87,34 @@ impl<'a> Look<'a> {
         commands.iter().fold(fix, Fix::run)
     }
 
+    /// The values of the chart, besides those that are given, after which the release of a program goes on with what its
+    /// processes do: a release does not know of a takeover that was not made lasting.
+    fn kept(&self, program: Program, given: &str) -> Vec<String> {
+        let words = |of: Program| match self.way(program) {
+            Way::Helm { release, namespace } => {
+                let its = |ours: &&Ours| ours.release.as_deref() == Some(release) && ours.namespace == namespace;
+                self.deployment(of).filter(its).map(|ours| ours.words.as_slice())
+            }
+            Way::Manifests => None,
+            // A static pod is no part of a release.
+            Way::Unknown => {
+                let known = |pod: &&PodFacts| !pod.args.is_empty() && !pod.row.is_mirror();
+                self.running(of).find(known).map(|pod| pod.args.as_slice())
+            }
+        };
+        let (scheduler, controllers) = (words(Program::Scheduler), words(Program::Controllers));
+        helm::kept(given, scheduler.unwrap_or_default(), controllers.unwrap_or_default())
+    }
+
     /// Adds the upgrade of Helm that changes these values of the chart (words of a command, further lines among them) and
-    /// leaves the others as they are; nothing where Helm has not installed the program.
+    /// leaves the others as they are, or as a takeover has made them; nothing where Helm has not installed the program.
     pub(super) fn upgrade(&self, fix: Fix, program: Program, values: &str) -> Fix {
+        let kept = self.kept(program, values);
         self.with_helm(fix, program, |fix, release, namespace| {
             let fix = fix.run(format!("helm -n {namespace} upgrade {release} charts/headroom \\"));
-            let words = format!("--reset-then-reuse-values {values}");
-            words.trim_end().lines().fold(fix, |fix, line| fix.run(format!("  {line}")))
+            let given = format!("--reset-then-reuse-values {values}");
+            let words = kept.iter().fold(given.trim_end().to_owned(), |words, value| format!("{words} \\\n{value}"));
+            words.lines().fold(fix, |fix, line| fix.run(format!("  {line}")))
         })
     }
 

@@ -102,7 +102,7 @@ fn waits_for_ever(facts: &Facts, kept: &SchedulerRecord) -> Option<String> {
     }
     let because = "nothing shows that the stock scheduler asks for the lease (where it does, start it first), so that ours has \
                    to be silent before it begins";
-    unpinned(facts.scheduler.as_ref()?, because, Some("mode=primary"))
+    unpinned(facts, facts.scheduler.as_ref()?, because, Some("mode=primary"))
 }
 
 fn scheduler_steps(facts: &Facts, kept: &SchedulerRecord, start: Option<Change>) -> Vec<Step> {

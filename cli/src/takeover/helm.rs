@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::tuned;
 use crate::{
     distribution::{facts::Facts, ours::Ours},
     doctor::{
         control_loops::{LOOPS, runs},
-        name_and_value,
+        flag, name_and_value,
         text::arg,
     },
 };
@@ -41,9 +42,48 @@ fn upgrade(ours: &Ours) -> String {
     format!("helm upgrade {release} charts/headroom -n {} --reset-then-reuse-values", arg(&ours.namespace))
 }
 
-/// The whole of it, in one line.
-pub(super) fn command(ours: &Ours, values: &[&str]) -> String {
-    values.iter().fold(upgrade(ours), |line, value| format!("{line} --set {value}"))
+/// The whole of it, in one line, after which the release's processes go on with what they do.
+pub(super) fn command(facts: &Facts, ours: &Ours, values: &[&str]) -> String {
+    let line = values.iter().fold(upgrade(ours), |line, value| format!("{line} --set {value}"));
+    let of_it = |other: &&Ours| other.release == ours.release && other.namespace == ours.namespace;
+    let words = |other: Option<&Ours>| other.filter(of_it).map(|other| other.words.clone()).unwrap_or_default();
+    let kept = kept(&line, &words(facts.scheduler.as_ref()), &words(facts.controllers.as_ref()));
+    kept.iter().fold(line, |line, value| format!("{line} {value}"))
+}
+
+/// Values of the chart, words of a command, besides those that are given in one: what a takeover gave to ours. Unless it was
+/// made lasting the release does not know of it, and each of its upgrades would take it back, while stock is off. `scheduler`
+/// and `controllers` are the command lines of a release; what is not said there is not known.
+pub(crate) fn kept(given: &str, scheduler: &[String], controllers: &[String]) -> Vec<String> {
+    let says = |key: &str| given.split_whitespace().any(|word| word.trim_start_matches('\'').starts_with(key));
+    let mut values = Vec::new();
+    if flag(scheduler, "mode").last() == Some(&"primary") && !says("mode=") {
+        values.push("--set mode=primary".to_owned());
+    }
+    let mut of_loops = of_controllers(&flag(controllers, "controllers").join(","), controllers, &BTreeMap::new());
+    if says("controllers.loops=") {
+        of_loops.retain(|value| value.starts_with("--set-json "));
+    }
+    values.append(&mut of_loops);
+    values
+}
+
+/// The values of controllers that run this list, where loops of stock are among them. `words` are their command line, and
+/// `copied` the flags that they are to have from stock.
+fn of_controllers(list: &str, words: &[String], copied: &BTreeMap<String, String>) -> Vec<String> {
+    let loops = loops(list);
+    if loops.iter().all(|name| OWN.contains(name)) {
+        return Vec::new();
+    }
+    let mut values = of_loops(&loops);
+    let names: Vec<String> = loops.iter().map(|name| (*name).to_owned()).collect();
+    // An earlier takeover may have copied some.
+    let is_tuned = |word: &String| tuned::is_of(&name_and_value(word.trim_start_matches('-')).0, &names);
+    if !copied.is_empty() || words.iter().any(is_tuned) {
+        let further = serde_json::to_string(&further(words, copied)).unwrap_or_default();
+        values.push(format!("--set-json 'controllers.extraArgs={further}'"));
+    }
+    values
 }
 
 /// What makes a takeover last: upgrades that give their releases the values of what ours do when it is done. `list` is what
@@ -59,14 +99,8 @@ pub(super) fn lasting(
         wanted.push((ours, "--set mode=primary".to_owned()));
     }
     if let Some(ours) = &facts.controllers {
-        let loops = loops(list.or_else(|| ours.flag("controllers")).unwrap_or_default());
-        if loops.iter().any(|name| !OWN.contains(name)) {
-            wanted.extend(of_loops(&loops).into_iter().map(|value| (ours, value)));
-            if !copied.is_empty() {
-                let further = serde_json::to_string(&further(&ours.words, copied)).unwrap_or_default();
-                wanted.push((ours, format!("--set-json 'controllers.extraArgs={further}'")));
-            }
-        }
+        let list = list.or_else(|| ours.flag("controllers")).unwrap_or_default();
+        wanted.extend(of_controllers(list, &ours.words, copied).into_iter().map(|value| (ours, value)));
     }
     let mut lines: Vec<String> = Vec::new();
     let mut told: Vec<(&str, &str)> = Vec::new();
@@ -185,6 +219,39 @@ mod tests {
             let all: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             let expected: Vec<&str> = kept.iter().copied().chain([added]).collect();
             assert_eq!(further(&all, &copied), expected, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_takes_nothing_back() {
+        type Words = &'static [&'static str];
+        const LIST: &str = "--controllers=node-headroom-controller,endpoint";
+        const TUNED: &str = "--endpoint-updates-batch-period=1s";
+        let mode = "--set mode=primary";
+        let loops = "--set 'controllers.loops={node-headroom-controller,endpoints-controller}'";
+        let primary = "--set controllers.mode=primary";
+        let further =
+            r#"--set-json 'controllers.extraArgs=["--kube-api-qps=50","--endpoint-updates-batch-period=1s"]'"#;
+        let cases: [(&str, Words, Words, &[&str]); 12] = [
+            ("", &[], &[], &[]),
+            // What nobody has said is not known: a saved cluster may have left it out.
+            ("", &["--v=2"], &["--v=2"], &[]),
+            ("", &["--mode=shadow"], &["--controllers=node-headroom-controller"], &[]),
+            ("", &["--mode=secondary"], &[], &[]),
+            ("--set scheduler.nodeName=n", &["--mode=primary"], &[], &[mode]),
+            ("", &["--mode", "primary"], &[LIST], &[mode, primary, loops]),
+            ("", &["--mode=shadow", "--mode=primary"], &["--kube-api-qps=50", LIST], &[mode, primary, loops]),
+            ("", &[], &["--kube-api-qps=50", LIST, TUNED], &[primary, loops, further]),
+            // What is given stands.
+            ("--set mode=shadow", &["--mode=primary"], &[LIST], &[primary, loops]),
+            ("--set \\\n'controllers.loops={x}'", &["--mode=primary"], &[LIST], &[mode]),
+            ("--set controllers.loops={x}", &[], &["--kube-api-qps=50", LIST, TUNED], &[further]),
+            ("--set controllers.mode=primary", &["--mode=primary"], &[], &[mode]),
+        ];
+        for (given, scheduler, controllers, expected) in cases {
+            let words = |all: &[&str]| -> Vec<String> { all.iter().map(|word| (*word).to_owned()).collect() };
+            let told = kept(given, &words(scheduler), &words(controllers));
+            assert_eq!(told, expected, "{given:?} {scheduler:?} {controllers:?}");
         }
     }
 

@@ -74,7 +74,7 @@ pub(super) fn refusals(facts: &Facts, wish: &Wish) -> Vec<String> {
         Some(_) => {}
     }
     refused.extend(unclear(facts.controllers.as_ref(), "controllers"));
-    let unfit = |ours| if of_nodes.is_empty() { None } else { unsafe_ours(ours, "controllers", true) };
+    let unfit = |ours| if of_nodes.is_empty() { None } else { unsafe_ours(facts, ours, "controllers", true) };
     refused.extend(facts.controllers.as_ref().and_then(|ours| unfit(ours).or_else(|| never_rolled_out(ours))));
     if of_nodes.is_empty() {
         return refused;
@@ -102,7 +102,7 @@ fn unclear(ours: Option<&Ours>, component: &str) -> Option<String> {
 }
 
 /// Why a Deployment must not become what a cluster depends on, and the way to make it fit.
-fn unsafe_ours(ours: &Ours, component: &str, needs_network: bool) -> Option<String> {
+fn unsafe_ours(facts: &Facts, ours: &Ours, component: &str, needs_network: bool) -> Option<String> {
     let fits = !needs_network || (ours.host_network && ours.tolerates_all);
     let network = "it must use its node's network and tolerate every taint: nobody else removes them";
     let why = ours.unsafe_because().or((!fits).then_some(network))?;
@@ -114,7 +114,7 @@ fn unsafe_ours(ours: &Ours, component: &str, needs_network: bool) -> Option<Stri
             .to_owned()
     } else {
         let network = format!("{component}.hostNetwork=true");
-        pin(ours, component, needs_network.then_some(network.as_str()))
+        pin(facts, ours, component, needs_network.then_some(network.as_str()))
     };
     Some(format!("{}: {why}. {way}", ours.full_name()))
 }
@@ -137,7 +137,7 @@ fn unfit_scheduler(facts: &Facts, ours: &Ours) -> Option<String> {
     let waits = facts.stock_elects() != Some(true) && facts.holds(SCHEDULER_LEASE) != Some(Who::Ours);
     let because =
         "nothing shows that the stock scheduler asks for the lease, so that it has to be silent before ours begins";
-    unsafe_ours(ours, "scheduler", false).or_else(|| unpinned(ours, because, None).filter(|_| waits))
+    unsafe_ours(facts, ours, "scheduler", false).or_else(|| unpinned(facts, ours, because, None).filter(|_| waits))
 }
 
 /// Why our scheduler would leave the pods of default-scheduler alone in `primary`: a takeover changes the mode and not the
@@ -146,7 +146,7 @@ fn serves_others(facts: &Facts) -> Option<String> {
     let ours = facts.scheduler.as_ref();
     if let Some(ours) = ours.filter(|ours| ours.mode() == "secondary" && ours.flag("config").is_some()) {
         let way = if ours.release.is_some() {
-            format!("{}, {IN_VALUES}", helm::command(ours, &["mode=shadow"]))
+            format!("{}, {IN_VALUES}", helm::command(facts, ours, &["mode=shadow"]))
         } else {
             "give it --mode=shadow, and a profile for default-scheduler in its configuration".to_owned()
         };
@@ -160,7 +160,7 @@ fn serves_others(facts: &Facts) -> Option<String> {
     // One that is not understood is told of in the plan.
     let names = file.serves().ok().filter(|names| names.iter().all(|name| name != DEFAULT_SCHEDULER))?;
     let way = match ours.map(|ours| (ours, ours.release.as_ref(), ours.configuration.as_ref())) {
-        Some((ours, Some(_), _)) => format!("{}, {IN_VALUES}", helm::command(ours, &[])),
+        Some((ours, Some(_), _)) => format!("{}, {IN_VALUES}", helm::command(facts, ours, &[])),
         Some((ours, None, Some(place))) => {
             // What is in primary already is not changed, and so not started again.
             let again = if ours.mode() == "primary" { ", then start it again" } else { "" };
@@ -181,19 +181,19 @@ fn serves_others(facts: &Facts) -> Option<String> {
 /// Why new pods of ours would wait for ever while no scheduler is at work, and the way to make it fit: each replica that is
 /// exchanged needs one, and two on two nodes watch over each other only as long as one of them schedules. `mode` is the
 /// chart's that is to stay meanwhile, where it may not be that of the values.
-pub(crate) fn unpinned(ours: &Ours, because: &str, mode: Option<&str>) -> Option<String> {
+pub(crate) fn unpinned(facts: &Facts, ours: &Ours, because: &str, mode: Option<&str>) -> Option<String> {
     if ours.is_pinned() {
         return None;
     }
     Some(format!(
         "{}: {because}, and nobody would schedule the pods of its rollout meanwhile. {}",
         ours.full_name(),
-        pin(ours, "scheduler", mode)
+        pin(facts, ours, "scheduler", mode)
     ))
 }
 
 /// What pins a Deployment to a node. `besides` is a value of the chart's that is wanted as well.
-fn pin(ours: &Ours, component: &str, besides: Option<&str>) -> String {
+fn pin(facts: &Facts, ours: &Ours, component: &str, besides: Option<&str>) -> String {
     if ours.release.is_none() {
         return format!("First: {}", patch(ours));
     }
@@ -203,7 +203,7 @@ fn pin(ours: &Ours, component: &str, besides: Option<&str>) -> String {
         values.insert(0, &replicas);
     }
     values.extend(besides);
-    format!("First: {}", helm::command(ours, &values))
+    format!("First: {}", helm::command(facts, ours, &values))
 }
 
 /// The same for one that is no release of Helm's: an upgrade would know nothing of it, or make a second one.

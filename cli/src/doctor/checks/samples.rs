@@ -188,11 +188,12 @@ fn nothing_measured(look: &Look<'_>, out: &mut Out<'_>) {
         .run("kubectl get crd nodeheadrooms.headroom.dev")
         .run("kubectl -n kube-system get pods -l app.kubernetes.io/part-of=headroom")
         .run("kubectl -n kube-system logs deployment/headroom-controllers --tail 50");
-    let fix = if look.deployment(Program::Controllers).is_some() {
+    // Over what is there already, an installation would make a second one, or take a takeover back.
+    let fix = if look.is_installed() {
         fix
     } else {
         let way = if look.nodes().any(is_k3s) { "k3s" } else { "plain" };
-        fix.say("not installed yet:")
+        fix.say("not installed yet, if nothing of it is there:")
             .run("helm -n kube-system install headroom charts/headroom")
             .say("or, without Helm:")
             .run(format!("kubectl apply -f deploy/{way}/headroom.yaml"))

@@ -212,6 +212,48 @@ fn images_and_first_installations() {
     assert!(told.ends_with(&format!("{install}plain/headroom.yaml")), "{told}");
     let told = fix_with("nothing-measured", &[with(node("a"), k3s())], Vec::new());
     assert!(told.ends_with(&format!("{install}k3s/headroom.yaml")), "{told}");
-    let told = fix_with("nothing-measured", &[node("a")], vec![by_hand("controllers")]);
-    assert!(!told.contains("install"), "{told}");
+    for there in [
+        by_hand("controllers"),
+        // Deployments that may not be read, a static pod, a scheduler alone.
+        process("headroom-scheduler", &["--mode=primary"]),
+        with(process("headroom-controllers", &[]), json!({"status": {"phase": "Pending"}})),
+        by_helm("scheduler", "memory", "mine"),
+    ] {
+        let told = fix_with("nothing-measured", &[node("a")], vec![there]);
+        assert!(!told.contains("install") && !told.contains("apply -f"), "{told}");
+    }
+}
+
+#[test]
+fn an_upgrade_keeps_what_a_takeover_gave() {
+    let (id, objects) = cases().swap_remove(3);
+    let scheduler = |mode: &str| with_args(by_helm("scheduler", "memory", "mine"), &[mode]);
+    let controllers = |list: &str| with_args(by_helm("controllers", "memory", "mine"), &[list]);
+    let (mode, primary) = (" \\\n  --set mode=primary", " \\\n  --set controllers.mode=primary");
+    let loops = " \\\n  --set 'controllers.loops={endpoints-controller}'";
+    let other = with(
+        controllers("--controllers=endpoint"),
+        json!({"metadata": {"annotations": {"meta.helm.sh/release-name": "other"}}}),
+    );
+    for (deployments, expected) in [
+        (vec![scheduler("--mode=shadow"), controllers("--controllers=node-headroom-controller")], String::new()),
+        (vec![scheduler("--mode=primary"), controllers("--controllers=node-headroom-controller")], mode.to_owned()),
+        (vec![scheduler("--mode=shadow"), controllers("--controllers=endpoint")], format!("{primary}{loops}")),
+        (vec![scheduler("--mode=primary"), controllers("--controllers=endpoint")], format!("{mode}{primary}{loops}")),
+        // That of another release is not this one's business.
+        (vec![scheduler("--mode=primary"), other], format!("{primary}{loops}")),
+    ] {
+        let told = fix_with(id, &objects, deployments);
+        let values = "--reset-then-reuse-values --set controllers.kubelet.insecureTls=false";
+        assert!(told.ends_with(&format!("{values}{expected}")), "{told}");
+    }
+    // Where Deployments are not seen, the processes say it; static pods are no part of a release.
+    let runs = process("headroom-scheduler", &["--mode=primary"]);
+    let told = |runs: Value| fix_with(id, &objects, vec![runs]);
+    assert!(told(runs.clone()).contains(mode), "{}", told(runs.clone()));
+    let mirror = json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}});
+    assert!(!told(with(runs, mirror)).contains(mode));
+    // What is asked for stands.
+    let told = fix_with("foreign-binding", &cases()[8].1, vec![scheduler("--mode=primary")]);
+    assert!(told.ends_with("--set mode=shadow"), "{told}");
 }

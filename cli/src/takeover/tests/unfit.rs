@@ -35,6 +35,25 @@ fn one_whose_rollouts_never_end_is_refused() {
     assert!(refused.len() == 1 && refused[0].contains(spec), "{refused:?}");
 }
 
+/// Helm does not know of a takeover that was not made lasting.
+#[test]
+fn what_helm_is_to_change_first_takes_no_takeover_back() {
+    let list = "--controllers=node-headroom-controller,endpoints-controller";
+    let mut raw = kubeadm();
+    raw.deployments = vec![deployment("scheduler", &["--mode=primary"]), deployment("controllers", &[list])];
+    raw.deployments[1]["spec"]["template"]["spec"]["hostNetwork"] = false.into();
+    let of = |raw: Raw| take(&facts(raw), &wish(false, &["taint-eviction-controller"])).unwrap_err();
+    let first = "--reset-then-reuse-values --set controllers.nodeName=NODE --set controllers.hostNetwork=true";
+    let loops =
+        "--set controllers.mode=primary --set 'controllers.loops={node-headroom-controller,endpoints-controller}'";
+    let mut apart = Raw { deployments: raw.deployments.clone(), ..kubeadm() };
+    apart.deployments[0]["metadata"]["annotations"]["meta.helm.sh/release-name"] = "other".into();
+    for (raw, kept) in [(raw, format!("--set mode=primary {loops}")), (apart, loops.to_owned())] {
+        let refused = of(raw);
+        assert!(refused.len() == 1 && refused[0].ends_with(&format!("{first} {kept}")), "{refused:?}");
+    }
+}
+
 #[test]
 fn what_secondary_serves_is_not_what_primary_does() {
     let of = |args: &[&str], name: &str| {
