@@ -177,15 +177,10 @@ fn loop_without_manager(look: &Look<'_>, out: &mut Out<'_>) {
         }
         let what =
             if ours.is_empty() { "headroom-controllers does not run" } else { "headroom-controllers does not name it" };
-        let fix = look.with_helm(Fix::default(), Program::Controllers, |fix, release, namespace| {
-            fix.run(format!("helm -n {namespace} get values {release} > values.yaml"))
-                .say(format!("add {name} to controllers.loops in it, then"))
-                .run(format!("helm -n {namespace} upgrade {release} charts/headroom -f values.yaml"))
-        });
-        let takeover = format!("kubectl headroom takeover --loops {name}");
-        let remark = "this names it in --controllers and gives the rights:";
-        let fix = look
-            .without_helm(fix, Program::Controllers, remark, &[&takeover])
+        // Not by values of the chart: it refuses loops of stock outside of primary, and an upgrade proves no silence.
+        let fix = Fix::default()
+            .say("this names it in --controllers and gives the rights; with Helm it prints the upgrade that makes it last:")
+            .run(format!("kubectl headroom takeover --loops {name}"))
             .say(format!("or give it back: take -{name} out of the stock manager's --controllers"));
         out.push(Subject::new("Loop", "", name), format!("{} leaves it out, and {what}", first.name), fix);
     }

@@ -115,6 +115,17 @@ fn loop_without_manager() {
         vec![stock("*,-endpoints-controller"), ours("endpoints-controller")],
     );
     assert_eq!(found("loop-without-manager", vec![stock(WITHOUT)]).len(), 7);
+    // A takeover asks for nothing that depends on the way of installation.
+    for deployments in [
+        Vec::new(),
+        vec![by_hand("scheduler"), by_hand("controllers")],
+        vec![by_helm("scheduler", "memory", "mine"), by_helm("controllers", "memory", "mine")],
+    ] {
+        let objects = [vec![stock("*,-endpoint"), ours("node-headroom-controller")], deployments].concat();
+        let told = fix("loop-without-manager", objects);
+        assert!(told.contains("\nkubectl headroom takeover --loops endpoints-controller\n"), "{told}");
+        assert!(!told.contains("helm "), "{told}");
+    }
     for objects in [
         vec![stock(WITHOUT), ours("*")],
         // Arguments are not known.

@@ -19,7 +19,6 @@ fn cases() -> Vec<(&'static str, Vec<Value>)> {
         ("kubelet-certificate-unchecked", vec![process("headroom-controllers", &["--kubelet-insecure-tls"])]),
         ("swap-behavior-unknown", vec![node("a"), with(sample("a"), unknown)]),
         ("two-managers-of-one-loop", vec![stock("--controllers=podgc"), ours()]),
-        ("loop-without-manager", vec![stock("--controllers=*,-endpoint"), ours()]),
         (
             "two-schedulers",
             vec![
@@ -67,7 +66,6 @@ fn what_is_to_be_done_without_helm() {
         "kubectl edit clusterrole headroom-kubelet-reader",
         "# no pod-garbage-collector-controller in --controllers of its args:\nkubectl -n kube-system edit deployment \
          headroom-controllers",
-        "kubectl headroom takeover --loops endpoints-controller",
         "# --mode=shadow in its args:\nkubectl -n kube-system edit deployment headroom-scheduler",
         "# --mode=shadow in its args:\nkubectl -n kube-system edit deployment headroom-scheduler",
     ];
@@ -135,7 +133,7 @@ fn a_cluster_keeps_its_only_scheduler() {
 
 #[test]
 fn which_deployment_shows_it() {
-    let (id, objects) = ("foreign-binding", cases()[8].1.clone());
+    let (id, objects) = ("foreign-binding", cases()[7].1.clone());
     let told = |deployments: Vec<Value>| fix_with(id, &objects, deployments);
     let both = |told: &str| told.contains("helm ") && told.contains("installed from deploy/");
     // That of the other program came the same way.
@@ -154,7 +152,7 @@ fn which_deployment_shows_it() {
 
 #[test]
 fn k3s_and_static_pods() {
-    let event = cases()[8].1.clone();
+    let event = cases()[7].1.clone();
     let server = with(node("a"), k3s());
     let on_k3s = |deployment: Value| {
         fix_with("foreign-binding", &[event.clone(), vec![server.clone()]].concat(), vec![deployment])
@@ -254,6 +252,6 @@ fn an_upgrade_keeps_what_a_takeover_gave() {
     let mirror = json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}});
     assert!(!told(with(runs, mirror)).contains(mode));
     // What is asked for stands.
-    let told = fix_with("foreign-binding", &cases()[8].1, vec![scheduler("--mode=primary")]);
+    let told = fix_with("foreign-binding", &cases()[7].1, vec![scheduler("--mode=primary")]);
     assert!(told.ends_with("--set mode=shadow"), "{told}");
 }
