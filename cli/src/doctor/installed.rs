@@ -39,6 +39,38 @@ impl<'a> Look<'a> {
         !self.state.ours.is_empty() || self.pods().any(|pod| ours.contains(&pod.program))
     }
 
+    /// Namespace and name of a program's Deployment, ready for a command. One that is not seen has its usual name, and is
+    /// where the other one is.
+    pub(super) fn place(&self, program: Program) -> (&'a str, &'a str) {
+        let other = if program == Program::Scheduler { Program::Controllers } else { Program::Scheduler };
+        let name = if program == Program::Scheduler { "headroom-scheduler" } else { "headroom-controllers" };
+        match (self.deployment(program), self.deployment(other)) {
+            (Some(ours), _) => (arg(&ours.namespace), arg(&ours.name)),
+            (None, Some(beside)) => (arg(&beside.namespace), name),
+            (None, None) => (SYSTEM, name),
+        }
+    }
+
+    /// The account whose token kubelets see: its namespace and its name, ready for a command.
+    pub(super) fn kubelet_reader(&self) -> (&'a str, &'a str) {
+        let (namespace, _) = self.place(Program::Controllers);
+        let said = self.deployment(Program::Controllers).and_then(|ours| ours.flag("kubelet-token-service-account"));
+        let account = said.and_then(|account| account.split_once('/'));
+        account.map_or((namespace, "headroom-kubelet-reader"), |(namespace, name)| (arg(namespace), arg(name)))
+    }
+
+    /// Adds the look at the pods of ours.
+    pub(super) fn list_pods(&self, fix: Fix, program: Program) -> Fix {
+        let (namespace, _) = self.place(program);
+        fix.run(format!("kubectl -n {namespace} get pods -l app.kubernetes.io/part-of=headroom"))
+    }
+
+    /// Adds the look at the log of the controllers.
+    pub(super) fn read_log(&self, fix: Fix) -> Fix {
+        let (namespace, name) = self.place(Program::Controllers);
+        fix.run(format!("kubectl -n {namespace} logs deployment/{name} --tail 50"))
+    }
+
     /// How a program of ours was installed. One that is not seen came with the other one.
     fn way(&self, program: Program) -> Way<'a> {
         let all = [program, Program::Scheduler, Program::Controllers];
@@ -122,9 +154,7 @@ impl<'a> Look<'a> {
     /// a remark.
     pub(super) fn change(&self, fix: Fix, program: Program, values: &str, by_hand: &str) -> Fix {
         let fix = self.upgrade(fix, program, values);
-        let name = if program == Program::Scheduler { "headroom-scheduler" } else { "headroom-controllers" };
-        let (namespace, name) =
-            self.deployment(program).map_or((SYSTEM, name), |ours| (arg(&ours.namespace), arg(&ours.name)));
+        let (namespace, name) = self.place(program);
         let edit = format!("kubectl -n {namespace} edit deployment {name}");
         let fix = self.without_helm(fix, program, by_hand, &[&edit]);
         if self.nodes().any(is_k3s) && !matches!(self.way(program), Way::Helm { .. }) {

@@ -188,9 +188,10 @@ fn loop_without_manager(look: &Look<'_>, out: &mut Out<'_>) {
 
 fn loop_yielded(look: &Look<'_>, out: &mut Out<'_>) {
     for told in look.state.told.iter().filter(|told| told.reason == "YieldedToAnotherManager") {
+        let (namespace, name) = look.place(Program::Controllers);
         let fix = Fix::default()
             .say("stop the loop in the stock manager (docs/controllers.md), then start ours again:")
-            .run("kubectl -n kube-system rollout restart deployment headroom-controllers");
+            .run(format!("kubectl -n {namespace} rollout restart deployment {name}"));
         out.push(Subject::namespaced(&told.kind, &told.key), &told.message, fix);
     }
 }

@@ -167,13 +167,12 @@ fn remedy(look: &Look<'_>, reason: &str, node: &NodeFacts, fix: Fix) -> Fix {
             let remark =
                 "apply ClusterRole and ClusterRoleBinding headroom-kubelet-reader of its file again; what is there:";
             let shown = "kubectl get clusterrole,clusterrolebinding headroom-kubelet-reader -o yaml";
+            let (namespace, account) = look.kubelet_reader();
             look.without_helm(fix, Program::Controllers, remark, &[shown])
                 .run("kubectl auth can-i get nodes/stats \\")
-                .run("  --as system:serviceaccount:kube-system:headroom-kubelet-reader")
+                .run(format!("  --as system:serviceaccount:{namespace}:{account}"))
         }
-        _ => fix
-            .run(format!("kubectl describe nodeheadroom {name}"))
-            .run("kubectl -n kube-system logs deployment/headroom-controllers --tail 50"),
+        _ => look.read_log(fix.run(format!("kubectl describe nodeheadroom {name}"))),
     }
 }
 
@@ -184,10 +183,8 @@ fn nothing_measured(look: &Look<'_>, out: &mut Out<'_>) {
     }
     let run = if look.running(Program::Controllers).next().is_some() { "runs" } else { "does not run" };
     let summary = format!("{}, no NodeHeadroom; headroom-controllers {run}", counted(nodes, "node"));
-    let fix = Fix::default()
-        .run("kubectl get crd nodeheadrooms.headroom.dev")
-        .run("kubectl -n kube-system get pods -l app.kubernetes.io/part-of=headroom")
-        .run("kubectl -n kube-system logs deployment/headroom-controllers --tail 50");
+    let fix = Fix::default().run("kubectl get crd nodeheadrooms.headroom.dev");
+    let fix = look.read_log(look.list_pods(fix, Program::Controllers));
     // Over what is there already, an installation would make a second one, or take a takeover back.
     let fix = if look.is_installed() {
         fix
@@ -212,10 +209,9 @@ fn samples_stale(look: &Look<'_>, out: &mut Out<'_>) {
         stale.extend(old.map(|seconds| (node, seconds)));
     }
     let fix = || {
-        Fix::default()
-            .run("kubectl -n kube-system get pods -l app.kubernetes.io/part-of=headroom")
-            .run("kubectl -n kube-system get lease headroom-controllers")
-            .run("kubectl -n kube-system logs deployment/headroom-controllers --tail 50")
+        let fix = look.list_pods(Fix::default(), Program::Controllers);
+        // Leases are there wherever the rest is.
+        look.read_log(fix.run("kubectl -n kube-system get lease headroom-controllers"))
     };
     if stale.len() == known {
         if let Some(youngest) = stale.iter().map(|(_, seconds)| *seconds).min() {

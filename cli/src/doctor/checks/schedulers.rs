@@ -174,9 +174,8 @@ fn nobody_schedules(look: &Look<'_>, out: &mut Out<'_>) {
 /// What to do about pods that ask for ours by name. Where it may be the cluster's only scheduler nothing changes its mode:
 /// all other pods would have nobody.
 fn by_our_name(look: &Look<'_>) -> Fix {
-    let fix = Fix::default()
-        .run("kubectl -n kube-system get pods -l app.kubernetes.io/part-of=headroom")
-        .run("kubectl -n kube-system get lease headroom-scheduler");
+    let fix =
+        look.list_pods(Fix::default(), Program::Scheduler).run("kubectl -n kube-system get lease headroom-scheduler");
     let modes = look.modes();
     let all = |mode: &str| !modes.is_empty() && modes.iter().all(|known| *known == mode);
     if all("secondary") {

@@ -169,6 +169,108 @@ fn k3s_and_static_pods() {
 }
 
 #[test]
+fn commands_name_what_is_there() {
+    let unread = |reason: &str| {
+        let status = json!({"conditions": [condition("Fresh", "False", reason, "x")]});
+        vec![node("a"), with(sample("a"), json!({"status": status}))]
+    };
+    let old = with(sample("a"), json!({"status": {"observedAt": "2026-11-22T09:30:00Z"}}));
+    let event = json!({"kind": "Event", "metadata": {"name": "e"}, "reason": "YieldedToAnotherManager",
+                       "involvedObject": {"kind": "Pod", "name": "p"}});
+    let named = json!({"spec": {"nodeName": null, "schedulerName": "headroom-scheduler"},
+                       "status": {"phase": "Pending", "conditions": []}});
+    let called = |component: &str| {
+        let own =
+            with_args(by_helm(component, "memory", "mine"), &["--kubelet-token-service-account=memory/mine-reader"]);
+        with(own, json!({"metadata": {"name": format!("mine-headroom-{component}")}}))
+    };
+    let (pods, log) = ("get pods -l app.kubernetes.io/part-of=headroom", "--tail 50");
+    let there = || vec![called("scheduler"), called("controllers")];
+    let beside = || vec![called("scheduler")];
+    for (id, objects, deployments, expected) in [
+        (
+            "nothing-measured",
+            vec![node("a")],
+            there(),
+            vec![
+                format!("kubectl -n memory {pods}"),
+                format!("kubectl -n memory logs deployment/mine-headroom-controllers {log}"),
+            ],
+        ),
+        (
+            "samples-stale",
+            vec![node("a"), old],
+            there(),
+            vec![
+                format!("kubectl -n memory {pods}"),
+                format!("kubectl -n memory logs deployment/mine-headroom-controllers {log}"),
+            ],
+        ),
+        (
+            "kubelets-unreadable",
+            unread("NoSample"),
+            there(),
+            vec![format!("kubectl -n memory logs deployment/mine-headroom-controllers {log}")],
+        ),
+        (
+            "kubelets-unreadable",
+            unread("Forbidden"),
+            there(),
+            vec!["  --as system:serviceaccount:memory:mine-reader".to_owned()],
+        ),
+        (
+            "loop-yielded",
+            vec![event.clone()],
+            there(),
+            vec!["kubectl -n memory rollout restart deployment mine-headroom-controllers".to_owned()],
+        ),
+        ("nobody-schedules", vec![with(pod("shop", "web"), named)], there(), vec![format!("kubectl -n memory {pods}")]),
+        // The other one shows where it is, and nothing what it is called.
+        (
+            "loop-yielded",
+            vec![event.clone()],
+            beside(),
+            vec!["kubectl -n memory rollout restart deployment headroom-controllers".to_owned()],
+        ),
+        (
+            "kubelets-unreadable",
+            unread("Forbidden"),
+            beside(),
+            vec!["  --as system:serviceaccount:memory:headroom-kubelet-reader".to_owned()],
+        ),
+        (
+            "loop-yielded",
+            vec![event],
+            Vec::new(),
+            vec!["kubectl -n kube-system rollout restart deployment headroom-controllers".to_owned()],
+        ),
+    ] {
+        let told = fix_with(id, &objects, deployments);
+        for line in expected {
+            assert!(told.lines().any(|told| told == line), "{id}: {line}: {told}");
+        }
+    }
+}
+
+/// In another mode the chart refuses loops of stock unless the controllers have a mode of their own.
+#[test]
+fn a_scheduler_that_looks_on_leaves_the_loops() {
+    let scheduler = with_args(by_helm("scheduler", "memory", "mine"), &["--mode=primary"]);
+    for (list, expected) in [
+        ("--controllers=node-headroom-controller", "--set mode=shadow"),
+        (
+            "--controllers=endpoint",
+            "--set mode=shadow \\\n  --set controllers.mode=primary \\\n  --set \
+             'controllers.loops={endpoints-controller}'",
+        ),
+    ] {
+        let controllers = with_args(by_helm("controllers", "memory", "mine"), &[list]);
+        let told = fix_with("foreign-binding", &cases()[7].1, vec![scheduler.clone(), controllers]);
+        assert!(told.ends_with(expected), "{told}");
+    }
+}
+
+#[test]
 fn update_waits_for_port() {
     let ours = |surge: i64, unavailable: i64| {
         let rolling = json!({"maxSurge": surge, "maxUnavailable": unavailable});
