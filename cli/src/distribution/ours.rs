@@ -14,6 +14,18 @@ const SYSTEM: &str = "kube-system";
 /// The patch after which a rollout ends an old pod before it makes the new one, as the chart has it on a node's network.
 pub(crate) const OLD_FIRST: &str = "spec: {strategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}}";
 
+/// What becomes of a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rollout {
+    Ends,
+    /// It ends only where a node is free that fits.
+    MayWait,
+    /// It waits for ever: the new process needs the port of the old one, which goes only when the new one is ready.
+    WaitsForPort,
+    /// It waits for ever: the new pod needs a node without one, and each has one until the new one is ready.
+    WaitsForNode,
+}
+
 /// A Deployment of one of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ours {
@@ -148,10 +160,26 @@ impl Ours {
         if stays { None } else { Some("nobody would schedule its pod if that were lost") }
     }
 
-    /// Whether a rollout of it never ends: on its node's network the new process needs the port of the old one, which goes
-    /// only when the new one is ready. No two of those that live apart meet on a node.
-    pub(crate) const fn hangs(&self) -> bool {
-        self.host_network && self.keeps_all && (self.is_pinned() || !self.apart)
+    /// Whether it makes the new pod first, on its node's network: pinned to that node the two never run side by side.
+    pub(crate) const fn collides(&self) -> bool {
+        self.host_network && self.keeps_all
+    }
+
+    /// What becomes of a rollout in a cluster of so many nodes, none of them where that is not known. Pods that no node pins
+    /// need one without an old pod: for the port, or since no two may share a node.
+    pub(crate) fn rollout(&self, nodes: usize) -> Rollout {
+        let alone = self.apart && !self.is_pinned();
+        if !self.collides() && !(self.keeps_all && alone) {
+            return Rollout::Ends;
+        }
+        let waits = if self.host_network { Rollout::WaitsForPort } else { Rollout::WaitsForNode };
+        let full = nodes > 0 && i64::try_from(nodes).is_ok_and(|nodes| nodes <= self.replicas);
+        match (self.is_pinned() || full, alone) {
+            (true, _) => waits,
+            // Whoever keeps them apart has thought of the nodes.
+            (false, true) => Rollout::Ends,
+            (false, false) => Rollout::MayWait,
+        }
     }
 
     /// The patch after which these flags have these values, or are gone, and the one that undoes it.
@@ -281,29 +309,47 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn where_a_new_pod_waits_for_the_port_of_the_old_one() {
-        let hangs = |change: fn(&mut Value)| {
+    fn where_a_new_pod_waits_for_the_old_one() {
+        use Rollout::{Ends, MayWait, WaitsForNode, WaitsForPort};
+        fn free(o: &mut Value) {
+            o["spec"]["template"]["spec"]["nodeName"] = Value::Null;
+        }
+        fn on_the_pod_network(o: &mut Value) {
+            o["spec"]["template"]["spec"]["hostNetwork"] = false.into();
+        }
+        type Edit = fn(&mut Value);
+        // Without nodes that are known, with one, two and three.
+        let cases: [(Edit, [Rollout; 4]); 11] = [
+            (|_| (), [WaitsForPort; 4]),
+            // What the API server fills in for one replica.
+            (|o| o["spec"]["strategy"] = Value::Null, [WaitsForPort; 4]),
+            (free, [MayWait, WaitsForPort, MayWait, MayWait]),
+            (
+                |o| {
+                    free(o);
+                    o["spec"]["replicas"] = 2.into();
+                },
+                [MayWait, WaitsForPort, WaitsForPort, MayWait],
+            ),
+            (|o| *o = two_apart(o.take()), [Ends, WaitsForPort, WaitsForPort, Ends]),
+            (
+                |o| {
+                    *o = two_apart(o.take());
+                    on_the_pod_network(o);
+                },
+                [Ends, WaitsForNode, WaitsForNode, Ends],
+            ),
+            (on_the_pod_network, [Ends; 4]),
+            (|o| o["spec"]["strategy"] = old_first(), [Ends; 4]),
+            (|o| o["spec"]["strategy"] = json!({"type": "Recreate"}), [Ends; 4]),
+            (|o| o["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] = 1.into(), [Ends; 4]),
+            (|o| o["spec"]["replicas"] = 0.into(), [Ends; 4]),
+        ];
+        for (change, expected) in cases {
             let mut object = surging(deployment("scheduler", &[]));
             change(&mut object);
-            Ours::find(&[object], Program::Scheduler).unwrap().hangs()
-        };
-        assert!(hangs(|_| ()));
-        // What the API server fills in for one replica, and for more that a node may share.
-        assert!(hangs(|o| o["spec"]["strategy"] = Value::Null));
-        assert!(hangs(|o| {
-            o["spec"]["replicas"] = 2.into();
-            o["spec"]["template"]["spec"]["nodeName"] = Value::Null;
-        }));
-        let changes: [fn(&mut Value); 6] = [
-            |o| o["spec"]["strategy"] = old_first(),
-            |o| o["spec"]["strategy"] = json!({"type": "Recreate"}),
-            |o| o["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] = 1.into(),
-            |o| o["spec"]["template"]["spec"]["hostNetwork"] = false.into(),
-            |o| o["spec"]["replicas"] = 0.into(),
-            |o| *o = two_apart(o.take()),
-        ];
-        for change in changes {
-            assert!(!hangs(change));
+            let found = Ours::find(std::slice::from_ref(&object), Program::Scheduler).unwrap();
+            assert_eq!([0, 1, 2, 3].map(|nodes| found.rollout(nodes)), expected, "{object}");
         }
     }
 

@@ -48,7 +48,7 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
         // Where it is not written down: `secondary` serves whoever asks for ours by name.
         let kept =
             kept.unwrap_or_else(|| SchedulerRecord { mode: "secondary".to_owned(), ..SchedulerRecord::default() });
-        let stuck = || facts.scheduler.as_ref().and_then(never_rolled_out);
+        let stuck = || facts.scheduler.as_ref().and_then(|ours| never_rolled_out(facts, ours));
         if let Some(refused) = waits_for_ever(facts, &kept).or_else(stuck) {
             return Err(vec![refused]);
         }
@@ -59,7 +59,7 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
         now = with;
     }
     if !loops.is_empty() {
-        if let Some(refused) = facts.controllers.as_ref().and_then(never_rolled_out) {
+        if let Some(refused) = facts.controllers.as_ref().and_then(|ours| never_rolled_out(facts, ours)) {
             return Err(vec![refused]);
         }
         // Loops that were taken over by hand are given back as well.

@@ -7,7 +7,7 @@ use crate::{
     distribution::{
         configuration::DEFAULT_SCHEDULER,
         facts::{CONTROLLERS_LEASE, Facts, SCHEDULER_LEASE, Who},
-        ours::{OLD_FIRST, Ours},
+        ours::{OLD_FIRST, Ours, Rollout},
     },
     doctor::{control_loops, cut, text::arg},
 };
@@ -41,9 +41,10 @@ pub(super) fn refusals(facts: &Facts, wish: &Wish) -> Vec<String> {
             Some(_) => {}
         }
         refused.extend(unclear(facts.scheduler.as_ref(), "scheduler"));
-        refused.extend(
-            facts.scheduler.as_ref().and_then(|ours| unfit_scheduler(facts, ours).or_else(|| never_rolled_out(ours))),
-        );
+        // Behind the lease one that is in primary stays as it is.
+        let stays = facts.our_mode() == Some("primary") && facts.stock_elects() == Some(true);
+        let stuck = |ours| if stays { None } else { never_rolled_out(facts, ours) };
+        refused.extend(facts.scheduler.as_ref().and_then(|ours| unfit_scheduler(facts, ours).or_else(|| stuck(ours))));
         refused.extend(serves_others(facts));
         if wish.keep_standby && facts.stock_elects() != Some(true) {
             refused.push(
@@ -75,7 +76,7 @@ pub(super) fn refusals(facts: &Facts, wish: &Wish) -> Vec<String> {
     }
     refused.extend(unclear(facts.controllers.as_ref(), "controllers"));
     let unfit = |ours| if of_nodes.is_empty() { None } else { unsafe_ours(facts, ours, "controllers", true) };
-    refused.extend(facts.controllers.as_ref().and_then(|ours| unfit(ours).or_else(|| never_rolled_out(ours))));
+    refused.extend(facts.controllers.as_ref().and_then(|ours| unfit(ours).or_else(|| never_rolled_out(facts, ours))));
     if of_nodes.is_empty() {
         return refused;
     }
@@ -119,17 +120,20 @@ fn unsafe_ours(facts: &Facts, ours: &Ours, component: &str, needs_network: bool)
     Some(format!("{}: {why}. {way}", ours.full_name()))
 }
 
-/// Why a change of ours would wait for ever, and the way to make it fit.
-pub(crate) fn never_rolled_out(ours: &Ours) -> Option<String> {
-    ours.hangs().then(|| {
-        format!(
-            "{}: on its node's network a new process needs the port of the old one, and its strategy makes the new pod \
-             first: no rollout would end. First: kubectl -n {} patch deployment {} --patch '{OLD_FIRST}'",
-            ours.full_name(),
-            arg(&ours.namespace),
-            arg(&ours.name)
-        )
-    })
+/// Why a change of ours would wait for ever, and the way to make it fit. One that may find a free node is not held up.
+pub(crate) fn never_rolled_out(facts: &Facts, ours: &Ours) -> Option<String> {
+    let why = match ours.rollout(facts.state.nodes.len()) {
+        Rollout::Ends | Rollout::MayWait => return None,
+        Rollout::WaitsForPort => "on its node's network a new process needs the port of the old one",
+        Rollout::WaitsForNode => "no two of its pods share a node, and each node has one",
+    };
+    Some(format!(
+        "{}: {why}, and its strategy makes the new pod first: no rollout would end. First: kubectl -n {} patch deployment {} \
+         --patch '{OLD_FIRST}'",
+        ours.full_name(),
+        arg(&ours.namespace),
+        arg(&ours.name)
+    ))
 }
 
 /// Why our scheduler must not become the only one, or could not.
@@ -214,7 +218,7 @@ fn patch(ours: &Ours) -> String {
     }
     if ours.recreate && !ours.host_network {
         spec["strategy"] = json!({"type": "RollingUpdate"});
-    } else if ours.recreate || ours.hangs() {
+    } else if ours.recreate || ours.collides() {
         let old_first = json!({"maxSurge": 0, "maxUnavailable": 1});
         spec["strategy"] = json!({"type": "RollingUpdate", "rollingUpdate": old_first});
     }

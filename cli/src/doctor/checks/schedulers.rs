@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Rule;
 use crate::{
-    distribution::ours::OLD_FIRST,
+    distribution::ours::{OLD_FIRST, Rollout},
     doctor::{
         finding::{Fix, Out, Severity, Subject},
         look::{Look, flag, is_k3s},
@@ -59,11 +59,11 @@ pub(super) static RULES: [Rule; 5] = [
         id: "update-waits-for-port",
         severity: Severity::Warning,
         title: "an update of Headroom would hang",
-        why: "On its node's network a new process needs the port of the old one. The Deployment lets the old pod go only \
-              when the new one is ready, and so neither comes to pass: no change of it is ever rolled out, not even that \
-              of a takeover or a handback.",
+        why: "On its node's network a new process needs the port of the old one, and where no two share a node, a node of \
+              its own. The Deployment lets the old pod go only when the new one is ready, and so neither comes to pass: no \
+              change of it is ever rolled out, not even that of a takeover or a handback.",
         reads: &["deployments"],
-        also: &[],
+        also: &["nodes"],
         check: update_waits_for_port,
     },
 ];
@@ -191,12 +191,21 @@ fn by_our_name(look: &Look<'_>) -> Fix {
 }
 
 fn update_waits_for_port(look: &Look<'_>, out: &mut Out<'_>) {
-    for (_, ours) in look.state.ours.iter().filter(|(_, ours)| ours.hangs()) {
+    let nodes = look.state.nodes.len();
+    for (_, ours) in &look.state.ours {
+        let summary = match ours.rollout(nodes) {
+            Rollout::Ends => continue,
+            Rollout::MayWait => {
+                "uses its node's network, and its strategy makes the new pod first: an update may never end, unless \
+                 another node has room"
+            }
+            Rollout::WaitsForPort => "uses its node's network, and its strategy makes the new pod first",
+            Rollout::WaitsForNode => "has a pod on every node, no two on one, and its strategy makes the new pod first",
+        };
         let (namespace, name) = (arg(&ours.namespace), arg(&ours.name));
         let fix = Fix::default()
             .run(format!("kubectl -n {namespace} patch deployment {name} -p \\"))
             .run(format!("  '{OLD_FIRST}'"));
-        let summary = "uses its node's network, and its strategy makes the new pod first";
         out.push(Subject::new("Deployment", &ours.namespace, &ours.name), summary, fix);
     }
 }

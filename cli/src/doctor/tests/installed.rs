@@ -290,6 +290,24 @@ fn update_waits_for_port() {
     assert_eq!(fix("update-waits-for-port", ours(1, 0)), expected);
     let text = table::table(&diagnosis(&["update-waits-for-port"], ours(1, 0)));
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    // Pinned to no node it needs one that is free; two that live apart need a third.
+    let free = json!({"spec": {"template": {"spec": {"nodeName": null}}}});
+    let term = json!([{"topologyKey": "kubernetes.io/hostname"}]);
+    let anti = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}});
+    let apart = json!({"spec": {"replicas": 2, "template": {"spec": {"hostNetwork": false, "affinity": anti}}}});
+    let first = "and its strategy makes the new pod first";
+    let network = format!("uses its node's network, {first}");
+    let may = format!("{network}: an update may never end, unless another node has room");
+    let full = format!("has a pod on every node, no two on one, {first}");
+    for (nodes, change, expected) in
+        [(1, &free, Some(network)), (2, &free, Some(may)), (2, &apart, Some(full)), (3, &apart, None)]
+    {
+        let changed = with(with(ours(1, 0).remove(0), free.clone()), change.clone());
+        let nodes = (0..nodes).map(|i| node(&format!("n{i}")));
+        let expected = expected.map(|summary| format!("Deployment memory/headroom-controllers: {summary}"));
+        let told = found("update-waits-for-port", nodes.chain([changed]).collect());
+        assert_eq!(told, Vec::from_iter(expected));
+    }
     // The Deployments of others are nobody's business here.
     let image = json!([{"name": "c", "image": "example.com/web:1"}]);
     let other = with(ours(1, 0).remove(0), json!({"spec": {"template": {"spec": {"containers": image}}}}));

@@ -35,6 +35,30 @@ fn one_whose_rollouts_never_end_is_refused() {
     assert!(refused.len() == 1 && refused[0].contains(spec), "{refused:?}");
 }
 
+#[test]
+fn one_that_is_not_rolled_out_or_finds_another_node_is_not_refused() {
+    // Where stock asks for the lease, ours that is in primary stays as it is.
+    let primary = |raw: Raw| Raw { deployments: vec![surging(deployment("scheduler", &["--mode=primary"]))], ..raw };
+    assert!(take(&facts(primary(kubeadm())), &wish(true, &[])).is_ok());
+    let refused = take(&facts(primary(k3s())), &wish(true, &[])).unwrap_err();
+    assert!(refused.len() == 1 && refused[0].contains("no rollout would end"), "{refused:?}");
+
+    // Two that live apart, behind the lease.
+    let of = |nodes: usize| {
+        let mut raw = kubeadm();
+        raw.deployments = raw.deployments.into_iter().map(surging).map(two_apart).collect();
+        for i in 1..nodes {
+            let mut other = raw.cluster[0].clone();
+            other["metadata"]["name"] = format!("n{i}").into();
+            raw.cluster.push(other);
+        }
+        take(&facts(raw), &wish(true, &[]))
+    };
+    let refused = of(2).unwrap_err();
+    assert!(refused.len() == 1 && refused[0].contains("needs the port of the old one"), "{refused:?}");
+    assert!(of(3).is_ok());
+}
+
 /// Helm does not know of a takeover that was not made lasting.
 #[test]
 fn what_helm_is_to_change_first_takes_no_takeover_back() {
