@@ -150,7 +150,9 @@ fn serves_others(facts: &Facts) -> Option<String> {
     let ours = facts.scheduler.as_ref();
     if let Some(ours) = ours.filter(|ours| ours.mode() == "secondary" && ours.flag("config").is_some()) {
         let way = if ours.release.is_some() {
-            format!("{}, {IN_VALUES}", helm::command(facts, ours, &["mode=shadow"]))
+            // With memoryHeadroomArgs alone the chart writes the profile, and writes it for the mode.
+            let shadow = helm::command(facts, ours, &["mode=shadow"]);
+            format!("{shadow}, and, where scheduler.config has profiles, one for default-scheduler")
         } else {
             "give it --mode=shadow, and a profile for default-scheduler in its configuration".to_owned()
         };
