@@ -169,7 +169,7 @@ impl Ours {
     /// need one without an old pod: for the port, or since no two may share a node.
     pub(crate) fn rollout(&self, nodes: usize) -> Rollout {
         let alone = self.apart && !self.is_pinned();
-        if !self.collides() && !(self.keeps_all && alone) {
+        if !(self.collides() || self.keeps_all && alone) {
             return Rollout::Ends;
         }
         let waits = if self.host_network { Rollout::WaitsForPort } else { Rollout::WaitsForNode };
