@@ -93,13 +93,14 @@ pub(super) fn managed(cluster: &Cluster, catalogue: &Catalogue) -> Option<String
     ))
 }
 
-/// A line per catalogue, and where its prices are from.
+/// A line per catalogue, below it what it has, and where its prices are from.
 pub(super) fn list() -> anyhow::Result<String> {
     let mut text = String::new();
     for (name, yaml) in BUILT_IN {
         let catalogue = parsed(yaml).with_context(|| format!("catalogue {name}"))?;
         let (count, date) = (catalogue.offers.len(), &catalogue.date);
-        text.push_str(&format!("{name:22}  {date}  {count:2} machines  {}\n", catalogue.provider));
+        text.push_str(&format!("{name:22}  {date}  {count:2} machines\n"));
+        paragraph(&mut text, "    ", &catalogue.provider);
         paragraph(&mut text, "    ", &catalogue.source);
     }
     Ok(text)
