@@ -31,8 +31,9 @@ const ATTEMPTS: usize = 3;
 /// nodes, Endpoints and slices.
 const ENCODED: u64 = 8;
 /// How long ours may take to come to where stock was, on a rough day: a few watches that nobody answers for 30 s, and a slow
-/// machine.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// machine. About nodes it is as long as on a calm day, where nobody leaves anything without an answer: what is forgiven
+/// ([`MAY_DIFFER`]) is waited for until then.
+const PATIENCE: Duration = Duration::from_secs(420);
 /// How long stock is watched: it is not expected to get everywhere.
 const STOCK: Duration = Duration::from_secs(25);
 
@@ -91,6 +92,7 @@ async fn live_through(manager: Manager, scene: Scene, seed: usize, stories: &[&T
     proxy.set(faults(manager, scene, seed));
     let namespace = |i: usize| format!("s{}-{i}", stories[i].seed);
     let (patience, killing) = match manager {
+        Manager::Ours if scene == Scene::Nodes => (scene.patience(), kills(scene, stories.len())),
         Manager::Ours => (PATIENCE.max(scene.patience()), kills(scene, stories.len())),
         Manager::Stock => (STOCK, Vec::new()),
     };
