@@ -48,6 +48,8 @@ pub(super) struct Book {
     pub(super) inventory: Inventory,
     /// A pod of unknown origin was seen: take stock even if nothing is to be created.
     pub(super) suspicious: bool,
+    /// A pod has gone from the view that was not seen to be ending: before the next creation, take stock.
+    pub(super) vanished: bool,
     /// UIDs of pods that we made, or that were there before.
     known: HashSet<Str>,
     /// Intents whose outcome decides what comes next (all but status writes).
@@ -90,6 +92,7 @@ impl Book {
             uid,
             inventory: Inventory::Needed,
             suspicious: false,
+            vanished: false,
             known,
             in_flight: 0,
             next_look: Mono::default(),
@@ -180,7 +183,7 @@ impl Book {
             }
         }
         self.inventory = Inventory::Done(version);
-        self.suspicious = false;
+        (self.suspicious, self.vanished) = (false, false);
         self.settle(pods);
     }
 

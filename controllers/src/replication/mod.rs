@@ -5,7 +5,8 @@
 //!
 //! - It never overshoots, not even with a watch that lags by minutes (DESIGN.md 4.3): what it has written and not seen
 //!   is counted ([`plan::manage`]), names are chosen here and used again after a lost answer, and a consistent list
-//!   precedes the first creation after the start and the next one after an unknown outcome (DESIGN.md 12).
+//!   precedes the first creation after the start, and the next one after an unknown outcome (DESIGN.md 12) or after a pod
+//!   that nobody had told to go is gone: a list older than what was seen already leaves out what is newer.
 //! - Deletions carry the pod's UID, status writes are merge patches with the resource version, never PUTs.
 //! - Pods that kubelets reject at once (`OutOfmemory` …) are replaced ever more slowly instead of in a hot loop.
 //! - A request that was refused is not repeated before its backoff has passed, whatever events arrive, unless one of the
@@ -356,6 +357,8 @@ impl Controller for Replication {
                         old.meta.controller().and_then(|o| Self::resolve(o, &old.meta.key.namespace, world))
                     && let Some(book) = self.books.get_mut(&rc.meta.key)
                 {
+                    // Nobody had told it to go, as far as was seen: by force, or by a view that has fallen back.
+                    book.vanished |= old.is_active() && !book.is_deleted(old);
                     book.expected.sight(&old.meta.key, Sight::Removed { uid: &old.meta.uid });
                 }
                 self.pod_changed(change, world, now);

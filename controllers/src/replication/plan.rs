@@ -110,7 +110,7 @@ pub(super) fn manage(rc: &ReplicationController, pods: &Pods, book: &Book, now: 
     let unseen = book.unseen();
     let at_most = standing.len() + pods.orphans.len() + unseen;
     if at_most < desired {
-        if !matches!(book.inventory, Inventory::Done(_)) {
+        if book.vanished || !matches!(book.inventory, Inventory::Done(_)) {
             return Step::TakeStock;
         }
         if let Some(at) = book.create_gate(now.mono) {

@@ -66,6 +66,43 @@ fn what_an_earlier_process_made_counts_though_the_view_lacks_it() {
 }
 
 #[test]
+fn a_view_that_falls_back_behind_what_it_has_shown_is_no_reason_for_more_pods() {
+    let mut rig = Rig::new(rc("web", 3), vec![ours("web-a"), ours("web-b")]);
+    rig.stock(&["web-a", "web-b"]);
+    let name = rig.creates().remove(0);
+    assert_eq!(rig.create_all(), [1]);
+    rig.apply(ours(&name));
+    rig.run();
+    // A list that is older than the pod.
+    rig.remove(&name);
+    rig.run();
+    assert!(rig.creates().is_empty(), "not before a consistent list");
+    assert_eq!(rig.stock(&["web-a", "web-b", &name]), 1);
+    assert!(rig.creates().is_empty(), "it stands");
+    rig.apply(ours(&name));
+    rig.run();
+    assert_eq!((rig.creates().len(), rig.stock(&[])), (0, 0));
+    // Now it is gone.
+    rig.remove(&name);
+    rig.run();
+    assert_eq!(rig.stock(&["web-a", "web-b"]), 1);
+    assert_eq!(rig.creates().len(), 1);
+}
+
+#[test]
+fn a_pod_that_was_seen_to_end_is_replaced_without_a_list() {
+    let mut rig = Rig::new(rc("web", 2), vec![ours("web-a")]);
+    rig.stock(&["web-a"]);
+    assert_eq!(rig.create_all(), [1]);
+    rig.apply(ours("web-a").rv(700).phase(Phase::Failed));
+    rig.run();
+    assert_eq!((rig.creates().len(), rig.create_all().len()), (1, 1));
+    rig.remove("web-a");
+    rig.run();
+    assert_eq!((rig.creates().len(), rig.stock(&[])), (0, 0));
+}
+
+#[test]
 fn refusals_are_reported_and_back_off() {
     let mut rig = Rig::new(rc("web", 4), vec![]);
     rig.stock(&[]);
@@ -234,5 +271,6 @@ fn pods_that_kubelets_reject_do_not_make_it_spin() {
     rig.run();
     rig.remove(&runs[0]);
     rig.run();
+    assert_eq!(rig.stock(&[]), 1);
     assert_eq!(rig.creates().len(), 1);
 }
