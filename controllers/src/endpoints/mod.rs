@@ -278,7 +278,11 @@ impl Controller for EndpointsController {
                 };
                 let settled = self.expected.sight(key, sight);
                 let waited = settled && !self.in_flight.contains(key) && self.skipped.remove(key);
-                if waited || change.new.is_none() {
+                // They have come into view after their Service has gone from it, which so far had nothing to delete. Those that
+                // a person wrote wait for a Service to come.
+                let late = self.leading && change.old.is_none() && object::is_ours(endpoints);
+                let late = late && !world.services.contains_key(key);
+                if waited || late || change.new.is_none() {
                     self.queue.add(key.clone());
                 }
             }

@@ -90,6 +90,11 @@ fn labels_for(service: &Service) -> Map<String, Value> {
     labels
 }
 
+/// Whether an endpoints controller wrote them, ours or upstream's.
+pub(super) fn is_ours(endpoints: &Endpoints) -> bool {
+    endpoints.meta.labels.get(MANAGED_BY).is_some_and(|v| v == MANAGER)
+}
+
 /// Whether the labels are the service's and the writer's. The label of headless services is set at every write and leads
 /// to none, as upstream.
 fn labels_correct(ours: &Labels, services: &Labels) -> bool {

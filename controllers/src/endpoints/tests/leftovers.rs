@@ -46,6 +46,27 @@ fn endpoints_whose_service_is_only_not_seen_yet_stay() {
     assert_eq!(rig.run(), ["delete mine"]);
 }
 
+/// A view of Endpoints that falls back, as after an old list, while their Service goes.
+#[test]
+fn endpoints_that_come_into_view_after_their_service_has_gone_are_deleted() {
+    let mut rig = Rig::new(vec![service()], vec![]);
+    assert_eq!(rig.run(), ["create web"]);
+    rig.watching = false;
+    let (key, now) = (ObjectKey::new("default", "web"), rig.now);
+    rig.world.remove_endpoints(&key, |e, w| rig.c.observe(e, w, now));
+    rig.world.remove_service(&key, |e, w| rig.c.observe(e, w, now));
+    assert!(rig.run().is_empty(), "nothing is there to be deleted");
+    rig.watching = true;
+    rig.sync_view();
+    assert_eq!(rig.run(), ["delete web"]);
+    // What a person wrote stays, for a Service to come.
+    let body = json!({"metadata": {"name": "web", "namespace": "default"}});
+    rig.store.perform(&Op::Create { kind: Kind::ENDPOINTS, key, body: Arc::new(body) }).unwrap();
+    rig.store.writes.clear();
+    rig.sync_view();
+    assert!(rig.run().is_empty());
+}
+
 /// A rig with leftover Endpoints, and the question that it asks about their Service.
 fn asking() -> (Rig, Intent) {
     let mut store = Store::default();
