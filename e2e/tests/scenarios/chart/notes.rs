@@ -227,6 +227,13 @@ async fn the_next_step_fits_what_is_set_already() {
         assert!(of_helm.is_empty(), "{values}: another release: {of_helm:?}");
     }
 
+    // Where no lease keeps the two apart, the upgrade is no way on: said before it.
+    let (printed, _) = on_from(&helm, home.path(), &json!({"mode": "secondary"}), &named(&[])).await;
+    let before = printed.split_once("helm upgrade ").unwrap().0;
+    for said in ["\n  kubectl headroom takeover ", "never on k3s with SQLite or k0s --single"] {
+        assert!(before.contains(said), "no {said:?} before the upgrade: {printed}");
+    }
+
     // Pods that ask by name are told of wherever somebody serves it; loops of stock do not change that.
     let loops = json!({"mode": "primary", "loops": ["node-headroom-controller", "endpoints-controller"]});
     let values = json!({"mode": "secondary", "scheduler": {"nodeName": "a"}, "controllers": loops});
