@@ -5,18 +5,22 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::by_command::{FLAGS, granted, is_recorded};
-use super::lifecycle::{small, start_stock};
+use super::lifecycle::{settled, small, start_stock};
 use super::loops::api_has;
 use super::{
     CONTROLLERS, CONTROLLERS_USER, SCHEDULER, SCHEDULER_USER, admits_pods, documents, has_namespaces, kubectl,
 };
 use crate::common::verbs::{Running, ended, owners};
-use crate::common::{LONG, STOCK_LEASE, assert_nothing_forbidden, create, holder, object, pod, pods, wait_placed};
+use crate::common::{
+    LONG, STOCK_LEASE, assert_nothing_forbidden, create, delete, holder, object, pod, pods, wait_placed,
+};
+use headroom_docs::shell;
 use headroom_e2e::control_plane::SYSTEM_NAMESPACE;
+use headroom_e2e::dump::Dump;
 use headroom_e2e::helm::{finish, helm_binary};
 use headroom_e2e::{ControlPlane, OwnPods, eventually};
 use k8s_openapi::api::core::v1::{Endpoints, Service};
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
@@ -41,6 +45,38 @@ async fn passes(cluster: &ControlPlane, name: &str) -> String {
     let taken = ran.stdout.lines().filter(|line| line.ends_with("(server dry run)")).count();
     assert!(objects > 0 && taken == objects, "{name}: {taken} of {objects}: {}", ran.said());
     path
+}
+
+/// Takes away what a file has made, with the lines of kubectl that its head has for that.
+async fn undo(cluster: &ControlPlane, folder: &str) {
+    let text = std::fs::read_to_string(format!("{DEPLOY}/{folder}/headroom.yaml")).unwrap();
+    let head = text.lines().map_while(|line| line.strip_prefix('#')).map(str::trim_start);
+    let lines = head.skip_while(|line| !line.starts_with("Undo")).filter(|line| line.starts_with("kubectl "));
+    let mut count = 0;
+    for line in lines {
+        // They are typed in the root of the repository.
+        let here = |word: String| match word.strip_prefix("deploy/") {
+            Some(rest) => format!("{DEPLOY}/{rest}"),
+            None => word,
+        };
+        let words: Vec<String> = shell::commands(line).into_iter().flatten().skip(1).map(here).collect();
+        let typed: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ran = kubectl(cluster, &typed).await;
+        assert!(ran.success, "{folder}: {line}: {}", ran.said());
+        count += 1;
+    }
+    assert_eq!(count, 2, "{folder}: what the file has made, and the leases");
+}
+
+/// Waits until every object is as it was.
+async fn is_as_before(cluster: &ControlPlane, before: &Dump) {
+    eventually(LONG, "the cluster to be as before", || async {
+        let now = cluster.dump(&[STOCK_LEASE]).await.map_err(|error| error.to_string())?;
+        let differences = before.differences(&now);
+        if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
+    })
+    .await
+    .unwrap();
 }
 
 /// What the command would do with the Deployments of a manifest, if it would.
@@ -93,7 +129,7 @@ async fn manifests_without_helm_are_applied_and_leave_nothing_behind() {
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
                          "metadata": {"name": "default", "namespace": SYSTEM_NAMESPACE}});
     cluster.apply_yaml("ServiceAccount", &account.to_string()).await.unwrap();
-    let before = super::lifecycle::settled(&cluster).await;
+    let before = settled(&cluster).await;
     let mut seen = 0;
     for folder in std::fs::read_dir(DEPLOY).unwrap() {
         let folder = folder.unwrap().file_name().into_string().unwrap();
@@ -112,20 +148,13 @@ async fn manifests_without_helm_are_applied_and_leave_nothing_behind() {
         if folder == "plain" {
             can_be_taken_over(&cluster).await;
         }
-        let ran = kubectl(&cluster, &["delete", "--filename", &manifest]).await;
-        assert!(ran.success, "{folder}: {}", ran.said());
+        undo(&cluster, &folder).await;
         seen += 1;
     }
     assert!(seen > 2, "{seen} folders");
     // A kubelet reads this one from its disk; the API server only says whether it is a pod.
     passes(&cluster, "kubeadm/kube-scheduler.yaml").await;
-    eventually(LONG, "the cluster to be as before", || async {
-        let now = cluster.dump(&[]).await.map_err(|error| error.to_string())?;
-        let differences = before.differences(&now);
-        if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
-    })
-    .await
-    .unwrap();
+    is_as_before(&cluster, &before).await;
 }
 
 /// Waits until both processes are ready and those before them have ended.
@@ -147,6 +176,7 @@ async fn manifests_without_helm_are_taken_over_and_handed_back() {
     // A real kubelet waits for a process; ours end within this.
     config.stop_duration = Duration::from_secs(5);
     let hollow = cluster.start_hollow(config).await.unwrap();
+    let before = settled(&cluster).await;
     let manifest = format!("{DEPLOY}/plain/headroom.yaml");
     let applied = kubectl(&cluster, &["apply", "--filename", &manifest]).await;
     assert!(applied.success, "{}", applied.said());
@@ -210,9 +240,11 @@ async fn manifests_without_helm_are_taken_over_and_handed_back() {
     for user in [SCHEDULER_USER, CONTROLLERS_USER] {
         assert_nothing_forbidden(&cluster, user);
     }
-    let deleted = kubectl(&cluster, &["delete", "--filename", &manifest]).await;
-    assert!(deleted.success, "{}", deleted.said());
+    own.during(undo(&cluster, "plain")).await.unwrap();
     own.settled(LONG).await.unwrap();
+    services.delete("web", &DeleteParams::default()).await.unwrap();
+    delete(&pods, "ours").await;
+    own.during(is_as_before(&cluster, &before)).await.unwrap();
     for process in [&stock, &manager] {
         process.expect_running("the test").unwrap();
     }
