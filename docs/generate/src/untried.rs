@@ -103,7 +103,7 @@ pub const FLAGS: [(&str, &str); 18] = [
 ];
 
 /// Paths that are not of this repository, by how they begin, and where they are.
-pub const PLACES: [(&str, &str); 25] = [
+pub const PLACES: [(&str, &str); 26] = [
     ("/configz", "served by kubelets and by our processes"),
     ("/debug/", "served by our processes, or by stock's"),
     ("/etc/cni/net.d", "on nodes: the configuration of the pod network"),
@@ -123,6 +123,7 @@ pub const PLACES: [(&str, &str); 25] = [
     ("/statusz", "served by stock components"),
     ("/usr/local/bin", "on hosts: on everybody's path"),
     ("/var/lib/k0s/images/", "on nodes of k0s"),
+    ("/var/lib/kubelet/", "on nodes: the kubelet's"),
     ("/var/lib/rancher/k3s/", "on nodes of k3s"),
     ("headroom-0.1.0.tgz", "what `make release` makes"),
     ("headroom-controllers-0.1.0.oci.tar", "what `make images` makes"),

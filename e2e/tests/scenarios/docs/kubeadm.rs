@@ -97,7 +97,7 @@ async fn commands_beside_the_stock_components_do_what_the_documents_say() {
     set_up(&cluster).await;
     shop(&cluster).await;
 
-    // As docs/how-to/kubeadm.md says; simulated kubelets have a CA of their own.
+    // As docs/how-to/kubeadm.md says, but for certificates, which are checked: simulated kubelets have a CA of their own.
     let release = Release::new(&helm, &cluster);
     let kubelets = ["--set=controllers.kubelet.caConfigMap=kubelet-ca", "--set=controllers.kubelet.interval=1s"];
     release.install(&[&["--set=scheduler.nodeName=server-1"][..], &kubelets].concat()).await;
