@@ -26,6 +26,16 @@ use anyhow::Context;
 /// Languages that stand for a shell.
 const SHELLS: [&str; 5] = ["sh", "bash", "shell", "console", "zsh"];
 
+/// Documents that are not below `docs`.
+const OUTSIDE: [&str; 6] = [
+    "README.md",
+    "README.zh-CN.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "charts/headroom/README.md",
+    "e2e/differential/README.md",
+];
+
 /// Where a block can be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
@@ -72,12 +82,7 @@ pub struct Document {
 /// # Errors
 /// When one cannot be read.
 pub fn documents(root: &Path) -> anyhow::Result<Vec<Document>> {
-    let mut paths: Vec<PathBuf> =
-        ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "charts/headroom/README.md", "e2e/differential/README.md"]
-            .iter()
-            .map(PathBuf::from)
-            .filter(|path| root.join(path).is_file())
-            .collect();
+    let mut paths: Vec<PathBuf> = OUTSIDE.iter().map(PathBuf::from).filter(|path| root.join(path).is_file()).collect();
     below(root, Path::new("docs"), &mut paths)?;
     paths.sort();
     let read = |path: PathBuf| -> anyhow::Result<Document> {
