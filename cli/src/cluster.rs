@@ -1,66 +1,17 @@
 //! The live cluster: how to reach it, and one look at all that the engine reads.
 
-use std::{path::PathBuf, sync::OnceLock};
+mod connection;
 
-use anyhow::Context;
-use clap::Args;
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::Client;
 use serde_json::Value;
 
-use crate::reach::{self, why};
+pub(crate) use self::connection::Connection;
+use crate::reach::why;
 
 /// Objects per page of a list.
 const PAGE: u32 = 500;
 /// Most objects of one kind.
 const MAX_OBJECTS: usize = 1_000_000;
-
-/// Which cluster, as for kubectl.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Connection {
-    /// Context of the kubeconfig
-    #[arg(long)]
-    pub(crate) context: Option<String>,
-    /// Kubeconfig file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// The address of the server that was chosen
-    #[arg(skip)]
-    pub(crate) chosen: OnceLock<String>,
-}
-
-impl Connection {
-    async fn config(&self) -> anyhow::Result<Config> {
-        let chosen = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        match &self.kubeconfig {
-            Some(path) => {
-                let file = Kubeconfig::read_from(path).with_context(|| format!("--kubeconfig {}", path.display()))?;
-                let config = Config::from_custom_kubeconfig(file, &chosen).await;
-                config.with_context(|| format!("--kubeconfig {}", path.display()))
-            }
-            None => Config::from_kubeconfig(&chosen)
-                .await
-                .context("no usable kubeconfig: give --kubeconfig FILE or set KUBECONFIG"),
-        }
-    }
-
-    /// A client, and the namespace of the context.
-    pub(crate) async fn client(&self) -> anyhow::Result<(Client, String)> {
-        let config = self.config().await?;
-        let namespace = config.default_namespace.clone();
-        let server = self.chosen.get_or_init(|| reach::address(&config.cluster_url));
-        let client =
-            Client::try_from(config).with_context(|| format!("no usable certificates or credentials for {server}"))?;
-        Ok((client, namespace))
-    }
-
-    /// The address of the server that a client was made for.
-    pub(crate) fn server(&self) -> Option<&str> {
-        self.chosen.get().map(String::as_str)
-    }
-}
 
 /// A kind that is read, and whether nothing can be said without it.
 #[derive(Debug, Clone, Copy)]

@@ -13,7 +13,11 @@ use crate::{cluster::Connection, file, snapshot::NotASnapshot};
 #[derive(Debug, Args)]
 pub(crate) struct View {
     /// A saved cluster instead of the live one: a v1 List in YAML or JSON, - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["context", "kubeconfig"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["context", "cluster", "user", "act_as", "as_group", "kubeconfig", "request_timeout"]
+    )]
     pub(crate) snapshot: Option<PathBuf>,
     /// The time as of which all of it is said, RFC 3339; now, or that of the snapshot's newest sample or object
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -73,8 +77,11 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_in_one_line() {
-        for args in [["--snapshot=f", "--context=c"], ["--snapshot=f", "--kubeconfig=k"]] {
-            assert!(view(&args).unwrap_err().to_string().contains("cannot be used with"), "{args:?}");
+        let of_live =
+            "--context=c --cluster=c --user=u --as=u --as-group=g --kubeconfig=k --request-timeout=5s".split(' ');
+        for live in of_live {
+            let said = view(&["--snapshot=f", live]).unwrap_err().to_string();
+            assert!(said.contains("cannot be used with"), "{live}: {said}");
         }
         assert!(view(&["--at", "yesterday"]).unwrap_err().to_string().contains("is not a time like"));
         let absent = view(&["--snapshot=/does/not/exist"]).unwrap();

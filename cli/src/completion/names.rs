@@ -3,7 +3,6 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap_complete::engine::CompletionCandidate;
-use kube::config::Kubeconfig;
 use serde_json::Value;
 
 use crate::{cluster::Connection, doctor};
@@ -19,6 +18,10 @@ const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Typed {
     context: Option<String>,
+    cluster: Option<String>,
+    user: Option<String>,
+    act_as: Option<String>,
+    as_group: Vec<String>,
     kubeconfig: Option<String>,
     namespace: Option<String>,
     snapshot: Option<String>,
@@ -36,6 +39,13 @@ impl Typed {
             let (flag, value) = joined.map_or((word, None), |(flag, value)| (flag, Some(value)));
             let place = match flag {
                 "--context" => &mut typed.context,
+                "--cluster" => &mut typed.cluster,
+                "--user" => &mut typed.user,
+                "--as" => &mut typed.act_as,
+                "--as-group" => {
+                    typed.as_group.extend(value.or_else(|| done.next()).map(ToOwned::to_owned));
+                    continue;
+                }
                 "--kubeconfig" => &mut typed.kubeconfig,
                 "--namespace" | "-n" => &mut typed.namespace,
                 "--snapshot" => &mut typed.snapshot,
@@ -45,12 +55,26 @@ impl Typed {
         }
         typed
     }
+
+    fn connection(&self) -> Connection {
+        Connection {
+            context: self.context.clone(),
+            cluster: self.cluster.clone(),
+            user: self.user.clone(),
+            act_as: self.act_as.clone(),
+            as_group: self.as_group.clone(),
+            kubeconfig: self.kubeconfig.as_ref().map(PathBuf::from),
+            ..Connection::default()
+        }
+    }
 }
 
 /// What an argument is the name of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Names {
     Contexts,
+    Clusters,
+    Users,
     Namespaces,
     Nodes,
     Pods,
@@ -62,6 +86,8 @@ impl Names {
     pub(super) fn of(verb: &str, argument: &str) -> Option<Self> {
         match (verb, argument) {
             (_, "context") => Some(Self::Contexts),
+            (_, "cluster") => Some(Self::Clusters),
+            (_, "user") => Some(Self::Users),
             (_, "namespace") => Some(Self::Namespaces),
             ("pod" | "pods", "name" | "names") => Some(Self::Pods),
             (_, "node") | ("node" | "nodes" | "top", "name" | "names") => Some(Self::Nodes),
@@ -73,7 +99,7 @@ impl Names {
     /// The names. None where they cannot be known in time.
     pub(super) fn candidates(self, typed: &Typed) -> Vec<CompletionCandidate> {
         let names = match self {
-            Self::Contexts => contexts(typed),
+            Self::Contexts | Self::Clusters | Self::Users => self.in_kubeconfig(typed),
             Self::Checks => doctor::ids().map(ToOwned::to_owned).collect(),
             // The live cluster has nothing to do with a saved one.
             _ if typed.snapshot.is_some() => Vec::new(),
@@ -89,7 +115,7 @@ impl Names {
             Self::Namespaces => "namespaces".to_owned(),
             Self::Nodes => "nodes".to_owned(),
             Self::Pods if namespace.chars().all(named) => format!("namespaces/{namespace}/pods"),
-            Self::Pods | Self::Contexts | Self::Checks => return None,
+            Self::Pods | Self::Contexts | Self::Clusters | Self::Users | Self::Checks => return None,
         };
         Some(format!("/api/v1/{what}?limit={MOST}"))
     }
@@ -103,23 +129,22 @@ impl Names {
     }
 
     async fn list(self, typed: &Typed) -> Option<Vec<String>> {
-        let kubeconfig = typed.kubeconfig.as_ref().map(PathBuf::from);
-        let connection = Connection { context: typed.context.clone(), kubeconfig, ..Connection::default() };
-        let (client, namespace) = connection.client().await.ok()?;
+        let (client, namespace) = typed.connection().client().await.ok()?;
         let path = self.path(typed.namespace.as_ref().unwrap_or(&namespace))?;
         let request = http::Request::get(path).header(http::header::ACCEPT, METADATA).body(Vec::new()).ok()?;
         let page: Value = client.request(request).await.ok()?;
         let items = page.get("items")?.as_array()?;
         Some(items.iter().filter_map(|item| Some(item.pointer("/metadata/name")?.as_str()?.to_owned())).collect())
     }
-}
 
-fn contexts(typed: &Typed) -> Vec<String> {
-    let file = match &typed.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
-    };
-    file.map(|file| file.contexts.into_iter().map(|context| context.name).collect()).unwrap_or_default()
+    fn in_kubeconfig(self, typed: &Typed) -> Vec<String> {
+        let Ok(Some(file)) = typed.connection().file() else { return Vec::new() };
+        match self {
+            Self::Clusters => file.clusters.into_iter().map(|cluster| cluster.name).collect(),
+            Self::Users => file.auth_infos.into_iter().map(|user| user.name).collect(),
+            _ => file.contexts.into_iter().map(|context| context.name).collect(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -137,7 +162,17 @@ mod tests {
             context: Some("home".to_owned()),
             kubeconfig: Some("a".to_owned()),
             namespace: Some("shop".to_owned()),
-            snapshot: None,
+            ..Typed::default()
+        };
+        assert_eq!(typed, expected);
+        let typed =
+            Typed::read(&words(&["--cluster=k", "--user", "u", "--as", "b", "--as-group=g", "--as-group", "h", ""]));
+        let expected = Typed {
+            cluster: Some("k".to_owned()),
+            user: Some("u".to_owned()),
+            act_as: Some("b".to_owned()),
+            as_group: vec!["g".to_owned(), "h".to_owned()],
+            ..Typed::default()
         };
         assert_eq!(typed, expected);
         assert_eq!(Typed::read(&words(&["-nshop", ""])).namespace.as_deref(), Some("shop"));

@@ -53,10 +53,13 @@ fn files_and_contexts() {
     let config = dir.path().join("config");
     let contexts =
         "contexts: [{name: home, context: {cluster: a, user: b}}, {name: work, context: {cluster: a, user: b}}]";
-    std::fs::write(&config, format!("apiVersion: v1\nkind: Config\n{contexts}\n")).unwrap();
+    let others = "clusters: [{name: a, cluster: {server: 'https://a.example'}}]\nusers: [{name: b, user: {}}]";
+    std::fs::write(&config, format!("apiVersion: v1\nkind: Config\n{contexts}\n{others}\n")).unwrap();
     let config = config.display().to_string();
     assert_eq!(offered(&["top", "--kubeconfig", &config, "--context", ""]), ["home", "work"]);
     assert_eq!(offered(&["top", "--kubeconfig", &config, "--context", "w"]), ["work"]);
+    assert_eq!(offered(&["top", "--kubeconfig", &config, "--cluster", ""]), ["a"]);
+    assert_eq!(offered(&["top", "--kubeconfig", &config, "--user", ""]), ["b"]);
 }
 
 #[test]

@@ -58,7 +58,12 @@ async fn follow(
     let stream = api.watch(&WatchParams::default(), version).await?;
     pin_mut!(stream);
     while let Some(event) = stream.next().await {
-        let seen = match event? {
+        let event = match event {
+            // Silent for longer than --request-timeout, or broken. The next one says whether the API server is there.
+            Err(kube::Error::ReadEvents(_)) => return Ok(()),
+            event => event?,
+        };
+        let seen = match event {
             WatchEvent::Added(node) | WatchEvent::Modified(node) => {
                 changed(shown, first, &node, table, printed);
                 node.resource_version()
@@ -104,9 +109,55 @@ fn news<'a>(before: &[Item], now: &'a [Item]) -> Vec<&'a Item> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        time::Duration,
+    };
+
+    use clap::Parser;
     use serde_json::json;
 
     use super::*;
+    use crate::{
+        cluster::Connection,
+        testkit::{block_on, kubeconfig},
+        top,
+    };
+
+    #[derive(Debug, Parser)]
+    struct Top {
+        #[command(flatten)]
+        options: top::Options,
+    }
+
+    #[test]
+    fn a_stream_that_is_silent_for_too_long_is_asked_for_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let file = kubeconfig(&format!("http://{}", listener.local_addr().unwrap()));
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+            stream.write_all(head.as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_secs(60));
+        });
+        let connection = Connection {
+            kubeconfig: Some(file.path().to_owned()),
+            request_timeout: Duration::from_millis(300),
+            ..Connection::default()
+        };
+        let shown = Top::try_parse_from(["top"]).unwrap().options.nodes;
+        let (first, table) = (Samples::default(), Table::new(&shown.columns(false)));
+        let (mut version, mut printed) = ("1".to_owned(), Printed::new());
+        let ended = block_on(async {
+            let (client, _) = connection.client().await.unwrap();
+            let api = Api::all(client);
+            let stream = follow(&api, &shown, &first, &table, &mut version, &mut printed);
+            tokio::time::timeout(Duration::from_secs(30), stream).await.unwrap()
+        });
+        assert!(ended.is_ok(), "{ended:?}");
+    }
 
     #[test]
     fn a_line_that_says_the_same_is_no_news() {
