@@ -29,6 +29,7 @@ mod takeover;
 mod testkit;
 mod top;
 mod trace;
+mod version;
 mod view;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -93,6 +94,8 @@ enum Verb {
     Handback(handback::Options),
     /// Save what the other verbs read, without secrets, as a file for --snapshot
     Snapshot(save::Options),
+    /// The version of this tool, and that of the API server
+    Version(version::Options),
     /// Completion for bash, zsh and fish, and for kubectl itself
     Completion(completion::Options),
 }
@@ -111,6 +114,7 @@ impl Verb {
             Self::Takeover(options) => options.connection(),
             Self::Handback(options) => options.connection(),
             Self::Snapshot(options) => options.connection(),
+            Self::Version(options) => options.connection(),
             Self::Completion(_) => return None,
         })
     }
@@ -162,6 +166,7 @@ pub fn run(registry: fn() -> Registry, args: impl IntoIterator<Item = OsString>)
         Verb::Takeover(options) => runtime.block_on(takeover::run(options, registry())),
         Verb::Handback(options) => runtime.block_on(handback::run(options)),
         Verb::Snapshot(options) => runtime.block_on(save::run(options)),
+        Verb::Version(options) => runtime.block_on(version::run(options)),
         Verb::Completion(options) => completion::run(options, command()),
     };
     result.unwrap_or_else(|error| fail(&reach::line(&error, verb.connection().and_then(Connection::server))))

@@ -16,6 +16,7 @@ pub use self::{
     registry::{Family, Registry},
     workqueue::{QueueMetrics, WorkqueueMetrics},
 };
+use crate::process::KUBERNETES;
 
 /// Content type of [`encode`]'s text.
 pub const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -36,9 +37,6 @@ pub(crate) fn registered<C: Collector + Clone + 'static>(
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
 }
-
-/// The release of Kubernetes whose behaviour this one has.
-const KUBERNETES: [&str; 3] = ["1", "36", "v1.36.4"];
 
 /// `kubernetes_build_info`: `git_version` is the release of Kubernetes that is followed and, behind a plus sign, our own.
 /// What Go and Git say of a build of Kubernetes is left empty.

@@ -6,8 +6,8 @@ use clap::{ArgAction, Args, Parser, error::ErrorKind};
 
 use super::{duration::GoDuration, logging::LogFormat};
 
-/// The release of Kubernetes whose flags and behaviour these are.
-const KUBERNETES: [&str; 3] = ["1", "36", "v1.36.4"];
+/// The release of Kubernetes whose flags and behaviour these are: major, minor, and its full name.
+pub const KUBERNETES: [&str; 3] = ["1", "36", "v1.36.4"];
 
 /// How to reach the API server.
 #[derive(Debug, Clone, Default, Args)]

@@ -13,7 +13,7 @@ pub use self::{
     duration::{DurationError, GoDuration},
     ending::{RUNTIME_PATIENCE, TASK_PATIENCE, THREAD_PATIENCE, Tasks, Worker, WorkerError, panic_text},
     explain::one_line,
-    flags::{ConnectionFlags, LeaderFlags, LogFlags, ServingFlags, parse_or_explain},
+    flags::{ConnectionFlags, KUBERNETES, LeaderFlags, LogFlags, ServingFlags, parse_or_explain},
     logging::{LogFormat, init_logging},
     signals::stop_requested,
     stock_flags::StockFlags,
