@@ -93,6 +93,8 @@ pub struct NodeLifecycleController {
     next_dial: u64,
     next_pass: Mono,
     last_pass: Option<Mono>,
+    /// Conditions were written since the last pass that change what it has counted.
+    count_again: bool,
     /// When any node at all was last heard of.
     last_life: Mono,
     /// A live check could not be answered, and none has been since. Never with upstream's clocks.
@@ -120,6 +122,7 @@ impl NodeLifecycleController {
             next_dial: 0,
             next_pass: Mono(0),
             last_pass: None,
+            count_again: false,
             last_life: Mono(0),
             outage: false,
             no_live_check: false,
@@ -150,7 +153,6 @@ impl NodeLifecycleController {
             self.look(name, world, now.mono);
         }
 
-        let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         for name in names {
             let Some(node) = world.nodes.get(&name) else { continue };
             self.expire_dial(&name, world, now);
@@ -164,10 +166,21 @@ impl NodeLifecycleController {
                     health.check = Some(check);
                 }
             }
-            let Some(health) = self.health.get(&name) else { continue };
-            if health.dead {
-                self.nodes.add(name.clone());
+            if self.health.get(&name).is_some_and(|health| health.dead) {
+                self.nodes.add(name);
             }
+        }
+        self.count(world, now.mono);
+    }
+
+    /// Counts the ready nodes of every zone, and queues those that are not ready for their taint: at the end of a pass, and
+    /// once more when the conditions of all that it found silent are written, which upstream does in the middle of it.
+    fn count(&mut self, world: &World, now: Mono) {
+        self.count_again = false;
+        let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        let names: Vec<Str> = self.health.keys().cloned().collect();
+        for name in names {
+            let (Some(node), Some(health)) = (world.nodes.get(&name), self.health.get(&name)) else { continue };
             let ready = health.ready(node);
             let zone = zone_key(node);
             if !node.meta.labels.has(EXCLUDE_DISRUPTION) {
@@ -176,7 +189,7 @@ impl NodeLifecycleController {
             }
             self.consider_taint(&name, node, ready, &zone);
         }
-        match self.zones.pass(&counts, &self.options, now.mono) {
+        match self.zones.pass(&counts, &self.options, now) {
             Change::None => {}
             Change::AllDisrupted => {
                 tracing::warn!("no node is ready in any zone: evictions stop");
@@ -185,7 +198,7 @@ impl NodeLifecycleController {
                     self.nodes.add(name.clone());
                 }
             }
-            Change::Recovered => self.restart_clocks(now.mono, "some nodes are ready again"),
+            Change::Recovered => self.restart_clocks(now, "some nodes are ready again"),
         }
     }
 
@@ -385,6 +398,10 @@ impl Controller for NodeLifecycleController {
             self.next_pass = now.mono + self.options.period();
             return true;
         }
+        if self.count_again {
+            self.count(world, now.mono);
+            return true;
+        }
         if let Some((zone, node)) = self.zones.grant(now.mono) {
             self.granted.insert(node.clone(), zone);
             self.nodes.add(node);
@@ -412,7 +429,8 @@ impl Controller for NodeLifecycleController {
             return None;
         }
         let deadlines = [self.nodes.next_deadline(), self.pods.next_deadline(), self.zones.next_grant()];
-        deadlines.into_iter().flatten().chain([self.next_pass]).min()
+        let next = if self.count_again { Mono::default() } else { self.next_pass };
+        deadlines.into_iter().flatten().chain([next]).min()
     }
 
     fn queue_stats(&self) -> (usize, u64, u64) {

@@ -173,6 +173,9 @@ impl NodeLifecycleController {
                 self.pods.add(pod.meta.key.clone());
             }
         }
+        // Not before the last of those that are silent: nodes that die together count together, or the first would be evicted
+        // although no node anywhere is ready.
+        self.count_again = self.health.values().all(|h| h.check.is_none() && h.dial.is_none() && !h.dead);
     }
 
     /// The end of a live check.
