@@ -167,7 +167,8 @@ impl Replication {
         let Some(book) = self.books.get_mut(&rc.meta.key).filter(|b| b.uid == rc.meta.uid) else { return };
         if is_rejected(new) && old.is_none_or(|old| !old.is_terminal()) {
             book.rejected(now.mono);
-        } else if new.status.phase == Phase::Running {
+        } else if new.status.phase == Phase::Running && old.is_none_or(|old| old.status.phase != Phase::Running) {
+            // Only one that has begun to run: what else happens to those that run says nothing of the next one.
             book.accepted();
         }
         let first = old.is_none_or(|old| old.meta.uid != new.meta.uid);

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use headroom_core::{
     Now, Timestamp,
     intent::{Found, Intent, IntentId, Op, Outcome, WriteError, Written},
-    object::{Kind, Meta, ObjectKey, Phase, Pod, ReplicationController},
+    object::{Kind, Meta, ObjectKey, Phase, Pod, ReplicationController, Status},
     testing::{PodBuilder, pod},
 };
 use serde_json::{Value, json};

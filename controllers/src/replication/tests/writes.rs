@@ -244,8 +244,9 @@ fn pods_not_seen_are_waited_for_before_any_is_deleted_and_go_first_when_a_list_h
 
 #[test]
 fn pods_that_kubelets_reject_do_not_make_it_spin() {
-    let mut rig = Rig::new(rc("web", 1), vec![]);
-    rig.stock(&[]);
+    let sibling = |rv: u64| ours("web-a").rv(rv).on("n").ready(1000, "10.0.0.2");
+    let mut rig = Rig::new(rc("web", 2), vec![sibling(2)]);
+    rig.stock(&["web-a"]);
     let mut made = 0;
     for second in 0..600 {
         for name in rig.creates() {
@@ -257,6 +258,9 @@ fn pods_that_kubelets_reject_do_not_make_it_spin() {
             }));
             rig.run();
         }
+        // Another one runs all the time, and its readiness flaps: that is no sign that kubelets take new ones.
+        rig.apply(sibling(2000 + 2 * second).condition("Ready", Status::False, 1000));
+        rig.apply(sibling(2001 + 2 * second));
         rig.advance(Duration::from_secs(1));
     }
     assert!((8..=14).contains(&made), "{made} pods in ten minutes");
@@ -271,6 +275,6 @@ fn pods_that_kubelets_reject_do_not_make_it_spin() {
     rig.run();
     rig.remove(&runs[0]);
     rig.run();
-    assert_eq!(rig.stock(&[]), 1);
+    assert_eq!(rig.stock(&["web-a"]), 1);
     assert_eq!(rig.creates().len(), 1);
 }
