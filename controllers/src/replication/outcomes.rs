@@ -56,17 +56,26 @@ impl Replication {
             Action::Status(_) => Verdict::Good,
             Action::TakeStock => took_stock(book, result, world, now),
             Action::CheckOwner => {
-                let verdict = match (rc, result) {
+                let allowed = match (rc, result) {
                     (Some(rc), Ok(written)) => may_adopt(rc, written),
-                    (None, _) => Verdict::Good,
-                    (_, Err(e)) => Verdict::Bad(is_refusal(e).then(|| (FAILED_CREATE, server_message(e)))),
+                    (None, _) => Ok(()),
+                    (_, Err(e)) => Err(server_message(e)),
                 };
-                if let (Some(rc), Verdict::Good) = (rc, &verdict)
-                    && self.rival.yielded().is_none()
-                {
-                    self.adopt(&rc.clone(), world, out);
+                match allowed {
+                    Ok(()) => {
+                        if let Some(rc) = rc
+                            && self.rival.yielded().is_none()
+                        {
+                            self.adopt(rc, world, out);
+                        }
+                        Verdict::Good
+                    }
+                    // No condition: upstream's sync ends here, before it writes a status.
+                    Err(why) => {
+                        tracing::warn!(rc = %key, "pods are not adopted: {why}");
+                        Verdict::Bad(None)
+                    }
                 }
-                verdict
             }
             Action::Adopt(pod) => claimed(book, &pod, result, now, false),
             Action::Release(pod) => claimed(book, &pod, result, now, true),
@@ -177,23 +186,16 @@ fn took_stock(book: &mut Book, result: &Result<Written, WriteError>, world: &Wor
     }
 }
 
-/// Upstream's `CanAdopt`: the live object is the one we mean, and is not being deleted.
-fn may_adopt(rc: &ReplicationController, written: &Written) -> Verdict {
+/// Upstream's `CanAdopt`: the live object is the one we mean, and is not being deleted; or why not.
+fn may_adopt(rc: &ReplicationController, written: &Written) -> Result<(), String> {
     let key = &rc.meta.key;
-    let Some(found) = written.found.first() else {
-        return Verdict::Bad(Some((FAILED_CREATE, format!("can't adopt pods: {key} is gone"))));
-    };
+    let Some(found) = written.found.first() else { return Err(format!("{key} is gone")) };
     if found.uid != rc.meta.uid {
-        let text =
-            format!("original ReplicationController {key} is gone: got uid {}, wanted {}", found.uid, rc.meta.uid);
-        return Verdict::Bad(Some((FAILED_CREATE, text)));
+        return Err(format!("original {key} is gone: got uid {}, wanted {}", found.uid, rc.meta.uid));
     }
     match found.body.pointer("/metadata/deletionTimestamp") {
-        None | Some(Value::Null) => Verdict::Good,
-        Some(at) => {
-            let text = format!("{key} has just been deleted at {}", at.as_str().unwrap_or_default());
-            Verdict::Bad(Some((FAILED_CREATE, text)))
-        }
+        None | Some(Value::Null) => Ok(()),
+        Some(at) => Err(format!("{key} has just been deleted at {}", at.as_str().unwrap_or_default())),
     }
 }
 

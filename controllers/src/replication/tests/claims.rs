@@ -36,6 +36,27 @@ fn orphans_are_adopted_after_a_live_look() {
 }
 
 #[test]
+fn an_adoption_that_is_refused_is_told_in_no_condition() {
+    let mut rig = Rig::new(rc("web", 1), vec![pod("free").label("app", "web")]);
+    rig.status_ok();
+    let live = |uid: &str, deleted: Value| {
+        let body = Arc::new(json!({"metadata": {"deletionTimestamp": deleted}}));
+        let live = Found { uid: uid.into(), body, ..found("web") };
+        Ok(Written { uid: None, resource_version: 9, found: vec![live] })
+    };
+    for answer in [
+        Err(WriteError::Forbidden("not yours".into())),
+        Ok(Written { uid: None, resource_version: 9, found: vec![] }),
+        live("another", Value::Null),
+        live("uid-web", json!("2026-01-01T00:00:00Z")),
+    ] {
+        assert_eq!(rig.reply(|op| matches!(op, Op::Get { .. }).then(|| answer.clone())), 1, "{answer:?}");
+        assert_eq!(rig.status(), None, "{answer:?}");
+        rig.advance(Duration::from_secs(1));
+    }
+}
+
+#[test]
 fn pods_that_do_not_match_any_more_are_released_and_replaced() {
     let mut rig = Rig::new(rc("web", 1), vec![ours("web-a").label("app", "debug")]);
     let released = rig.reply(|op| match op {
