@@ -108,11 +108,11 @@ fn bucket(t: Timestamp, now: Timestamp) -> i64 {
     nanos.checked_ilog2().map_or(-1, i64::from)
 }
 
-/// Anything that is not a plain 32-bit integer costs nothing.
+/// Anything that is not a plain 32-bit integer costs nothing. Leading zeros are refused, but not after a minus
+/// (`validFirstDigit`).
 fn cost(pod: &Pod) -> i32 {
     let Some(text) = pod.meta.annotations.get(DELETION_COST) else { return 0 };
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if text.starts_with('+') || (digits.starts_with('0') && text.as_str() != "0") {
+    if text.starts_with('+') || (text.starts_with('0') && text.as_str() != "0") {
         return 0;
     }
     text.parse().unwrap_or(0)
@@ -184,6 +184,8 @@ mod tests {
         for invalid in ["", "+5", "05", "x", "99999999999", "-0"] {
             assert_eq!(compare(&cost(invalid), &cost("0"), t), Ordering::Equal, "{invalid}");
         }
+        assert_eq!(compare(&cost("-05"), &cost("-5"), t), Ordering::Equal);
+        assert_eq!(compare(&cost("-05"), &cost("-4"), t), Ordering::Less);
         let (few, many) = (restarted(same("a"), "main", 1).build(), restarted(same("b"), "main", 2).build());
         assert_eq!(compare(&many, &few, t), Ordering::Less);
         let sidecar = |n| {
