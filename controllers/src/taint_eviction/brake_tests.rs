@@ -247,6 +247,19 @@ fn a_node_that_returns_keeps_what_waited() {
 }
 
 #[test]
+fn a_node_that_is_deleted_does_not_let_go_of_what_waits() {
+    let mut c = Cluster::new(&[800]);
+    for i in 0..4 {
+        c.pod(&format!("web-{i}"), 120, 0);
+    }
+    c.die();
+    c.run(TOLERATED + 100);
+    c.rig.remove_node("dead");
+    c.run(100);
+    assert_eq!((c.names(), c.rig.controller.evictions.len()), (vec!["web-0"], 3));
+}
+
+#[test]
 fn nodes_that_cannot_take_pods_are_no_room() {
     let (cordoned, tainted) = (node("live-0").unschedulable(), node("live-0").taint("k", "", Effect::NoSchedule));
     let silent = node("live-0").condition("Ready", Status::False, 1);

@@ -150,7 +150,15 @@ impl TaintEvictionController {
             self.cancel(key, now, out);
         }
         let Some(pod) = pod else { return };
-        let taints = pod.node_name.as_ref().and_then(|name| world.nodes.get(name)).map_or(&[][..], |n| &n.taints);
+        let node = pod.node_name.as_ref().and_then(|name| world.nodes.get(name));
+        if node.is_none() && pod.node_name.is_some() {
+            // As stock: a countdown goes on when the node is deleted, and none begins. What is held waits for its turn.
+            if self.evictions.get(key).is_some_and(|eviction| eviction.step != Step::Held) {
+                self.carry_out(key, pod, world, now, out);
+            }
+            return;
+        }
+        let taints = node.map_or(&[][..], |n| &n.taints);
         let stay = stay(taints, &pod.spec.tolerations, self.cap_default_tolerations);
         let Some(eviction) = self.evictions.get(key) else {
             let wait = match stay {
@@ -321,7 +329,9 @@ impl Controller for TaintEvictionController {
                     let of = all.iter().filter(|t| t.effect == headroom_core::taint::Effect::NoExecute);
                     of.map(|t| (t.key.clone(), t.value.clone())).collect::<HashSet<_>>()
                 };
-                if taints(change.old) != taints(change.new)
+                // One that is there again without its taints calls off what went on without it.
+                let returns = change.old.is_none() && !self.evictions.is_empty();
+                if (returns || taints(change.old) != taints(change.new))
                     && let Some(node) = change.latest()
                 {
                     self.nodes.add(node.name().clone());

@@ -109,6 +109,33 @@ fn a_taint_that_goes_cancels() {
 }
 
 #[test]
+fn a_node_that_is_deleted_calls_nothing_off_and_begins_nothing() {
+    for returns in [false, true] {
+        let mut rig = rig();
+        rig.pod(tolerant("a", Some(300)).arc());
+        taint(&mut rig);
+        secs(&mut rig, 100);
+        rig.remove_node("n1");
+        rig.pod(pod("new").on("n1").arc());
+        secs(&mut rig, 100);
+        assert_eq!((rig.take(), rig.take_events()), (vec![], vec![]));
+        if returns {
+            rig.node(node("n1").arc());
+            rig.settle();
+            assert_eq!(rig.take_events(), ["TaintManagerEviction Cancelling deletion of Pod default/a"]);
+            secs(&mut rig, 1000);
+            assert_eq!((rig.take(), rig.take_events()), (vec![], vec![]));
+        } else {
+            secs(&mut rig, 99);
+            assert_eq!(rig.take(), []);
+            secs(&mut rig, 1);
+            assert_eq!(rig.take_events(), ["TaintManagerEviction Marking for deletion Pod default/a"]);
+            evicted(&mut rig, "a");
+        }
+    }
+}
+
+#[test]
 fn a_running_countdown_is_kept() {
     let mut rig = rig();
     rig.pod(tolerant("a", Some(300)).arc());
