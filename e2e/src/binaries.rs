@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{HarnessError, Result};
 
-/// The path of one of our binaries: `headroom-scheduler`, `headroom-controllers`, `hollow`, `kubectl-headroom`.
+/// The path of one of our binaries: `headroom-scheduler`, `headroom-controllers`, `kubectl-headroom`, `hollow`,
+/// `bare-loop`.
 ///
 /// The environment variable `<NAME>_BIN` (upper case, `-` as `_`) wins; else it is looked for beside the running
 /// executable (cargo puts tests into `target/<profile>/deps`, binaries into `target/<profile>`).
@@ -19,7 +20,11 @@ pub fn our_binary(name: &str) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(path);
     }
-    let package = if name == "hollow" { "headroom-hollow" } else { name };
+    let package = match name {
+        "hollow" => "headroom-hollow",
+        "bare-loop" => "headroom-bare",
+        _ => name,
+    };
     Err(HarnessError::BinaryMissing { name: name.to_owned(), path, package: package.to_owned(), variable })
 }
 

@@ -16,7 +16,7 @@
 //! Environment: `KUBEBUILDER_ASSETS`, `TEST_ASSET_*`, `HEADROOM_CACHE` (where the binaries are),
 //! `HEADROOM_E2E_PARALLEL` (control planes at once, 2), `HEADROOM_E2E_KEEP` (keep every directory),
 //! `HEADROOM_E2E_RECORD` (a file to which each start appends a line), `KUBEBUILDER_CONTROLPLANE_START_TIMEOUT`,
-//! `HEADROOM_SCHEDULER_BIN`, `HEADROOM_CONTROLLERS_BIN`, `HOLLOW_BIN` (our own binaries).
+//! `HEADROOM_SCHEDULER_BIN`, `HEADROOM_CONTROLLERS_BIN`, `HOLLOW_BIN`, `BARE_LOOP_BIN` (our own binaries).
 
 pub mod bench;
 pub mod bench_budgets;

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
-use super::bare::{self, BareArguments};
-use super::{BenchError, Case, Contestant, Plan, Report, Workload, report};
+use super::{Bare, BenchError, Case, Contestant, Plan, Report, Workload, report};
 use crate::command::{exit_code, results_directory};
 use crate::control_plane::Release;
 
@@ -25,10 +24,8 @@ const WRONG: u8 = 2;
 /// scheduler-perf.json and scheduler-perf.md there, in which what is not measured anew stays. With another version of
 /// Kubernetes than the usual one the files have its number: latest-1.37.json, 1.37.md, scheduler-perf-1.37.md.
 #[derive(Debug, Parser)]
-#[command(name = "bench", after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "bench", after_help = EXAMPLES)]
 pub struct Arguments {
-    #[command(subcommand)]
-    hidden: Option<Hidden>,
     /// Who takes part, comma-separated
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Contestant::ALL)]
     only: Vec<Contestant>,
@@ -44,8 +41,11 @@ pub struct Arguments {
     /// Runs of everything; medians are reported
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: u32,
-    /// Binding POSTs in flight of the bare loop
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// Connections of the bare loop, in turn: an API server takes 100 requests of one at once
+    #[arg(long, default_value_t = Bare::AS_OURS.connections, value_parser = clap::value_parser!(u16).range(1..=100))]
+    bare_connections: u16,
+    /// Binding POSTs in flight of the bare loop, over all of its connections
+    #[arg(long, default_value_t = Bare::AS_OURS.in_flight, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     in_flight: u16,
     /// Leave out the idle measurement
     #[arg(long)]
@@ -59,13 +59,6 @@ pub struct Arguments {
     /// Write no files
     #[arg(long, conflicts_with = "output")]
     no_write: bool,
-}
-
-#[derive(Debug, Subcommand)]
-enum Hidden {
-    /// The bare loop; started by the bench itself.
-    #[command(hide = true)]
-    BareLoop(BareArguments),
 }
 
 const EXAMPLES: &str = "Examples:
@@ -133,7 +126,7 @@ impl Arguments {
             workloads,
             cases,
             quick: self.quick,
-            in_flight: usize::from(self.in_flight),
+            bare: Bare { connections: self.bare_connections, in_flight: self.in_flight },
             command,
         }
     }
@@ -153,10 +146,6 @@ pub async fn main(arguments: Arguments) -> ExitCode {
 
 /// Whether everything was bound exactly once.
 async fn execute(arguments: &Arguments) -> Result<bool, BenchError> {
-    if let Some(Hidden::BareLoop(bare)) = &arguments.hidden {
-        bare::run(bare).await?;
-        return Ok(true);
-    }
     if arguments.list {
         let mut out = std::io::stdout();
         for case in Case::all() {
@@ -218,7 +207,9 @@ mod tests {
         assert_eq!(plan.workloads, [Workload::SMALL, Workload::BIG]);
         let plan = parse("bench").unwrap().plan(String::new());
         assert_eq!((plan.contestants.len(), plan.workloads.len()), (Contestant::ALL.len(), 3));
-        assert!(plan.idle && plan.repeat == 1 && plan.in_flight == 100);
+        assert!(plan.idle && plan.repeat == 1 && plan.bare == Bare { connections: 3, in_flight: 300 });
+        let plan = parse("bench --bare-connections 1 --in-flight 100").unwrap().plan(String::new());
+        assert_eq!(plan.bare, Bare { connections: 1, in_flight: 100 });
     }
 
     #[test]
@@ -244,6 +235,7 @@ mod tests {
             "bench --workload 10x9999",
             "bench --workload Nothing",
             "bench --repeat 0",
+            "bench --bare-connections 0",
             "bench --quick --workload 1x2",
             "bench --kubernetes 1.36",
         ] {

@@ -7,11 +7,9 @@ use std::process::Command;
 use crate::binaries::our_binary;
 use crate::control_plane::assets::{Assets, Component};
 use crate::control_plane::{ControlPlane, Identity, Release, SchedulerOptions};
-use crate::error::HarnessError;
 use crate::process::Process;
 
 use super::BenchError;
-use super::bare::BareArguments;
 use super::workload::Workload;
 
 /// How ours is started. Like the stock scheduler it takes no lease first, so that nobody's start waits.
@@ -59,6 +57,32 @@ impl fmt::Display for Contestant {
     }
 }
 
+/// How the bare loop binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bare {
+    /// Connections, in turn.
+    pub connections: u16,
+    /// POSTs at once, over all of them.
+    pub in_flight: u16,
+}
+
+impl Bare {
+    /// What ours may have in flight, on the connections that it has for that.
+    pub const AS_OURS: Self = Self { connections: 3, in_flight: 300 };
+
+    /// Its command line for a workload, without the kubeconfig.
+    fn flags(self, workload: Workload) -> [String; 4] {
+        let Self { connections, in_flight } = self;
+        let Workload { nodes, pods } = workload;
+        [
+            format!("--nodes={nodes}"),
+            format!("--pods={pods}"),
+            format!("--connections={connections}"),
+            format!("--in-flight={in_flight}"),
+        ]
+    }
+}
+
 /// A contestant whose binary is there.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
@@ -66,18 +90,18 @@ pub(crate) struct Program {
     pub(crate) path: PathBuf,
     /// The Kubernetes that it runs on, and that stock is of.
     pub(crate) release: Release,
-    in_flight: usize,
+    bare: Bare,
 }
 
 impl Program {
     /// Looks for the binary.
-    pub(crate) fn find(contestant: Contestant, release: Release, in_flight: usize) -> Result<Self, BenchError> {
+    pub(crate) fn find(contestant: Contestant, release: Release, bare: Bare) -> Result<Self, BenchError> {
         let path = match contestant {
-            Contestant::Bare => std::env::current_exe().map_err(HarnessError::io("find", "the running executable"))?,
+            Contestant::Bare => our_binary("bare-loop")?,
             Contestant::Stock => Assets::of(release)?.require(Component::Scheduler)?,
             Contestant::Headroom => our_binary("headroom-scheduler")?,
         };
-        Ok(Self { contestant, path, release, in_flight })
+        Ok(Self { contestant, path, release, bare })
     }
 
     /// Starts it on a control plane where the workload waits.
@@ -86,7 +110,7 @@ impl Program {
             Contestant::Bare => {
                 let kubeconfig = cluster.kubeconfig(&self.contestant.identity())?;
                 let mut command = Command::new(&self.path);
-                command.args(BareArguments::flags(&kubeconfig, workload, self.in_flight));
+                command.arg("--kubeconfig").arg(kubeconfig).args(self.bare.flags(workload));
                 cluster.start_process("bare", command)?
             }
             Contestant::Stock => cluster.start_stock_scheduler(&SchedulerOptions::unlimited())?,
@@ -98,7 +122,11 @@ impl Program {
     pub(crate) fn configuration(&self) -> String {
         match self.contestant {
             Contestant::Bare => {
-                format!("binding POSTs over one HTTP/2 connection, {} in flight, no watch, no events", self.in_flight)
+                let Bare { connections, in_flight } = self.bare;
+                format!(
+                    "binding POSTs in turn over HTTP/2 connections, {connections} of them, {in_flight} in flight in all; \
+                     answers in protobuf, fieldValidation=Ignore; no watch, no events"
+                )
             }
             Contestant::Stock => {
                 let options = SchedulerOptions::unlimited();
@@ -123,5 +151,21 @@ impl Program {
             Contestant::Bare => None,
             Contestant::Stock | Contestant::Headroom => super::machine::first_line(&self.path, "--version"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headroom_runtime::dispatcher::MAX_WRITES;
+
+    #[test]
+    fn the_bare_loop_may_have_in_flight_what_ours_may() {
+        let Bare { connections, in_flight } = Bare::AS_OURS;
+        assert_eq!(usize::from(in_flight), MAX_WRITES);
+        // What an API server takes of one connection at once.
+        assert_eq!(in_flight.div_ceil(100), connections);
+        let flags = Bare { connections: 2, in_flight: 7 }.flags(Workload::SMALL);
+        assert_eq!(flags, ["--nodes=100", "--pods=5000", "--connections=2", "--in-flight=7"]);
     }
 }

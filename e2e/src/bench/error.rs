@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use headroom_bare::WireError;
+
 use crate::error::HarnessError;
 use crate::wait::Timeout;
 
@@ -23,26 +25,9 @@ pub enum BenchError {
         /// What is wrong, and what is right.
         reason: String,
     },
-    /// The connection to the API server.
-    #[error("{what}: {reason}")]
-    Connection {
-        /// What was attempted.
-        what: String,
-        /// The cause.
-        reason: String,
-    },
-    /// The API server refused a request.
-    #[error("{method} {path}: the API server answered {status}: {body}")]
-    Refused {
-        /// HTTP method.
-        method: String,
-        /// Path of the request.
-        path: String,
-        /// HTTP status.
-        status: u16,
-        /// The start of the answer.
-        body: String,
-    },
+    /// The bench's own connection to the API server.
+    #[error(transparent)]
+    Wire(#[from] WireError),
     /// An answer that is not what it should be.
     #[error("{what}: cannot read the answer: {source}")]
     Answer {
@@ -105,21 +90,6 @@ pub enum BenchError {
 }
 
 impl BenchError {
-    /// For `map_err`: the connection failed while `what` was attempted.
-    pub(crate) fn connection<E: std::error::Error>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
-        let what = what.into();
-        move |error| {
-            // hyper hides the cause in the source.
-            let mut reason = error.to_string();
-            let mut source = error.source();
-            while let Some(inner) = source {
-                reason = format!("{reason}: {inner}");
-                source = inner.source();
-            }
-            Self::Connection { what, reason }
-        }
-    }
-
     /// For `map_err`: a file operation failed.
     pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

@@ -3,7 +3,6 @@
 //!
 //! What is measured and how is told on the page that it writes (`docs/benchmarks/README.md`).
 
-mod bare;
 mod churn;
 mod cli;
 mod contestant;
@@ -18,14 +17,15 @@ pub(crate) mod requests;
 mod scenario;
 pub(crate) mod setup;
 mod verify;
-pub(crate) mod wire;
 pub(crate) mod workload;
 
 use std::io::Write;
 use std::path::Path;
 
+pub(crate) use headroom_bare::wire;
+
 pub use cli::{Arguments, main};
-pub use contestant::Contestant;
+pub use contestant::{Bare, Contestant};
 pub use error::BenchError;
 pub use machine::provenance;
 pub use measure::{Burst, Idle};
@@ -60,8 +60,8 @@ pub struct Plan {
     pub idle: bool,
     /// Short waits: the figures for idle processes mean little then.
     pub quick: bool,
-    /// Binding POSTs in flight of the bare loop.
-    pub in_flight: usize,
+    /// How the bare loop binds.
+    pub bare: Bare,
     /// The command line, for the page.
     pub command: String,
 }
@@ -74,7 +74,7 @@ pub struct Plan {
 pub async fn run(plan: &Plan, output: Option<&Path>) -> Result<Report, BenchError> {
     let mut programs = Vec::new();
     for &contestant in &plan.contestants {
-        programs.push(Program::find(contestant, plan.kubernetes, plan.in_flight)?);
+        programs.push(Program::find(contestant, plan.kubernetes, plan.bare)?);
     }
     let mut report = Report::new(plan, &programs);
     let times = if plan.quick { IdleTimes::QUICK } else { IdleTimes::FULL };

@@ -3,15 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use headroom_bare::names::{self, TEMPLATES};
 use serde_json::{Value, json};
 
 use super::BenchError;
 
-/// The namespace of all pods.
-pub(crate) const NAMESPACE: &str = "bench";
-
-/// How many different pods there are; they alternate, as when ten controllers create at the same time.
-pub(crate) const TEMPLATES: u32 = 10;
+pub(crate) use headroom_bare::names::NAMESPACE;
 
 /// One pod in so many has the label `watched`. Prime to [`TEMPLATES`], so that they are spread evenly in the order of
 /// creation as well as in that of names, in which lists have them.
@@ -60,12 +57,12 @@ impl Workload {
 
     /// The name of a node.
     pub(crate) fn node_name(index: u32) -> String {
-        format!("node-{index:04}")
+        names::node(index)
     }
 
     /// The name of a pod.
     pub(crate) fn pod_name(index: u32) -> String {
-        format!("app-{}-{index:06}", index % TEMPLATES)
+        names::pod(index)
     }
 
     /// A Ready node. Admission adds the taint `not-ready`, which has to be taken away afterwards.

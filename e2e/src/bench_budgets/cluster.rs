@@ -51,7 +51,8 @@ impl Cluster {
             let patch = Bytes::from_static(br#"{"spec":{"taints":null}}"#);
             wire.send(Method::PATCH, &path, MERGE_PATCH, patch).await.map(|_| ())
         })
-        .await
+        .await?;
+        Ok(())
     }
 
     /// Creates pods that run, round robin over the nodes, ten of an owner.
@@ -71,12 +72,13 @@ impl Cluster {
             let path = format!("{path}/{}/status", Workload::pod_name(index));
             wire.send(Method::PATCH, &path, MERGE_PATCH, running(index).to_string().into()).await.map(|_| ())
         })
-        .await
+        .await?;
+        Ok(())
     }
 
     /// Creates a pod that waits for a scheduler.
     pub(crate) async fn pending_pod(&self, name: &str) -> Result<(), BenchError> {
-        self.wire.post(&pods(), pending(name).to_string()).await
+        Ok(self.wire.post(&pods(), pending(name).to_string()).await?)
     }
 
     /// Waits until no pod is without a node.

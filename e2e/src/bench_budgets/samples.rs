@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::cluster::{Cluster, PATIENCE, pods};
 use super::figure::{Figure, MIB};
 use super::progress;
-use crate::bench::BenchError;
 use crate::bench::measure::mebibytes;
 use crate::bench::wire::{Wire, each};
 use crate::bench_memory::MemoryBenchError;
@@ -98,7 +97,7 @@ async fn create_pods(cluster: &Cluster, hollow: &Hollow) -> Result<(), MemoryBen
     .await?;
     eventually(PATIENCE, "every pod to run", || async move {
         let path = "/api/v1/pods?fieldSelector=status.phase!=Running&limit=1";
-        let list: Value = wire.get(path).await.map_err(|error: BenchError| error.to_string())?;
+        let list: Value = wire.get(path).await.map_err(|error| error.to_string())?;
         let waiting = list["items"].as_array().is_some_and(|items| !items.is_empty());
         if waiting { Err("some do not".to_owned()) } else { Ok(()) }
     })
@@ -127,7 +126,7 @@ fn pod(index: u32, node: &str) -> Value {
 async fn all_sampled(wire: &Wire, nodes: u32) -> Result<(), MemoryBenchError> {
     eventually(PATIENCE, "a sample of every node", || async move {
         let path = "/apis/headroom.dev/v1alpha1/nodeheadrooms";
-        let list: Value = wire.get(path).await.map_err(|error: BenchError| error.to_string())?;
+        let list: Value = wire.get(path).await.map_err(|error| error.to_string())?;
         let has_sample = |item: &&Value| item.pointer("/status/observedAt").is_some();
         let sampled = list["items"].as_array().map_or(0, |items| items.iter().filter(has_sample).count());
         if sampled == nodes as usize { Ok(()) } else { Err(format!("{sampled} of {nodes}")) }
@@ -140,7 +139,7 @@ async fn all_sampled(wire: &Wire, nodes: u32) -> Result<(), MemoryBenchError> {
 async fn all_learned(wire: &Wire, workloads: u32) -> Result<(), MemoryBenchError> {
     eventually(LEARNING, "a profile of every workload", || async move {
         let path = "/apis/headroom.dev/v1alpha1/memoryprofiles";
-        let list: Value = wire.get(path).await.map_err(|error: BenchError| error.to_string())?;
+        let list: Value = wire.get(path).await.map_err(|error| error.to_string())?;
         let samples = |item: &Value| item.pointer("/status/containers/0/samples").and_then(Value::as_i64);
         let is_learned = |item: &&Value| samples(item).is_some_and(|samples| samples >= USABLE);
         let learned = list["items"].as_array().map_or(0, |items| items.iter().filter(is_learned).count());

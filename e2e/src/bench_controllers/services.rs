@@ -96,7 +96,8 @@ async fn report(wire: &Wire, index: u32, ready: bool) -> Result<(), BenchError> 
     let body = json!({"status": {"phase": "Running", "podIP": address(index), "podIPs": [{"ip": address(index)}],
         "conditions": [{"type": "Ready", "status": status}]}});
     let path = format!("{PODS}/web-{index}/status");
-    wire.send(Method::PATCH, &path, MERGE_PATCH, body.to_string().into()).await.map(drop)
+    wire.send(Method::PATCH, &path, MERGE_PATCH, body.to_string().into()).await?;
+    Ok(())
 }
 
 /// Waits until so many addresses stand in slices with this readiness.

@@ -1,5 +1,6 @@
 //! Why nothing could be measured, in one line each.
 
+use headroom_bare::WireError;
 use headroom_hollow::HollowError;
 
 use crate::bench::BenchError;
@@ -35,6 +36,9 @@ pub enum MemoryBenchError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// The bench's own connection to the API server.
+    #[error(transparent)]
+    Wire(#[from] WireError),
     /// An object of the scenario that is none.
     #[error("an object of the scenario cannot be read: {source}")]
     Object {

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use headroom_bare::WireError;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::bench::BenchError;
 use crate::bench::wire::{JSON, Wire};
 use crate::bench_budgets::cluster::pods;
 
@@ -24,7 +24,7 @@ const IN_FLIGHT: usize = 500;
 #[derive(Debug)]
 pub(super) struct Churn {
     made: Arc<AtomicU64>,
-    task: JoinHandle<Result<(), BenchError>>,
+    task: JoinHandle<Result<(), WireError>>,
 }
 
 impl Churn {
@@ -41,7 +41,7 @@ impl Churn {
     }
 
     /// Fails when it ended, as it must not.
-    pub(super) async fn expect_running(&mut self) -> Result<(), BenchError> {
+    pub(super) async fn expect_running(&mut self) -> Result<(), WireError> {
         if !self.task.is_finished() {
             return Ok(());
         }
@@ -50,7 +50,7 @@ impl Churn {
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        Err(BenchError::Connection { what: "the churn of pods".to_owned(), reason })
+        Err(WireError::Connection { what: "the churn of pods".to_owned(), reason })
     }
 }
 
@@ -60,7 +60,7 @@ impl Drop for Churn {
     }
 }
 
-async fn run(wire: Wire, rate: u32, made: Arc<AtomicU64>) -> Result<(), BenchError> {
+async fn run(wire: Wire, rate: u32, made: Arc<AtomicU64>) -> Result<(), WireError> {
     let mut ticker = tokio::time::interval(Duration::from_secs(1) / rate.max(1));
     ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let alive = u64::from(rate) * u64::from(LIFE);
@@ -80,7 +80,7 @@ async fn run(wire: Wire, rate: u32, made: Arc<AtomicU64>) -> Result<(), BenchErr
             let now = Bytes::from_static(br#"{"kind":"DeleteOptions","apiVersion":"v1","gracePeriodSeconds":0}"#);
             match wire.send(Method::DELETE, &format!("{}/{}", pods(), name(old)), JSON, now).await {
                 // A kubelet may have been quicker.
-                Err(BenchError::Refused { status: 404, .. }) => Ok(()),
+                Err(WireError::Refused { status: 404, .. }) => Ok(()),
                 other => other.map(|_| ()),
             }
         });
@@ -90,12 +90,12 @@ async fn run(wire: Wire, rate: u32, made: Arc<AtomicU64>) -> Result<(), BenchErr
 }
 
 /// What became of a request.
-fn done(one: Option<Result<Result<(), BenchError>, tokio::task::JoinError>>) -> Result<(), BenchError> {
+fn done(one: Option<Result<Result<(), WireError>, tokio::task::JoinError>>) -> Result<(), WireError> {
     match one {
         None => Ok(()),
         Some(Ok(outcome)) => outcome,
         Some(Err(error)) => {
-            Err(BenchError::Connection { what: "the churn of pods".to_owned(), reason: error.to_string() })
+            Err(WireError::Connection { what: "the churn of pods".to_owned(), reason: error.to_string() })
         }
     }
 }

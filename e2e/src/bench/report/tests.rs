@@ -1,5 +1,6 @@
 use super::stats::{median, ratio};
 use super::*;
+use crate::bench::Bare;
 
 fn burst(pods_per_second: f64) -> Burst {
     Burst {
@@ -36,7 +37,7 @@ fn report_of(kubernetes: Release) -> Report {
         repeat: 3,
         idle: true,
         quick: true,
-        in_flight: 100,
+        bare: Bare::AS_OURS,
         command: "make bench".to_owned(),
     };
     let mut report = Report::new(&plan, &[]);
@@ -165,7 +166,7 @@ fn results_of_scheduler_perf_stay_until_they_are_measured_again() {
                 repeat: 1,
                 idle: false,
                 quick: false,
-                in_flight: 1,
+                bare: Bare::AS_OURS,
                 command: String::new(),
             },
             &[],
