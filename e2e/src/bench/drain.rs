@@ -22,29 +22,66 @@ const QUIET_LOOKS: u32 = 6;
 /// A contestant that never gets quiet is measured nevertheless after so long.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Waits until the contestant has finished; returns how long that took, without the quiet time itself, and whether it
-/// got quiet at all.
-pub(crate) async fn drained(process: &Process, wire: &Wire) -> Result<(Duration, bool), BenchError> {
+/// When a contestant had finished, counted from when it was first looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Drained {
+    /// Its last event was written; zero when none came after the first look.
+    pub(crate) last_event: Duration,
+    /// It did nothing more: without the quiet time itself.
+    pub(crate) active: Duration,
+    /// Whether it got quiet at all.
+    pub(crate) quiet: bool,
+}
+
+/// What the looks have shown.
+#[derive(Debug)]
+struct Looks {
+    cpu: Duration,
+    events: u64,
+    last_event: Duration,
+    active: Duration,
+    quiet: u32,
+}
+
+impl Looks {
+    /// The first one: CPU time and events so far.
+    fn first(cpu: Duration, events: u64) -> Self {
+        Self { cpu, events, last_event: Duration::ZERO, active: Duration::ZERO, quiet: 0 }
+    }
+
+    /// Another one, so long after the first.
+    fn take(&mut self, after: Duration, cpu: Duration, events: u64) {
+        if events != self.events {
+            self.last_event = after;
+        }
+        if events == self.events && cpu.saturating_sub(self.cpu) <= QUIET_CPU {
+            self.quiet += 1;
+        } else {
+            self.quiet = 0;
+            self.active = after;
+        }
+        (self.cpu, self.events) = (cpu, events);
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.quiet >= QUIET_LOOKS
+    }
+}
+
+/// Waits until the contestant has finished.
+pub(crate) async fn drained(process: &Process, wire: &Wire) -> Result<Drained, BenchError> {
     let start = Instant::now();
-    let mut last = (process.cpu()?, events(wire).await?);
-    let mut active = Duration::ZERO;
-    let mut quiet = 0;
+    let mut looks = Looks::first(process.cpu()?, events(wire).await?);
     while start.elapsed() < LIMIT {
         tokio::time::sleep(PACE).await;
         process.expect_running("writing its events")?;
-        let now = (process.cpu()?, events(wire).await?);
-        if now.0.saturating_sub(last.0) <= QUIET_CPU && now.1 == last.1 {
-            quiet += 1;
-            if quiet >= QUIET_LOOKS {
-                return Ok((active, true));
-            }
-        } else {
-            quiet = 0;
-            active = start.elapsed();
+        let (cpu, events) = (process.cpu()?, events(wire).await?);
+        looks.take(start.elapsed(), cpu, events);
+        if looks.is_quiet() {
+            return Ok(Drained { last_event: looks.last_event, active: looks.active, quiet: true });
         }
-        last = now;
     }
-    Ok((start.elapsed(), false))
+    Ok(Drained { last_event: looks.last_event, active: start.elapsed(), quiet: false })
 }
 
 /// Events in the pods' namespace; the API server counts them without sending them.
@@ -69,5 +106,27 @@ pub(crate) async fn settled(cpu: impl Fn() -> Duration) {
         let now = cpu();
         quiet = if now.saturating_sub(last) <= SETTLED_CPU { quiet + 1 } else { 0 };
         last = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_event_is_told_apart_from_the_last_work() {
+        let ms = Duration::from_millis;
+        let mut looks = Looks::first(ms(100), 10);
+        looks.take(ms(500), ms(150), 12);
+        looks.take(ms(1000), ms(300), 12);
+        for look in 0..u64::from(QUIET_LOOKS) {
+            assert!(!looks.is_quiet(), "{look}");
+            looks.take(ms(1500 + 500 * look), ms(310), 12);
+        }
+        assert!(looks.is_quiet());
+        assert_eq!((looks.last_event, looks.active), (ms(500), ms(1000)));
+
+        looks.take(ms(9000), ms(310), 13);
+        assert_eq!((looks.last_event, looks.active, looks.is_quiet()), (ms(9000), ms(9000), false));
     }
 }

@@ -32,6 +32,9 @@ const MAX_SECONDS: usize = 100_000;
 pub struct Burst {
     /// Pods divided by the time from the first to the last binding that was watched.
     pub pods_per_second: f64,
+    /// Pods divided by the time from the first binding until the last event was written; where none came after the last
+    /// binding, the same as without.
+    pub pods_per_second_with_events: f64,
     /// Bindings in each second of the API server's clock, from the pods' condition `PodScheduled`.
     pub per_second: Vec<u32>,
     /// From the start of the process to the first binding, seconds.
@@ -46,8 +49,10 @@ pub struct Burst {
     pub rss_bytes: u64,
     /// Highest resident memory, bytes.
     pub peak_rss_bytes: u64,
-    /// From the last binding until the events were written, seconds.
+    /// From the last binding until the events were written and nothing more was done, seconds.
     pub drained_after_seconds: f64,
+    /// From the start of the process until its last event was written, seconds.
+    pub last_event_seconds: f64,
     /// Events that were created.
     pub events: u64,
     /// Attempts to schedule a pod, as the scheduler counts them; the bare loop counts none.
@@ -98,7 +103,8 @@ pub(crate) async fn burst(label: &str, program: &Program, scenario: &Scenario) -
     let stall = if scenario.preempts { STALL_OF_PREEMPTION } else { STALL };
     all_bound(label, &cluster, &process, &mut observer, watched, stall).await?;
     let churned = churn.is_none_or(|churn| churn.is_running());
-    let (drain, quiet) = drained(&process, &wire).await?;
+    let looked_from = SystemTime::now();
+    let drain = drained(&process, &wire).await?;
     let cpu = process.cpu()?;
     let memory = process.memory()?;
     let attempts = attempts(program, &cluster, &process).await?;
@@ -118,7 +124,7 @@ pub(crate) async fn burst(label: &str, program: &Program, scenario: &Scenario) -
     if bindings != u64::from(workload.pods) {
         problems.push(format!("{bindings} bindings were made for {} pods", workload.pods));
     }
-    if !quiet {
+    if !drain.quiet {
         problems.push("it never got quiet: its CPU time is too high".to_owned());
     }
     let times = Times::of(&seen, &scheduled);
@@ -126,10 +132,13 @@ pub(crate) async fn burst(label: &str, program: &Program, scenario: &Scenario) -
         time.and_then(|time| time.duration_since(start).ok()).unwrap_or_default().as_secs_f64()
     };
     let (first, last) = (after_start(times.first), after_start(times.last));
+    let last_event = last_event_of(last, after_start(Some(looked_from)), drain.last_event);
     // Who makes room for everybody before it binds anybody would look fast otherwise.
     let begin = if scenario.preempts { 0.0 } else { first };
+    let rate = |end: f64| pods / (end - begin).max(f64::EPSILON);
     let burst = Burst {
-        pods_per_second: pods / (last - begin).max(f64::EPSILON),
+        pods_per_second: rate(last),
+        pods_per_second_with_events: rate(last_event),
         per_second: per_second(scheduled.values().copied()),
         first_bind_seconds: first,
         last_bind_seconds: last,
@@ -137,7 +146,8 @@ pub(crate) async fn burst(label: &str, program: &Program, scenario: &Scenario) -
         server_cpu_micros_per_pod: micros(server) / pods,
         rss_bytes: memory.rss,
         peak_rss_bytes: memory.peak_rss,
-        drained_after_seconds: drain.as_secs_f64(),
+        drained_after_seconds: drain.active.as_secs_f64(),
+        last_event_seconds: last_event,
         events: after.events.saturating_sub(before.events),
         attempts,
         bindings_refused: after.bindings_refused.saturating_sub(before.bindings_refused),
@@ -148,8 +158,9 @@ pub(crate) async fn burst(label: &str, program: &Program, scenario: &Scenario) -
         problems,
     };
     progress(&format!(
-        "{label}: {:.0} pods/s, {:.0} µs CPU per pod, {:.1} MiB at most",
+        "{label}: {:.0} pods/s, {:.0} with events, {:.0} µs CPU per pod, {:.1} MiB at most",
         burst.pods_per_second,
+        burst.pods_per_second_with_events,
         burst.cpu_micros_per_pod,
         mebibytes(burst.peak_rss_bytes)
     ));
@@ -301,6 +312,12 @@ impl Times {
     }
 }
 
+/// When the last event was written, seconds after the start: `last_event` after the looks began, but not before the last
+/// binding, and with it where no event came afterwards.
+fn last_event_of(last_binding: f64, looked_from: f64, last_event: Duration) -> f64 {
+    if last_event.is_zero() { last_binding } else { last_binding.max(looked_from + last_event.as_secs_f64()) }
+}
+
 /// How many of the times (Unix seconds) lie in each second from the first to the last.
 fn per_second(times: impl Iterator<Item = u64> + Clone) -> Vec<u32> {
     let Some(first) = times.clone().min() else { return Vec::new() };
@@ -328,6 +345,14 @@ pub(crate) fn mebibytes(bytes: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_event_is_not_before_the_last_binding() {
+        let of = |last_event| last_event_of(5.0, 5.25, last_event);
+        assert_eq!(of(Duration::ZERO), 5.0);
+        assert_eq!(of(Duration::from_millis(1500)), 6.75);
+        assert_eq!(last_event_of(9.0, 5.25, Duration::from_millis(1500)), 9.0);
+    }
 
     #[test]
     fn bindings_are_counted_by_second() {

@@ -27,6 +27,8 @@ async fn quick_bench_of_stock_and_bare_binds_every_pod_once() {
         assert_eq!(run["bound_exactly_once"], true, "{burst}");
         // How fast is for a bench on a machine that does nothing else.
         assert!(run["pods_per_second"].as_f64().unwrap() > 1.0, "{burst}");
+        let (rate, with_events) = (&run["pods_per_second"], &run["pods_per_second_with_events"]);
+        assert!(with_events.as_f64().unwrap() <= rate.as_f64().unwrap(), "{burst}");
         assert!(run["cpu_micros_per_pod"].as_f64().unwrap() > 1.0, "{burst}");
         assert!(run["peak_rss_bytes"].as_u64().unwrap() > 1 << 20, "{burst}");
         // The stock scheduler writes one event per pod, the bare loop none.

@@ -24,10 +24,10 @@ const METHOD: &str = "\
   for both. The pods of the first operations stand on nodes when the scheduler starts; the measured pods are pending
   then. 500Nodes of PreemptionBasic and SchedulingWithMixedChurn and 5000Nodes of PreemptionBasic are sizes of our own.
   Nodes have their labels hostname, arch and os, which upstream's nodes lack in part.
-- pods/s, CPU/pod, memory: as in [README.md](README.md); the bench, API server and etcd share the machine, and at 500
-  nodes the API server is the limit, not the scheduler. Preemption counts from the start of the scheduler and not from
-  the first binding: room may be made for all pods before the first one is bound. Attempts: `scheduler_schedule_attempts_total`, all results, of
-  measured and of churned pods.
+- pods/s, also with events (`-`: not measured when that was), CPU/pod, memory: as in [README.md](README.md); the bench,
+  API server and etcd share the machine, and at 500 nodes the API server is the limit, not the scheduler. Preemption
+  counts from the start of the scheduler and not from the first binding: room may be made for all pods before the first
+  one is bound. Attempts: `scheduler_schedule_attempts_total`, all results, of measured and of churned pods.
 - right: as there; besides, pods that keep apart are on different nodes, and hard constraints on spreading hold.
 - Not here: volumes that need controllers (SchedulingInTreePVs, SchedulingCSIPVs and their like), DRA, gated pods.
 ";
@@ -114,19 +114,24 @@ fn page(report: &Report, all: &[Entry]) -> String {
         let version = about.version.as_ref().map(|version| format!(" ({version})")).unwrap_or_default();
         let _ = writeln!(out, "- {}{version}: {}", about.contestant, about.configuration);
     }
-    out.push_str("\n| workload | nodes/pods on them/measured | | pods/s | CPU/pod | peak RSS, MiB | attempts | right | runs | when, at |\n");
-    out.push_str("|---|---|---|--:|--:|--:|--:|---|--:|---|\n");
+    out.push_str("\n| workload | nodes/pods on them/measured | | pods/s | with events, pods/s | CPU/pod | peak RSS, MiB | attempts | right | runs | when, at |\n");
+    out.push_str("|---|---|---|--:|--:|--:|--:|--:|---|--:|---|\n");
     for entry in all {
         let m = &entry.median;
         let _ = writeln!(
             out,
-            "| {} | {}/{}/{} | {} | {:.0} | {:.0} µs | {} | {:.0} | {} | {} | {}, {} |",
+            "| {} | {}/{}/{} | {} | {:.0} | {} | {:.0} µs | {} | {:.0} | {} | {} | {}, {} |",
             entry.workload,
             entry.nodes,
             entry.placed_pods,
             entry.pods,
             entry.contestant,
             m.pods_per_second,
+            if m.pods_per_second_with_events > 0.0 {
+                format!("{:.0}", m.pods_per_second_with_events)
+            } else {
+                "-".to_owned()
+            },
             m.cpu_micros_per_pod,
             mib(m.peak_rss_bytes),
             m.attempts,
@@ -138,8 +143,9 @@ fn page(report: &Report, all: &[Entry]) -> String {
         if let Some((ours, theirs)) = pair(all, entry) {
             let _ = writeln!(
                 out,
-                "| | | headroom/stock | {} | {} | {} | {} | | | |",
+                "| | | headroom/stock | {} | {} | {} | {} | {} | | | |",
                 ratio(ours.pods_per_second, theirs.pods_per_second),
+                ratio(ours.pods_per_second_with_events, theirs.pods_per_second_with_events),
                 ratio(ours.cpu_micros_per_pod, theirs.cpu_micros_per_pod),
                 ratio(ours.peak_rss_bytes, theirs.peak_rss_bytes),
                 ratio(ours.attempts, theirs.attempts),

@@ -8,6 +8,9 @@ use super::{Burst, Idle};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct BurstMedian {
     pub(super) pods_per_second: f64,
+    /// 0 where it was not measured yet.
+    #[serde(default)]
+    pub(super) pods_per_second_with_events: f64,
     pub(super) cpu_micros_per_pod: f64,
     pub(super) server_cpu_micros_per_pod: f64,
     pub(super) rss_bytes: f64,
@@ -26,6 +29,7 @@ impl BurstMedian {
         let of = |figure: fn(&Burst) -> f64| median(runs.iter().map(figure));
         Self {
             pods_per_second: of(|run| run.pods_per_second),
+            pods_per_second_with_events: of(|run| run.pods_per_second_with_events),
             cpu_micros_per_pod: of(|run| run.cpu_micros_per_pod),
             server_cpu_micros_per_pod: of(|run| run.server_cpu_micros_per_pod),
             rss_bytes: of(|run| run.rss_bytes as f64),

@@ -5,6 +5,7 @@ use crate::bench::Bare;
 fn burst(pods_per_second: f64) -> Burst {
     Burst {
         pods_per_second,
+        pods_per_second_with_events: pods_per_second / 2.0,
         per_second: vec![1, 2],
         first_bind_seconds: 12.5,
         last_bind_seconds: 99.0,
@@ -13,6 +14,7 @@ fn burst(pods_per_second: f64) -> Burst {
         rss_bytes: 2222 << 20,
         peak_rss_bytes: 3333 << 20,
         drained_after_seconds: 1.0,
+        last_event_seconds: 100.0,
         events: 150_000,
         attempts: None,
         bindings_refused: 0,
@@ -81,6 +83,20 @@ fn runs_of_the_same_kind_become_one_median() {
     assert_eq!(report.workloads(), [Workload::SMALL, Workload::BIG]);
     let got = report.median(Workload::BIG, Contestant::Stock).unwrap();
     assert!((got.pods_per_second - 500.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn the_rate_until_the_last_event_stands_beside_that_of_the_bindings() {
+    let report = report();
+    let page = page::page(&report, &[]);
+    assert!(page.contains("| | pods/s | with events, pods/s | CPU/pod |"), "{page}");
+    assert!(page.contains("| stock | 500 | 250 | 21234 µs |"), "{page}");
+    assert!(page.contains("last event is written"), "{page}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["bursts"][0]["median"]["pods_per_second_with_events"], 250.0);
+    assert_eq!(json["bursts"][0]["runs"][0]["pods_per_second_with_events"], 250.0);
+    let row = table(&report).lines().find(|line| line.starts_with("stock ")).map(str::to_owned).unwrap();
+    assert_eq!(row.split_whitespace().take(3).collect::<Vec<_>>(), ["stock", "500", "250"]);
 }
 
 #[test]
