@@ -38,7 +38,7 @@ pub struct Arguments {
     /// Show the workloads of scheduler_perf, and measure nothing
     #[arg(long)]
     list: bool,
-    /// Runs of everything; medians are reported
+    /// Rounds of everything, each in another order; medians are reported, and those of the ratios within rounds
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: u32,
     /// Connections of the bare loop, in turn: an API server takes 100 requests of one at once
@@ -64,7 +64,7 @@ pub struct Arguments {
 const EXAMPLES: &str = "Examples:
   bench                                        the whole measurement
   bench --only stock,bare --workload 100x5000  two contestants, one workload
-  bench --repeat 5                             medians of five runs
+  bench --repeat 3                             medians of three rounds: each contestant begins one
   bench --list                                 the workloads of scheduler_perf
   bench --workload 500Nodes                    all of them in this size
   bench --kubernetes 1.37.2                    beside another version of Kubernetes

@@ -30,7 +30,7 @@ pub enum Contestant {
 }
 
 impl Contestant {
-    /// All, in the order of the runs.
+    /// All, in the order of the first round.
     pub const ALL: [Self; 3] = [Self::Bare, Self::Stock, Self::Headroom];
 
     /// Whether it has an idle state worth measuring.

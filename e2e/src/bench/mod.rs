@@ -48,13 +48,13 @@ const IDLE_ROUNDS: u32 = 3;
 pub struct Plan {
     /// Whose stock, API server and etcd.
     pub kubernetes: Release,
-    /// Who takes part, in the order of the runs.
+    /// Who takes part, in the order of the first round.
     pub contestants: Vec<Contestant>,
     /// The bursts.
     pub workloads: Vec<Workload>,
     /// Workloads of scheduler_perf; the bare loop has no part in them.
     pub cases: Vec<Case>,
-    /// How often everything is repeated; medians are reported.
+    /// Rounds: how often everything is repeated; medians are reported.
     pub repeat: u32,
     /// Whether idle processes are measured too.
     pub idle: bool,
@@ -78,17 +78,18 @@ pub async fn run(plan: &Plan, output: Option<&Path>) -> Result<Report, BenchErro
     }
     let mut report = Report::new(plan, &programs);
     let times = if plan.quick { IdleTimes::QUICK } else { IdleTimes::FULL };
-    // Round by round, so that a slow drift of the machine falls on all contestants alike.
+    // Round by round, and in another order in each, so that a drift of the machine falls on all contestants alike.
     for round in 1..=plan.repeat {
         for &workload in &plan.workloads {
-            for program in &programs {
+            for program in in_turn(&programs, round) {
                 let label = format!("{workload} {} {round}/{}", program.contestant, plan.repeat);
                 let burst = measure::burst(&label, program, &Scenario::burst(workload)).await?;
                 report.add_burst(workload, program.contestant, burst);
             }
         }
         for case in &plan.cases {
-            for program in programs.iter().filter(|program| program.contestant != Contestant::Bare) {
+            let schedulers = programs.iter().filter(|program| program.contestant != Contestant::Bare);
+            for program in in_turn(schedulers, round) {
                 let label = format!("{case} {} {round}/{}", program.contestant, plan.repeat);
                 let burst = measure::burst(&label, program, &case.scenario()).await?;
                 report.add_case(*case, program.contestant, burst);
@@ -98,7 +99,7 @@ pub async fn run(plan: &Plan, output: Option<&Path>) -> Result<Report, BenchErro
             }
         }
         if plan.idle && round <= IDLE_ROUNDS {
-            for program in programs.iter().filter(|program| program.contestant.idles()) {
+            for program in in_turn(programs.iter().filter(|program| program.contestant.idles()), round) {
                 let label = format!("idle {} {round}/{}", program.contestant, plan.repeat);
                 let idle = measure::idle(&label, program, times).await?;
                 report.add_idle(program.contestant, idle);
@@ -108,7 +109,30 @@ pub async fn run(plan: &Plan, output: Option<&Path>) -> Result<Report, BenchErro
     Ok(report)
 }
 
+/// The order of a round, counted from 1: who was first in the one before is last.
+fn in_turn<T>(all: impl IntoIterator<Item = T>, round: u32) -> Vec<T> {
+    let mut all: Vec<T> = all.into_iter().collect();
+    let begun = (round.saturating_sub(1) as usize).checked_rem(all.len()).unwrap_or(0);
+    all.rotate_left(begun);
+    all
+}
+
 /// A line for whoever waits, on standard error.
 fn progress(line: &str) {
     let _ = writeln!(std::io::stderr(), "bench: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_contestant_begins_a_round_in_its_turn() {
+        let of = |round| in_turn(Contestant::ALL, round);
+        assert_eq!(of(1), Contestant::ALL);
+        assert_eq!(of(2), [Contestant::Stock, Contestant::Headroom, Contestant::Bare]);
+        assert_eq!(of(3), [Contestant::Headroom, Contestant::Bare, Contestant::Stock]);
+        assert_eq!(of(4), of(1));
+        assert!(in_turn(Vec::<Contestant>::new(), 2).is_empty());
+    }
 }

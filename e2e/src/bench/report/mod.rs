@@ -1,4 +1,4 @@
-//! The result: collected, condensed to medians and ratios, and printed as table, JSON and page.
+//! The result: collected, condensed to medians and ratios within rounds, and printed as table, JSON and page.
 
 mod bars;
 mod page;
@@ -25,7 +25,7 @@ use super::{BenchError, Burst, Case, Contestant, Idle, Plan, Workload};
 pub(crate) use stats::median;
 pub(crate) use table::table;
 
-use stats::{BurstMedian, IdleMedian};
+use stats::{BurstMedian, BurstRatios, IdleMedian, IdleRatios};
 
 /// Version of the JSON's shape; raised when a field changes its meaning or goes away.
 const SCHEMA: u32 = 1;
@@ -128,7 +128,7 @@ impl Report {
         }
     }
 
-    /// Adds a run.
+    /// Adds a run. Those of a contestant stand in the order of the rounds, by which they are compared.
     pub(crate) fn add_burst(&mut self, workload: Workload, contestant: Contestant, burst: Burst) {
         let Workload { nodes, pods } = workload;
         let same = |r: &&mut BurstResult| (r.nodes, r.pods, r.contestant) == (nodes, pods, contestant);
@@ -181,14 +181,26 @@ impl Report {
         self.bursts.iter().filter(move |result| (result.nodes, result.pods) == (workload.nodes, workload.pods))
     }
 
-    /// The median of a contestant on a workload.
-    fn median(&self, workload: Workload, contestant: Contestant) -> Option<&BurstMedian> {
-        self.of(workload).find(|result| result.contestant == contestant).map(|result| &result.median)
+    /// The result of a contestant on a workload.
+    fn result(&self, workload: Workload, contestant: Contestant) -> Option<&BurstResult> {
+        self.of(workload).find(|result| result.contestant == contestant)
     }
 
-    /// The idle median of a contestant.
-    fn idle_median(&self, contestant: Contestant) -> Option<&IdleMedian> {
-        self.idle.iter().find(|result| result.contestant == contestant).map(|result| &result.median)
+    /// Ours in those of another, on a workload.
+    fn ratios(&self, workload: Workload, against: Contestant) -> Option<BurstRatios> {
+        let (ours, theirs) = (self.result(workload, Contestant::Headroom)?, self.result(workload, against)?);
+        Some(BurstRatios::of(&ours.runs, &theirs.runs))
+    }
+
+    /// The result of an idle contestant.
+    fn idle_result(&self, contestant: Contestant) -> Option<&IdleResult> {
+        self.idle.iter().find(|result| result.contestant == contestant)
+    }
+
+    /// Ours in stock's, idle.
+    fn idle_ratios(&self) -> Option<IdleRatios> {
+        let (ours, theirs) = (self.idle_result(Contestant::Headroom)?, self.idle_result(Contestant::Stock)?);
+        Some(IdleRatios::of(&ours.runs, &theirs.runs))
     }
 }
 

@@ -14,6 +14,8 @@ const METHOD: &str = "\
 
 - The contestants run one after the other on the same machine as the API server. Each run has a fresh etcd and
   kube-apiserver, with fsync off, RBAC and default admission on, and the API server's request limits off.
+- The machine is faster at some times than at others. So everybody runs in every round, who was first in one is last in the
+  next, and a ratio is the median of the ratios within each round, not the ratio of the medians that stand above it.
 - Stock is measured at its best: kube-scheduler of the API server's version with its client's limits lifted and without a
   lease, everything else as it comes. `make bench KUBERNETES=1.37.2` measures beside Kubernetes 1.37.2, etcd 3.7 included,
   and writes `1.37.md` beside this page.
@@ -34,7 +36,9 @@ const METHOD: &str = "\
   with what the watch saw, and no node holds more than its CPU, memory and pods.
 - The idle measurement: 5 nodes, 100 pods, all bound and all events written; 10 s later RSS, then CPU time and requests
   (audit log, watches not counted) for one minute. At most three times.
-- The bare loop binds pods to nodes round robin without looking: the limit of this API server.
+- The bare loop binds pods to nodes round robin without looking: the limit of this API server. It has the connections and
+  the requests in flight that headroom-scheduler may have (`--bare-connections`, `--in-flight` change them), sends and
+  asks for the same, and is a program of its own, with all optimisations.
 ";
 
 /// The whole page. Of the `others` there are pages beside it.
@@ -72,7 +76,8 @@ pub(super) fn page(report: &Report, others: &[Release]) -> String {
         let _ = writeln!(out, "- {}{version}: {}", about.contestant, about.configuration);
     }
     if report.repeat > 1 {
-        let _ = writeln!(out, "- Medians of {} runs", report.repeat);
+        let _ =
+            writeln!(out, "- Medians of {} rounds; a ratio is the median of those within each round", report.repeat);
     }
     let bars = bars::bars(report);
     if !bars.is_empty() {
@@ -109,18 +114,17 @@ pub(super) fn page(report: &Report, others: &[Release]) -> String {
             );
         }
         for against in [Contestant::Stock, Contestant::Bare] {
-            let pair = (report.median(workload, Contestant::Headroom), report.median(workload, against));
-            let (Some(ours), Some(theirs)) = pair else { continue };
+            let Some(ratios) = report.ratios(workload, against) else { continue };
             let _ = writeln!(
                 out,
                 "| headroom/{against} | {} | {} | {} | {} | {} | {} | {} | | |",
-                ratio(ours.pods_per_second, theirs.pods_per_second),
-                ratio(ours.pods_per_second_with_events, theirs.pods_per_second_with_events),
-                ratio(ours.cpu_micros_per_pod, theirs.cpu_micros_per_pod),
-                ratio(ours.server_cpu_micros_per_pod, theirs.server_cpu_micros_per_pod),
-                ratio(ours.rss_bytes, theirs.rss_bytes),
-                ratio(ours.peak_rss_bytes, theirs.peak_rss_bytes),
-                ratio(ours.first_bind_seconds, theirs.first_bind_seconds),
+                ratio(ratios.pods_per_second),
+                ratio(ratios.pods_per_second_with_events),
+                ratio(ratios.cpu_micros_per_pod),
+                ratio(ratios.server_cpu_micros_per_pod),
+                ratio(ratios.rss_bytes),
+                ratio(ratios.peak_rss_bytes),
+                ratio(ratios.first_bind_seconds),
             );
         }
         for result in report.of(workload) {
@@ -144,16 +148,14 @@ pub(super) fn page(report: &Report, others: &[Release]) -> String {
                 m.requests_per_minute
             );
         }
-        if let (Some(ours), Some(theirs)) =
-            (report.idle_median(Contestant::Headroom), report.idle_median(Contestant::Stock))
-        {
+        if let Some(ratios) = report.idle_ratios() {
             let _ = writeln!(
                 out,
                 "| headroom/stock | {} | {} | {} | {} |",
-                ratio(ours.rss_bytes, theirs.rss_bytes),
-                ratio(ours.peak_rss_bytes, theirs.peak_rss_bytes),
-                ratio(ours.cpu_millis_per_minute, theirs.cpu_millis_per_minute),
-                ratio(ours.requests_per_minute, theirs.requests_per_minute)
+                ratio(ratios.rss_bytes),
+                ratio(ratios.peak_rss_bytes),
+                ratio(ratios.cpu_millis_per_minute),
+                ratio(ratios.requests_per_minute)
             );
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::stats::{BurstMedian, ratio};
+use super::stats::{BurstMedian, BurstRatios, ratio};
 use super::table::mib;
 use super::{BenchError, Case, CaseResult, Contestant, Report};
 
@@ -28,7 +28,9 @@ const METHOD: &str = "\
   API server and etcd share the machine, and at 500 nodes the API server is the limit, not the scheduler. Preemption
   counts from the start of the scheduler and not from the first binding: room may be made for all pods before the first
   one is bound. Attempts: `scheduler_schedule_attempts_total`, all results, of measured and of churned pods.
-- right: as there; besides, pods that keep apart are on different nodes, and hard constraints on spreading hold.
+- headroom/stock: the median of the ratios within each round; the ratio of the medians where the two rows were measured
+  apart.
+- right: as in [README.md](README.md); besides, pods that keep apart are on different nodes, and hard constraints on spreading hold.
 - Not here: volumes that need controllers (SchedulingInTreePVs, SchedulingCSIPVs and their like), DRA, gated pods.
 ";
 
@@ -47,6 +49,9 @@ struct Entry {
     right: bool,
     problems: Vec<String>,
     median: BurstMedian,
+    /// Ours in stock's of the same rounds; not there where stock took no part in them.
+    #[serde(default)]
+    in_stock: Option<BurstRatios>,
 }
 
 impl Entry {
@@ -66,8 +71,16 @@ impl Entry {
             right: result.runs.iter().all(|run| run.bound_exactly_once),
             problems: result.runs.iter().flat_map(|run| run.problems.clone()).collect(),
             median: BurstMedian::of(&result.runs),
+            in_stock: in_stock(report, result),
         }
     }
+}
+
+/// Ours in stock's, when the result is ours and stock was measured with it.
+fn in_stock(report: &Report, result: &CaseResult) -> Option<BurstRatios> {
+    let is_stock = |other: &&CaseResult| other.case == result.case && other.contestant == Contestant::Stock;
+    let stock = report.cases.iter().find(is_stock).filter(|_| result.contestant == Contestant::Headroom)?;
+    Some(BurstRatios::of(&result.runs, &stock.runs))
 }
 
 fn entries(report: &Report) -> Vec<Entry> {
@@ -140,15 +153,15 @@ fn page(report: &Report, all: &[Entry]) -> String {
             entry.date.split('T').next().unwrap_or_default(),
             entry.headroom_commit.as_deref().unwrap_or("unknown"),
         );
-        if let Some((ours, theirs)) = pair(all, entry) {
+        if let Some(ratios) = ratios(all, entry) {
             let _ = writeln!(
                 out,
                 "| | | headroom/stock | {} | {} | {} | {} | {} | | | |",
-                ratio(ours.pods_per_second, theirs.pods_per_second),
-                ratio(ours.pods_per_second_with_events, theirs.pods_per_second_with_events),
-                ratio(ours.cpu_micros_per_pod, theirs.cpu_micros_per_pod),
-                ratio(ours.peak_rss_bytes, theirs.peak_rss_bytes),
-                ratio(ours.attempts, theirs.attempts),
+                ratio(ratios.pods_per_second),
+                ratio(ratios.pods_per_second_with_events),
+                ratio(ratios.cpu_micros_per_pod),
+                ratio(ratios.peak_rss_bytes),
+                ratio(ratios.attempts),
             );
         }
     }
@@ -162,11 +175,12 @@ fn page(report: &Report, all: &[Entry]) -> String {
     out
 }
 
-/// Ours and stock's, when the entry is ours and stock has one.
-fn pair<'a>(all: &'a [Entry], entry: &'a Entry) -> Option<(&'a BurstMedian, &'a BurstMedian)> {
-    let ours = (entry.contestant == Contestant::Headroom).then_some(&entry.median)?;
-    let stock = all.iter().find(|e| e.workload == entry.workload && e.contestant == Contestant::Stock)?;
-    Some((ours, &stock.median))
+/// Ours in stock's, when the entry is ours and stock has one. Those that were measured apart have no rounds in common.
+fn ratios(all: &[Entry], entry: &Entry) -> Option<BurstRatios> {
+    let is_stock = |other: &&Entry| other.workload == entry.workload && other.contestant == Contestant::Stock;
+    let stock = all.iter().find(is_stock).filter(|_| entry.contestant == Contestant::Headroom)?;
+    let together = entry.in_stock.filter(|_| entry.date == stock.date);
+    Some(together.unwrap_or_else(|| BurstRatios::of_medians(&entry.median, &stock.median)))
 }
 
 /// Results as text, at most 80 columns wide.
@@ -195,17 +209,56 @@ pub(super) fn table(report: &Report) -> String {
             m.attempts,
             if entry.right { "yes" } else { "NO" }
         );
-        if let Some((ours, theirs)) = pair(&all, entry) {
+        if let Some(ratios) = ratios(&all, entry) {
             let _ = writeln!(
                 out,
                 "  {:<34} {:>7} {:>9} {:>8} {:>9}",
                 "headroom/stock",
-                ratio(ours.pods_per_second, theirs.pods_per_second),
-                ratio(ours.cpu_micros_per_pod, theirs.cpu_micros_per_pod),
-                ratio(ours.peak_rss_bytes, theirs.peak_rss_bytes),
-                ratio(ours.attempts, theirs.attempts),
+                ratio(ratios.pods_per_second),
+                ratio(ratios.cpu_micros_per_pod),
+                ratio(ratios.peak_rss_bytes),
+                ratio(ratios.attempts),
             );
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row as it was written before there were rates with events and ratios within rounds.
+    fn old(contestant: &str, rate: f64) -> Entry {
+        serde_json::from_value(serde_json::json!({
+            "workload": "SchedulingBasic/500Nodes", "nodes": 500, "placed_pods": 500, "pods": 1000,
+            "contestant": contestant, "date": "2026-11-01T00:00:00Z", "headroom_commit": null, "machine": "m",
+            "runs": 1, "right": true, "problems": [],
+            "median": {
+                "pods_per_second": rate, "cpu_micros_per_pod": 300.0, "server_cpu_micros_per_pod": 3000.0,
+                "rss_bytes": 1.0, "peak_rss_bytes": 1.0, "first_bind_seconds": 0.5, "last_bind_seconds": 2.0,
+                "drained_after_seconds": 1.0, "events": 1000.0, "attempts": 1000.0,
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn rows_of_before_are_read_and_compared_by_their_medians() {
+        let all = [old("stock", 200.0), old("headroom", 500.0)];
+        assert!(ratios(&all, &all[0]).is_none());
+        let got = ratios(&all, &all[1]).unwrap();
+        assert_eq!((got.pods_per_second, got.pods_per_second_with_events), (Some(2.5), None));
+    }
+
+    #[test]
+    fn ratios_within_rounds_are_those_of_rows_that_were_measured_together() {
+        let (stock, mut ours) = (old("stock", 200.0), old("headroom", 500.0));
+        let within = BurstRatios { pods_per_second: Some(3.0), ..BurstRatios::of_medians(&ours.median, &stock.median) };
+        ours.in_stock = Some(within);
+        let all = [stock.clone(), ours.clone()];
+        assert_eq!(ratios(&all, &ours), Some(within));
+        let anew = Entry { date: "2026-11-02T00:00:00Z".to_owned(), ..stock };
+        assert_eq!(ratios(&[anew], &ours).and_then(|ratios| ratios.pods_per_second), Some(2.5));
+    }
 }

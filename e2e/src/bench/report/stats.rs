@@ -1,4 +1,4 @@
-//! Medians of several runs, and ratios.
+//! Medians of several runs, and ratios within rounds.
 
 use serde::{Deserialize, Serialize};
 
@@ -76,14 +76,92 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-/// `ours / theirs` for people; `-` when there is nothing to compare with.
-pub(super) fn ratio(ours: f64, theirs: f64) -> String {
+/// What ours is in theirs; nothing when there is nothing to compare with.
+fn over(ours: f64, theirs: f64) -> Option<f64> {
     let value = ours / theirs;
-    if !value.is_finite() || theirs <= 0.0 {
-        "-".to_owned()
-    } else if value >= 0.995 {
-        format!("{value:.2}x")
-    } else {
-        format!("{value:.3}x")
+    (theirs > 0.0 && value.is_finite()).then_some(value)
+}
+
+/// What ours is in theirs: the median of what it is within each round, for the machine drifts from round to round and not
+/// within one. Nothing when there is no round, or one that cannot be compared.
+pub(super) fn paired<T>(ours: &[T], theirs: &[T], figure: fn(&T) -> f64) -> Option<f64> {
+    let rounds = ours.iter().zip(theirs).map(|(ours, theirs)| over(figure(ours), figure(theirs)));
+    let ratios = rounds.collect::<Option<Vec<f64>>>()?;
+    (!ratios.is_empty()).then(|| median(ratios.into_iter()))
+}
+
+/// What a contestant's figures are in those of another, within each round. Names as in [`BurstMedian`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct BurstRatios {
+    pub(super) pods_per_second: Option<f64>,
+    pub(super) pods_per_second_with_events: Option<f64>,
+    pub(super) cpu_micros_per_pod: Option<f64>,
+    pub(super) server_cpu_micros_per_pod: Option<f64>,
+    pub(super) rss_bytes: Option<f64>,
+    pub(super) peak_rss_bytes: Option<f64>,
+    pub(super) first_bind_seconds: Option<f64>,
+    pub(super) attempts: Option<f64>,
+}
+
+impl BurstRatios {
+    /// Of runs that are in the order of their rounds.
+    pub(super) fn of(ours: &[Burst], theirs: &[Burst]) -> Self {
+        let of = |figure: fn(&Burst) -> f64| paired(ours, theirs, figure);
+        Self {
+            pods_per_second: of(|run| run.pods_per_second),
+            pods_per_second_with_events: of(|run| run.pods_per_second_with_events),
+            cpu_micros_per_pod: of(|run| run.cpu_micros_per_pod),
+            server_cpu_micros_per_pod: of(|run| run.server_cpu_micros_per_pod),
+            rss_bytes: of(|run| run.rss_bytes as f64),
+            peak_rss_bytes: of(|run| run.peak_rss_bytes as f64),
+            first_bind_seconds: of(|run| run.first_bind_seconds),
+            attempts: of(|run| run.attempts.map_or(0.0, |attempts| attempts.all() as f64)),
+        }
+    }
+
+    /// Of medians that have no rounds in common: they were measured apart.
+    pub(super) fn of_medians(ours: &BurstMedian, theirs: &BurstMedian) -> Self {
+        let of = |figure: fn(&BurstMedian) -> f64| over(figure(ours), figure(theirs));
+        Self {
+            pods_per_second: of(|m| m.pods_per_second),
+            // 0 is not measured, on either side.
+            pods_per_second_with_events: of(|m| m.pods_per_second_with_events).filter(|ratio| *ratio > 0.0),
+            cpu_micros_per_pod: of(|m| m.cpu_micros_per_pod),
+            server_cpu_micros_per_pod: of(|m| m.server_cpu_micros_per_pod),
+            rss_bytes: of(|m| m.rss_bytes),
+            peak_rss_bytes: of(|m| m.peak_rss_bytes),
+            first_bind_seconds: of(|m| m.first_bind_seconds),
+            attempts: of(|m| m.attempts),
+        }
+    }
+}
+
+/// The same of idle processes. Names as in [`IdleMedian`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct IdleRatios {
+    pub(super) rss_bytes: Option<f64>,
+    pub(super) peak_rss_bytes: Option<f64>,
+    pub(super) cpu_millis_per_minute: Option<f64>,
+    pub(super) requests_per_minute: Option<f64>,
+}
+
+impl IdleRatios {
+    pub(super) fn of(ours: &[Idle], theirs: &[Idle]) -> Self {
+        let of = |figure: fn(&Idle) -> f64| paired(ours, theirs, figure);
+        Self {
+            rss_bytes: of(|run| run.rss_bytes as f64),
+            peak_rss_bytes: of(|run| run.peak_rss_bytes as f64),
+            cpu_millis_per_minute: of(|run| run.cpu_millis_per_minute),
+            requests_per_minute: of(|run| run.requests_per_minute),
+        }
+    }
+}
+
+/// A ratio for people; `-` when there was nothing to compare with.
+pub(super) fn ratio(value: Option<f64>) -> String {
+    match value {
+        None => "-".to_owned(),
+        Some(value) if value >= 0.995 => format!("{value:.2}x"),
+        Some(value) => format!("{value:.3}x"),
     }
 }

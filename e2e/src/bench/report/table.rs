@@ -20,18 +20,17 @@ pub(crate) fn table(report: &Report) -> String {
             let _ = writeln!(out, "{}", row(result));
         }
         for against in [Contestant::Stock, Contestant::Bare] {
-            let pair = (report.median(workload, Contestant::Headroom), report.median(workload, against));
-            let (Some(ours), Some(theirs)) = pair else { continue };
+            let Some(ratios) = report.ratios(workload, against) else { continue };
             let _ = writeln!(
                 out,
                 "{:<14} {:>7} {:>8} {:>9} {:>7} {:>8} {:>8}",
                 format!("headroom/{against}"),
-                ratio(ours.pods_per_second, theirs.pods_per_second),
-                ratio(ours.pods_per_second_with_events, theirs.pods_per_second_with_events),
-                ratio(ours.cpu_micros_per_pod, theirs.cpu_micros_per_pod),
-                ratio(ours.rss_bytes, theirs.rss_bytes),
-                ratio(ours.peak_rss_bytes, theirs.peak_rss_bytes),
-                ratio(ours.first_bind_seconds, theirs.first_bind_seconds),
+                ratio(ratios.pods_per_second),
+                ratio(ratios.pods_per_second_with_events),
+                ratio(ratios.cpu_micros_per_pod),
+                ratio(ratios.rss_bytes),
+                ratio(ratios.peak_rss_bytes),
+                ratio(ratios.first_bind_seconds),
             );
         }
     }
@@ -50,17 +49,15 @@ pub(crate) fn table(report: &Report) -> String {
                 format!("{:.0}", m.requests_per_minute),
             );
         }
-        if let (Some(ours), Some(theirs)) =
-            (report.idle_median(Contestant::Headroom), report.idle_median(Contestant::Stock))
-        {
+        if let Some(ratios) = report.idle_ratios() {
             let _ = writeln!(
                 out,
                 "{:<16} {:>8} {:>9} {:>11} {:>14}",
                 "headroom/stock",
-                ratio(ours.rss_bytes, theirs.rss_bytes),
-                ratio(ours.peak_rss_bytes, theirs.peak_rss_bytes),
-                ratio(ours.cpu_millis_per_minute, theirs.cpu_millis_per_minute),
-                ratio(ours.requests_per_minute, theirs.requests_per_minute),
+                ratio(ratios.rss_bytes),
+                ratio(ratios.peak_rss_bytes),
+                ratio(ratios.cpu_millis_per_minute),
+                ratio(ratios.requests_per_minute),
             );
         }
     }
@@ -72,7 +69,7 @@ pub(crate) fn table(report: &Report) -> String {
     let _ = writeln!(out, "\nRSS in MiB; CPU: user + system; right: every pod bound by exactly one POST.");
     let _ = writeln!(out, "w/events: pods/s until the last event is written.");
     if report.repeat > 1 {
-        let _ = writeln!(out, "Medians of {} runs.", report.repeat);
+        let _ = writeln!(out, "Medians of {} rounds; ratios: medians of those within each round.", report.repeat);
     }
     if report.quick {
         let _ = writeln!(out, "A smoke test: the figures mean little.");

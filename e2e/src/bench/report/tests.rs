@@ -1,4 +1,4 @@
-use super::stats::{median, ratio};
+use super::stats::{median, paired, ratio};
 use super::*;
 use crate::bench::Bare;
 
@@ -30,8 +30,8 @@ fn report() -> Report {
     report_of(Release::default())
 }
 
-fn report_of(kubernetes: Release) -> Report {
-    let plan = Plan {
+fn plan(kubernetes: Release) -> Plan {
+    Plan {
         kubernetes,
         contestants: Contestant::ALL.to_vec(),
         workloads: vec![Workload::SMALL, Workload::BIG],
@@ -41,7 +41,11 @@ fn report_of(kubernetes: Release) -> Report {
         quick: true,
         bare: Bare::AS_OURS,
         command: "make bench".to_owned(),
-    };
+    }
+}
+
+fn report_of(kubernetes: Release) -> Report {
+    let plan = plan(kubernetes);
     let mut report = Report::new(&plan, &[]);
     for workload in plan.workloads {
         for contestant in Contestant::ALL {
@@ -81,7 +85,7 @@ fn runs_of_the_same_kind_become_one_median() {
     let report = report();
     assert_eq!(report.bursts.len(), 6);
     assert_eq!(report.workloads(), [Workload::SMALL, Workload::BIG]);
-    let got = report.median(Workload::BIG, Contestant::Stock).unwrap();
+    let got = report.result(Workload::BIG, Contestant::Stock).unwrap().median;
     assert!((got.pods_per_second - 500.0).abs() < f64::EPSILON);
 }
 
@@ -163,9 +167,38 @@ fn medians_and_ratios() {
     assert!((of(&[3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
     assert!((of(&[4.0, 1.0]) - 2.5).abs() < f64::EPSILON);
     assert!(of(&[]).abs() < f64::EPSILON);
-    assert_eq!(ratio(3.0, 2.0), "1.50x");
-    assert_eq!(ratio(1.0, 30.0), "0.033x");
-    assert_eq!(ratio(1.0, 0.0), "-");
+    assert_eq!(ratio(Some(1.5)), "1.50x");
+    assert_eq!(ratio(Some(1.0 / 30.0)), "0.033x");
+    assert_eq!(ratio(None), "-");
+}
+
+#[test]
+fn a_ratio_is_the_median_of_those_within_rounds() {
+    let of = |ours: &[f64], theirs: &[f64]| paired(ours, theirs, |value| *value);
+    // Of the medians it would be 100 / 90.
+    assert_eq!(of(&[100.0, 400.0, 90.0], &[50.0, 100.0, 90.0]), Some(2.0));
+    assert_eq!(of(&[3.0, 8.0], &[2.0, 2.0]), Some(2.75));
+    assert_eq!(of(&[1.0, 1.0], &[1.0, 0.0]), None);
+    assert_eq!(of(&[], &[]), None);
+}
+
+#[test]
+fn table_page_and_bars_compare_round_by_round() {
+    let mut report = Report::new(&plan(Release::default()), &[]);
+    let rates = [[50.0, 100.0, 90.0], [100.0, 100.0, 100.0], [100.0, 400.0, 90.0]];
+    for (contestant, rates) in Contestant::ALL.into_iter().zip(rates) {
+        for rate in rates {
+            let cpu_micros_per_pod = 100_000.0 / rate;
+            report.add_burst(Workload::SMALL, contestant, Burst { cpu_micros_per_pod, ..burst(rate) });
+        }
+    }
+    let page = page::page(&report, &[]);
+    assert!(page.contains("| headroom/bare | 2.00x | 2.00x | 0.500x | 1.00x |"), "{page}");
+    assert!(page.contains("| 100x5000: pods/s, in those of the bare loop | ≥ 0.950x | 2.000x | yes |"), "{page}");
+    assert!(page.contains("Medians of 3 rounds; a ratio is the median of those within each round"), "{page}");
+    let table = table(&report);
+    let row = table.lines().find(|line| line.starts_with("headroom/bare")).unwrap();
+    assert!(row.contains("2.00x") && row.contains("0.500x"), "{row}");
 }
 
 #[test]
