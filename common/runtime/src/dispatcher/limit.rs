@@ -1,4 +1,4 @@
-//! How many writes may be in flight: additive increase, multiplicative decrease. Pure.
+//! How many writes may be in flight: additive increase, multiplicative decrease; and how many events behind them. Pure.
 
 use std::time::Duration;
 
@@ -18,6 +18,21 @@ const UNHURRIED: usize = 50;
 const RECOVERY: usize = 16;
 /// The longest pause that a server is granted.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// So many events that wait are what a burst of writes has left behind.
+const HEAP: usize = 256;
+
+/// What events have to wait for, and how many wait.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct EventLoad {
+    /// Writes and status patches that are not sent yet.
+    pub(super) ahead: usize,
+    /// Writes in flight.
+    pub(super) writes: usize,
+    /// Events that wait.
+    pub(super) waiting: usize,
+    /// Whether one of them has waited for too long.
+    pub(super) overdue: bool,
+}
 
 /// The adaptive limit.
 #[derive(Debug)]
@@ -41,6 +56,19 @@ impl Limiter {
     /// How many may be in flight.
     pub(super) const fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// How many event requests may be in flight: `usual`, or `alone` when many wait and no write is under way that they
+    /// could hold up. They never take the place that writes have given up for the server's sake.
+    pub(super) fn events(&self, usual: usize, alone: usize, load: EventLoad) -> usize {
+        let busy = load.ahead > 0 || load.writes > self.limit.div_ceil(4);
+        let most = match (busy, load.overdue) {
+            (true, false) => 0,
+            (true, true) => 1,
+            (false, _) if load.writes == 0 && load.waiting >= HEAP => alone,
+            (false, _) => usual,
+        };
+        most.min(self.limit)
     }
 
     /// When requests may be started again; nothing when they may now.
@@ -176,6 +204,35 @@ mod tests {
         let mut broken = Limiter::new(200);
         broken.missed(SLOW / 2, at(0));
         assert_eq!(broken.limit(), 200, "a broken connection is not a slow server");
+    }
+
+    #[test]
+    fn events_go_behind_writes_and_a_heap_of_them_goes_at_once_when_there_are_none() {
+        let heap = EventLoad { waiting: HEAP, ..EventLoad::default() };
+        let overdue = EventLoad { overdue: true, ..heap };
+        for (load, most) in [
+            (EventLoad::default(), 10),
+            (heap, 64),
+            (EventLoad { waiting: HEAP - 1, ..heap }, 10),
+            (EventLoad { waiting: 16_384, ..heap }, 64),
+            // A lone write is not to find the server busy with events, and a quarter of what may be is no burst.
+            (EventLoad { writes: 1, ..heap }, 10),
+            (EventLoad { writes: 75, ..heap }, 10),
+            (EventLoad { writes: 76, ..heap }, 0),
+            (EventLoad { writes: 76, ..overdue }, 1),
+            (EventLoad { ahead: 1, ..heap }, 0),
+            (EventLoad { ahead: 1, ..overdue }, 1),
+            (overdue, 64),
+        ] {
+            assert_eq!(Limiter::new(300).events(10, 64, load), most, "{load:?}");
+        }
+        let mut asked = Limiter::new(100);
+        asked.throttled(None, at(0));
+        assert_eq!(asked.events(10, 64, heap), 50, "not more than writes may be");
+        for second in 1..10 {
+            asked.throttled(None, at(second * 1000));
+        }
+        assert_eq!(asked.events(10, 64, heap), FEWEST);
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub const MAX_WRITES: usize = 300;
 pub const MAX_STATUSES: usize = 20;
 /// Event requests in flight at most; fewer while fewer writes may be.
 pub const MAX_EVENTS: usize = 10;
+/// The same while many wait, as after a burst, and no write is under way: with few in flight this process wakes for each
+/// answer or two, and needs as much time to tell of a burst as it needed for the burst.
+pub const MAX_EVENTS_ALONE: usize = 64;
 /// Intents accepted at most whose outcome has not been taken in yet.
 pub const CREDITS: usize = 2048;
 /// Events that wait at most; more are dropped and counted.
@@ -56,6 +59,8 @@ pub struct DispatcherConfig {
     pub statuses: usize,
     /// See [`MAX_EVENTS`].
     pub events: usize,
+    /// See [`MAX_EVENTS_ALONE`].
+    pub events_alone: usize,
     /// See [`CREDITS`].
     pub credits: usize,
     /// See [`EVENT_QUEUE`].
@@ -81,6 +86,7 @@ impl DispatcherConfig {
             writes: MAX_WRITES,
             statuses: MAX_STATUSES,
             events: MAX_EVENTS,
+            events_alone: MAX_EVENTS_ALONE,
             credits: CREDITS,
             event_queue: EVENT_QUEUE,
             deadline: REQUEST_DEADLINE,

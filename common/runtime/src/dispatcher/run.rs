@@ -14,7 +14,7 @@ use super::{
     DispatcherConfig,
     execute::{Sent, execute},
     handle::{Shared, Submitted},
-    limit::Limiter,
+    limit::{EventLoad, Limiter},
     request::{self, Prepared},
     status::{StatusJob, StatusLane},
 };
@@ -229,15 +229,13 @@ impl<M: Send + 'static> Run<M> {
                 self.event_retries.push_back((now, EventJob { write, record: None, attempts: 0 }));
             }
         }
-        let busy = !self.writes.is_empty()
-            || self.statuses.len() > 0
-            || self.in_flight[WRITE] > self.limiter.limit().div_ceil(4);
-        let overdue = self.events.front().is_some_and(|(_, since)| now.since(*since) >= EVENT_PATIENCE);
-        let most = match (busy, overdue) {
-            (false, _) => self.config.events.min(self.limiter.limit()),
-            (true, true) => 1,
-            (true, false) => 0,
+        let load = EventLoad {
+            ahead: self.writes.len() + self.statuses.len(),
+            writes: self.in_flight[WRITE],
+            waiting: self.events.len(),
+            overdue: self.events.front().is_some_and(|(_, since)| now.since(*since) >= EVENT_PATIENCE),
         };
+        let most = self.limiter.events(self.config.events, self.config.events_alone, load);
         while self.in_flight[EVENT] < most {
             let job = match self.event_retries.front() {
                 Some((due, _)) if *due <= now => self.event_retries.pop_front().map(|(_, job)| job),

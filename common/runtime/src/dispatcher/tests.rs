@@ -255,6 +255,24 @@ async fn writes_go_before_events() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_burst_has_left_behind_goes_out_together_and_a_few_events_do_not() {
+    for (events, together) in [(50, MAX_EVENTS), (400, MAX_EVENTS_ALONE)] {
+        let mut f = start(|_| {}, 8);
+        for i in 0..events {
+            f.handle.submit(event(&i.to_string())).unwrap();
+        }
+        let mut kept = Vec::new();
+        for _ in 0..together {
+            kept.push(f.request().await.1);
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(f.server.next_request().now_or_never().is_none(), "more than {together} of {events}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn too_many_events_are_dropped_and_counted() {
     let f = start(|c| c.event_queue = 4, 8);
     f.fence.close_writes();
