@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod fence;
 mod fresh;
+mod gather;
 mod io;
 mod negotiate;
 mod spread;

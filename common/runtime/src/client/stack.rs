@@ -25,6 +25,7 @@ use tower::{BoxError, Service, ServiceBuilder};
 use super::{
     ClientError, Fence,
     fresh::fresh,
+    gather::GatheringConnector,
     io::{Guard, GuardedConnector},
     negotiate::{Negotiating, is_watch},
     spread::Spread,
@@ -118,12 +119,17 @@ pub fn build(
         if purpose == Purpose::Watch {
             pool.http2_initial_stream_window_size(WATCH_WINDOW).http2_initial_connection_window_size(WATCHES_WINDOW);
         }
-        let connector = builder.enable_http2().wrap_connector(connector);
+        // Around TLS, for it is TLS that would rather not gather.
+        let connector = GatheringConnector {
+            inner: builder.enable_http2().wrap_connector(connector),
+            gathers: purpose == Purpose::Write,
+        };
         let connections = if purpose == Purpose::Write { WRITE_CONNECTIONS } else { 1 };
         (0..connections).map(|_| pool.build(connector.clone())).collect()
     } else {
         // `kubectl proxy` and tests speak HTTP/1.1 without TLS.
-        vec![pool.build(builder.enable_http1().wrap_connector(connector))]
+        let inner = builder.enable_http1().wrap_connector(connector);
+        vec![pool.build(GatheringConnector { inner, gathers: false })]
     };
 
     let service = ServiceBuilder::new()

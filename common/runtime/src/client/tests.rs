@@ -3,7 +3,9 @@
 use std::{
     convert::Infallible,
     error::Error,
+    pin::Pin,
     sync::{Arc, Mutex},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -15,7 +17,11 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::client::Body;
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -37,11 +43,63 @@ struct Seen {
     requests: Mutex<Vec<(Version, String, Option<String>)>>,
     received: Mutex<usize>,
     connections: Mutex<usize>,
+    /// TLS records that came, over all connections.
+    records: Mutex<usize>,
     /// Told whenever a request's head has come.
     progress: Notify,
     /// Lets the server read the body of [`HELD`].
     release: Notify,
     broken: Notify,
+}
+
+/// A socket that counts the TLS records that come.
+struct Records {
+    socket: TcpStream,
+    seen: Arc<Seen>,
+    /// What has come of the next record's header.
+    header: Vec<u8>,
+    /// What has not come yet of the last record.
+    left: usize,
+}
+
+impl Records {
+    fn count(&mut self, byte: u8) {
+        if self.left > 0 {
+            self.left -= 1;
+            return;
+        }
+        self.header.push(byte);
+        if let [_, _, _, high, low] = self.header[..] {
+            self.left = usize::from(u16::from_be_bytes([high, low]));
+            self.header.clear();
+            *self.seen.records.lock().unwrap() += 1;
+        }
+    }
+}
+
+impl AsyncRead for Records {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        for byte in &buf.filled()[before..] {
+            self.count(*byte);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Records {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
 }
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
@@ -91,11 +149,12 @@ async fn server() -> (kube::Config, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let shared = seen.clone();
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        while let Ok((socket, _)) = listener.accept().await {
             *shared.connections.lock().unwrap() += 1;
             let (acceptor, seen) = (acceptor.clone(), shared.clone());
             tokio::spawn(async move {
-                let Ok(tls) = acceptor.accept(stream).await else { return };
+                let records = Records { socket, seen: seen.clone(), header: Vec::new(), left: 0 };
+                let Ok(tls) = acceptor.accept(records).await else { return };
                 let service = hyper::service::service_fn(move |request| answer(request, seen.clone()));
                 let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
                     .serve_connection(TokioIo::new(tls), service)
@@ -144,6 +203,26 @@ async fn speaks_http2_on_one_connection_and_says_who_it_is() {
             .all(|(version, _, agent)| { *version == Version::HTTP_2 && agent.as_deref() == Some("headroom-test") })
     );
     assert_eq!(*seen.connections.lock().unwrap(), 1, "a cold burst must not open a connection per request");
+}
+
+/// Events and bindings have some 300 bytes each.
+#[tokio::test]
+async fn bodies_of_writes_share_records_and_with_them_system_calls() {
+    let (config, seen) = server().await;
+    let clients = clients(&config);
+    clients.fence.open_forever();
+    let mut records = Vec::new();
+    for client in [&clients.lease, &clients.write] {
+        client.send(post("/first")).await.unwrap();
+        let before = *seen.records.lock().unwrap();
+        let request = |i| Request::post(format!("/p{i}")).body(Body::from(vec![b'x'; 300])).unwrap();
+        for response in futures::future::join_all((0..40).map(|i| client.send(request(i)))).await {
+            assert!(response.unwrap().status().is_success());
+        }
+        records.push(*seen.records.lock().unwrap() - before);
+    }
+    assert!(records[0] >= 40, "TLS as it is makes a record of each: {records:?}");
+    assert!(records[1] <= 10, "{records:?}");
 }
 
 #[tokio::test]
