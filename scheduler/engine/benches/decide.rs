@@ -16,9 +16,9 @@ use headroom_core::{
 };
 use headroom_engine::{Engine, Input};
 
-use world::{TEMPLATES, engine, full, now, place, place_while, pods, renamed, sample};
+use world::{TEMPLATES, engine, full, now, place, place_while, pods, pods_of, renamed, sample};
 
-/// Pods per sample on up to 1,000 nodes, and where nothing is shared between pods.
+/// Pods per sample on up to 1,000 nodes, and where a decision takes milliseconds.
 const BATCH: usize = 500;
 /// Pods per sample on 5,000 nodes.
 const MANY: usize = 10_000;
@@ -79,12 +79,25 @@ fn classes_while_samples_arrive(bencher: Bencher<'_, '_>, nodes: usize) {
     });
 }
 
-/// No two pods are of one class.
+/// More templates in turn than classes of 5,000 nodes have room for at a time (`MAX_CLASS_BYTES` in `cycle::class`).
+#[divan::bench(args = [1000, 5000], sample_count = 3, sample_size = 1)]
+fn thirty_templates(bencher: Bencher<'_, '_>, nodes: usize) {
+    let pods = pods_of(30, count(nodes), |p, _| p);
+    bencher.counter(ItemsCount::new(pods.len())).with_inputs(|| engine(nodes, true, true)).bench_values(|mut e| {
+        assert_eq!(place(&mut e, &pods), pods.len());
+        e
+    });
+}
+
+/// No two pods are of one class, and no plugin that reads requests can answer for one as for another. They are more than
+/// there may be classes, so that each decision makes a class and drops one.
 #[divan::bench(args = [1000, 5000], sample_count = 3, sample_size = 1)]
 fn all_different(bencher: Bencher<'_, '_>, nodes: usize) {
-    let pods: Vec<Arc<Pod>> = (0..BATCH)
-        .map(|i| pod(&format!("pod-{i}")).uid(&format!("uid-{i}")).requests(&format!("{}m", 10 + i), "64Mi").arc())
-        .collect();
+    let different = |i: usize| {
+        let (cpu, memory) = (format!("{}m", 10 + i), format!("{}Ki", (64 << 10) + 64 * i));
+        pod(&format!("pod-{i}")).uid(&format!("uid-{i}")).requests(&cpu, &memory).arc()
+    };
+    let pods: Vec<Arc<Pod>> = (0..count(nodes)).map(different).collect();
     bencher.counter(ItemsCount::new(pods.len())).with_inputs(|| engine(nodes, true, true)).bench_values(|mut e| {
         assert_eq!(place(&mut e, &pods), pods.len());
         e

@@ -55,7 +55,12 @@ pub(crate) fn full(nodes: usize) -> Engine {
 
 /// Pods of ten templates in turn; `change` is given each template and a selector of its pods.
 pub(crate) fn pods(count: usize, change: fn(PodBuilder, &str) -> PodBuilder) -> Vec<Arc<Pod>> {
-    let templates: Vec<_> = (0..TEMPLATES)
+    pods_of(TEMPLATES, count, change)
+}
+
+/// The same of so many templates.
+pub(crate) fn pods_of(templates: usize, count: usize, change: fn(PodBuilder, &str) -> PodBuilder) -> Vec<Arc<Pod>> {
+    let templates: Vec<_> = (0..templates)
         .map(|t| {
             let p = pod("t").requests(&format!("{}m", 50 + 10 * t), &format!("{}Mi", 64 + 16 * t));
             change(p.label("app", &t.to_string()), &format!("app={t}")).arc()
