@@ -159,6 +159,13 @@ fn write_event(out: &mut Vec<u8>, event: &[u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
+/// For counting instructions: an object as the JSON that is handed on; absent when it cannot be read.
+#[doc(hidden)]
+#[must_use]
+pub fn read_as_json(encoded: &[u8]) -> Option<Vec<u8>> {
+    to_json(encoded).ok()
+}
+
 /// For fuzzing: reads any bytes as an object, as an answer and as an event. Answers what could be read, as JSON.
 #[doc(hidden)]
 pub fn fuzz(bytes: &[u8]) -> Vec<Vec<u8>> {

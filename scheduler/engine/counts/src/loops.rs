@@ -13,6 +13,7 @@ use headroom_core::{
     testing::{PodBuilder, pod, spread, term},
 };
 use headroom_engine::{Engine, Input};
+use headroom_runtime::protobuf::read_as_json;
 use headroom_runtime::wire::{Interners, NodeHeadroomWire, PodWire, RawObject, WireObject};
 
 use crate::shapes;
@@ -46,7 +47,7 @@ const fn the(name: &'static str, turns: usize, run: fn(usize, usize), turn: &'st
 }
 
 /// All of them.
-pub static LOOPS: [Loop; 13] = [
+pub static LOOPS: [Loop; 14] = [
     the("decide", 400, decide, "a pod of ten templates, 1,000 nodes with samples"),
     the("decide_while_samples_arrive", 400, while_samples_arrive, "the same; every tenth time a sample comes first"),
     the("decide_all_different", 40, all_different, "a pod that shares nothing with others"),
@@ -58,6 +59,7 @@ pub static LOOPS: [Loop; 13] = [
     the("pod_changed", 1000, pod_changed, "a new status of one of 2,000 bound pods"),
     the("pod_replaced", 500, pod_replaced, "a bound pod goes, and another one comes"),
     the("parse_pod", 300, parse_pod, "a bound pod, from JSON as API servers send it to a row"),
+    the("parse_pod_protobuf", 300, parse_pod_protobuf, "the same in protobuf, as watches get it"),
     the("parse_sample", 300, parse_sample, "a NodeHeadroom with 20 pods, from JSON to a row"),
     the("ingest_sample", 400, ingest_sample, "a sample of one of 200 nodes with 20 pods each"),
 ];
@@ -168,16 +170,20 @@ fn pod_replaced(turns: usize, most: usize) {
     keep((engine, all, next, out));
 }
 
-/// Text to rows, the way that watches take: first as an object of any kind, then as what it is.
+/// A text as a row, the way that watches take: first as an object of any kind, then as what it is.
+fn row<W: WireObject>(text: &str, interners: &mut Interners) -> W::Row {
+    let raw: Result<RawObject, _> = serde_json::from_str(text);
+    let row = serde_json::from_str::<W>(text).map(|wire| wire.convert(interners));
+    let (Ok(raw), Ok(Ok(row))) = (raw, row) else { unreachable!("the text is well-formed: {text}") };
+    drop(black_box(raw));
+    row
+}
+
 fn parse<W: WireObject>(turns: usize, texts: &[String]) {
     let mut interners = Interners::default();
     let mut rows = Vec::with_capacity(texts.len());
     for text in &texts[..turns] {
-        let raw: Result<RawObject, _> = serde_json::from_str(text);
-        let row = serde_json::from_str::<W>(text).map(|wire| wire.convert(&mut interners));
-        let (Ok(raw), Ok(Ok(row))) = (raw, row) else { unreachable!("the text is well-formed: {text}") };
-        drop(black_box(raw));
-        rows.push(row);
+        rows.push(row::<W>(text, &mut interners));
     }
     keep((rows, interners));
 }
@@ -185,6 +191,20 @@ fn parse<W: WireObject>(turns: usize, texts: &[String]) {
 fn parse_pod(turns: usize, most: usize) {
     let texts: Vec<_> = (0..most).map(|i| shapes::pod(i, most.div_ceil(10), NODES)).collect();
     parse::<PodWire>(turns, &ManuallyDrop::new(texts));
+}
+
+/// What is handed on in place of protobuf is text, and goes the way of text.
+fn parse_pod_protobuf(turns: usize, most: usize) {
+    let all: Vec<_> = (0..most).map(|i| shapes::protobuf::pod(i, most.div_ceil(10), NODES)).collect();
+    let all = ManuallyDrop::new(all);
+    let mut interners = Interners::default();
+    let mut rows = Vec::with_capacity(most);
+    for encoded in &all[..turns] {
+        let json = read_as_json(encoded).and_then(|json| String::from_utf8(json).ok());
+        let Some(text) = json else { unreachable!("the object is well-formed: {}", encoded.escape_ascii()) };
+        rows.push(row::<PodWire>(&text, &mut interners));
+    }
+    keep((rows, interners));
 }
 
 fn parse_sample(turns: usize, most: usize) {

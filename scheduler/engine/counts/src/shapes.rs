@@ -1,5 +1,7 @@
 //! Objects as API servers send them, with all that nobody here reads: managed fields, probes, mounts, image digests.
 
+pub mod protobuf;
+
 use std::fmt::Write;
 
 /// A pod of a Deployment's ReplicaSet that runs, without line ends.
