@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{ConfigError, Configuration, EnabledPlugin, PluginSetConfig, ProfileConfig, field::invalid};
 use crate::{
     extender,
-    framework::{DynPlugin, Erased, MAX_PLUGINS, PluginNames, Point, Profile, Profiles, Registry},
+    framework::{DynPlugin, Erased, MAX_PLUGINS, PluginNames, Point, Profile, Profiles, Registry, narrow},
     plugins::{dynamic_resources, unsupported},
     queue::Spans,
 };
@@ -208,7 +208,8 @@ fn build_profile(
         let given = score.iter().chain(&multi).find(|p| p.name == plugin.name()).map_or(0, |p| p.weight);
         i64::from(given.max(1))
     };
-    let weights = b.plugins.iter().map(|p| weight(&**p)).collect();
+    let weights: Vec<i64> = b.plugins.iter().map(|p| weight(&**p)).collect();
+    let narrow = narrow(&weights, &points[Point::Score as usize]);
     match points[Point::QueueSort as usize].len() {
         1 => {}
         n => {
@@ -219,7 +220,7 @@ fn build_profile(
     if points[Point::Bind as usize].is_empty() {
         return Err(ConfigError::at(format!("{path}.plugins.bind"), "at least one plugin must be enabled"));
     }
-    Ok(Profile { name: config.scheduler_name.clone(), plugins: b.plugins, ids, points, weights })
+    Ok(Profile { name: config.scheduler_name.clone(), plugins: b.plugins, ids, points, weights, narrow })
 }
 
 /// The plugins at one extension point, in order (`expandMultiPointPlugins`).

@@ -25,7 +25,10 @@ use crate::{
     },
 };
 
+mod totals;
 mod whole;
+
+use self::totals::{CLOSED, Totals};
 
 /// Most classes kept.
 const MAX_CLASSES: usize = 256;
@@ -65,8 +68,8 @@ struct Class {
     narrowed_by_cluster: bool,
     rejections: Vec<Option<Box<Rejection>>>,
     columns: Vec<(usize, Column)>,
-    /// Valid for open rows as of the last normalising.
-    totals: Vec<i64>,
+    /// As of the last normalising.
+    totals: Totals,
     ties: Vec<TieKey>,
     /// Rows refilled, opened or closed since the last normalising.
     changed: Vec<u32>,
@@ -87,7 +90,7 @@ pub(crate) struct Classes {
 #[derive(Debug, Default)]
 struct Work {
     open: Vec<bool>,
-    totals: Vec<i64>,
+    totals: Totals,
     /// Columns of the plugins that have no part in classes, by profile and place.
     columns: Vec<(usize, usize, Column)>,
 }
@@ -114,7 +117,7 @@ impl Classes {
         ties: TieBreaker,
         probe: &mut dyn Probe,
     ) -> Option<Verdict> {
-        if view.cache.node_count() == 0 {
+        if view.cache.node_count() == 0 || profile.narrow.is_none() {
             return None;
         }
         let cluster = profile.cluster_places(pod);
@@ -193,7 +196,7 @@ impl Classes {
             narrowed_by_cluster: false,
             rejections: Vec::new(),
             columns,
-            totals: Vec::new(),
+            totals: Totals::default(),
             ties: Vec::new(),
             changed: Vec::new(),
             fresh: true,
@@ -215,8 +218,8 @@ impl Classes {
 
 impl Class {
     fn bytes(&self) -> usize {
-        let row =
-            8 + 1 + 1 + 8 + 8 + size_of::<TieKey>() + self.columns.iter().map(|(_, c)| c.row_bytes()).sum::<usize>();
+        let columns: usize = self.columns.iter().map(|(_, c)| c.row_bytes()).sum();
+        let row = 8 + 1 + 1 + 8 + Totals::ROW_BYTES + size_of::<TieKey>() + columns;
         let rejections = self.generations.len() - self.feasible_count;
         row * self.generations.len() + rejections * size_of::<Rejection>() + self.signature.bytes()
     }
@@ -226,7 +229,7 @@ impl Class {
         self.feasible.resize(slots, false);
         self.open.resize(slots, false);
         self.rejections.resize_with(slots, || None);
-        self.totals.resize(slots, i64::MIN);
+        self.totals.resize(slots);
         self.ties.resize(slots, TieKey::default());
         for (_, column) in &mut self.columns {
             column.resize(slots);
@@ -307,8 +310,6 @@ impl Class {
                 profile.score(*plugin, &self.state, column, slot, pod, node).ok()?;
             }
             self.ties[slot] = profile.tie_key(&self.state, pod, node);
-        } else {
-            self.totals[slot] = i64::MIN;
         }
         Some(())
     }
@@ -321,32 +322,23 @@ impl Class {
             let done = profile.plugins[*plugin].normalize(column, &self.open, &self.changed, fresh).ok()?;
             all |= done == Normalized::All;
         }
+        let weights = profile.narrow.as_deref()?;
         // Without any score plugin every node gets 1 (reference 1.6).
-        let base = i64::from(profile.at(Point::Score).is_empty());
+        let base = i32::from(profile.at(Point::Score).is_empty());
         if all {
             self.totals.fill(base);
             for (plugin, column) in &self.columns {
-                let weight = profile.weights[*plugin];
-                for (total, score) in self.totals.iter_mut().zip(column.normalized()) {
-                    *total = total.saturating_add(i64::from(*score).saturating_mul(weight));
-                }
+                self.totals.add(column.normalized(), weights[*plugin]);
             }
-            for (total, open) in self.totals.iter_mut().zip(&self.open) {
-                if !open {
-                    *total = i64::MIN;
-                }
-            }
+            self.totals.close(&self.open);
         } else {
             for row in &self.changed {
                 let row = *row as usize;
-                self.totals[row] = if self.open[row] {
-                    self.columns.iter().fold(base, |total, (plugin, column)| {
-                        let score = i64::from(column.normalized()[row]);
-                        total.saturating_add(score.saturating_mul(profile.weights[*plugin]))
-                    })
-                } else {
-                    i64::MIN
+                let sum = |total: i32, (plugin, column): &(usize, Column)| {
+                    total + i32::from(column.normalized()[row]) * weights[*plugin]
                 };
+                let total = if self.open[row] { self.columns.iter().fold(base, sum) } else { CLOSED };
+                self.totals.set(row, total);
             }
         }
         self.changed.clear();
@@ -408,25 +400,19 @@ impl Class {
         Some(Verdict { result, after })
     }
 
-    fn choose(&self, totals: &[i64], hashes: &[u64], ties: TieBreaker) -> Option<Choice> {
-        let best = totals.iter().copied().max()?;
-        if best == i64::MIN {
-            return None;
-        }
+    fn choose(&self, totals: &Totals, hashes: &[u64], ties: TieBreaker) -> Option<Choice> {
+        let best = totals.best()?;
         let mut winner: Option<usize> = None;
         let (mut key, mut top) = (TieKey::default(), 0);
         let mut count = 0;
-        // What is not feasible has the smallest total there is.
-        for (slot, ((total, tie), hash)) in totals.iter().zip(&self.ties).zip(hashes).enumerate() {
-            if *total != best {
-                continue;
-            }
+        for slot in totals.rows_of(best) {
+            let (Some(tie), Some(hash)) = (self.ties.get(slot), hashes.get(slot)) else { continue };
             count += 1;
             let rank = ties.rank(*hash);
             if winner.is_none() || *tie > key || (*tie == key && rank > top) {
                 (winner, key, top) = (Some(slot), *tie, rank);
             }
         }
-        Some(Choice { slot: winner? as Slot, total: Some(best), feasible: self.open_count, ties: count })
+        Some(Choice { slot: winner? as Slot, total: Some(best.into()), feasible: self.open_count, ties: count })
     }
 }

@@ -14,6 +14,7 @@ use crate::{
 
 mod activation;
 mod binding;
+mod classes;
 mod dump;
 mod hostile;
 mod measured;

@@ -11,7 +11,6 @@ mod profile;
 mod registry;
 mod status;
 
-pub(crate) use self::plugin_set::Places;
 pub use self::{
     erased::{Column, DynPlugin, Erased, Normalized, State},
     events::{Actions, Change, ClusterEvent, EventResource, Hint, Interest},
@@ -29,4 +28,5 @@ pub use self::{
     registry::{ArgsError, Factory, Registry},
     status::{Code, Reason, Status},
 };
+pub(crate) use self::{plugin_set::Places, profile::narrow};
 pub use crate::queue::WaitingPods;

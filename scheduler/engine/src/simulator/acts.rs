@@ -208,7 +208,7 @@ pub fn perform(s: &mut Simulator, act: Act) {
 }
 
 /// A decision without the word which path it took.
-fn essence(d: &Decision) -> Decision {
+pub(crate) fn essence(d: &Decision) -> Decision {
     let mut d = d.clone();
     if let DecisionResult::Assumed { class, .. } = &mut d.result {
         *class = false;

@@ -166,7 +166,8 @@ impl Class {
         if scoring.is_empty() {
             return Some(false);
         }
-        work.totals.clone_from(&self.totals);
+        let weights = profile.narrow.as_deref()?;
+        work.totals.copy(&self.totals);
         for plugin in scoring {
             let known = work.columns.iter().position(|(p, i, _)| (*p, *i) == (self.profile, plugin));
             let at = known.unwrap_or_else(|| {
@@ -177,13 +178,9 @@ impl Class {
             column.resize(work.totals.len());
             profile.score_open(plugin, whole, column, pod, &self.open, view).ok()?;
             profile.plugins[plugin].normalize(column, &self.open, &[], true).ok()?;
-            let weight = profile.weights[plugin];
-            for ((total, score), open) in work.totals.iter_mut().zip(column.normalized()).zip(&self.open) {
-                if *open {
-                    *total = total.saturating_add(i64::from(*score).saturating_mul(weight));
-                }
-            }
+            work.totals.add(column.normalized(), weights[plugin]);
         }
+        work.totals.close(&self.open);
         Some(true)
     }
 }

@@ -94,6 +94,22 @@ pub struct Profile {
     pub(crate) ids: Vec<PluginId>,
     pub(crate) points: [Vec<usize>; Point::ALL.len()],
     pub(crate) weights: Vec<i64>,
+    /// See [`narrow`].
+    pub(crate) narrow: Option<Vec<i32>>,
+}
+
+/// The weights for totals of 32 bits, when no sum of scores of the plugins at these places can be larger, whatever eight
+/// bits a plugin makes of them.
+///
+/// Upstream refuses weights with which totals of 64 bits could overflow ("total score of Score plugins could overflow"):
+/// those of a configuration have 32 bits each, so that it never comes to that. Where 32 are too few, the plain path
+/// decides.
+pub(crate) fn narrow(weights: &[i64], score: &[usize]) -> Option<Vec<i32>> {
+    let largest = score.iter().try_fold(1_i64, |sum, place| {
+        weights.get(*place)?.checked_mul(u8::MAX.into()).and_then(|most| sum.checked_add(most))
+    })?;
+    i32::try_from(largest).ok()?;
+    weights.iter().map(|weight| i32::try_from(*weight).ok()).collect()
 }
 
 impl std::fmt::Debug for Profile {
