@@ -192,6 +192,7 @@ impl NodeVerdict {
 }
 
 /// Rules 4 to 6: where the pod fits, and the rule that decided.
+#[inline]
 fn fit(demand: &Demand, headroom: i64, accessible: i64, node: &NodeState) -> (Option<Fits>, Rule) {
     let in_ram = demand.total <= headroom;
     if accessible <= 0 {
@@ -228,6 +229,7 @@ fn protection(demand: &Demand, headroom: i64, node: &NodeState, params: &Params)
 ///
 /// With `context.cluster.inert` the plugin is not to ask at all; the answer is then as in a degraded cluster.
 #[must_use]
+#[inline]
 pub fn judge(pod: &Candidate, node: &NodeState, context: &Context, params: &Params) -> NodeVerdict {
     let demand = &pod.demand;
     let unsampled = context.cluster.degraded || context.cluster.inert;

@@ -269,6 +269,7 @@ impl NodeState {
 
     /// `Acc` for a pod with this swap limit here.
     #[must_use]
+    #[inline]
     pub fn accessible(&self, pod_swap_limit: i64) -> i64 {
         match self.swap_room {
             Some((room, others)) if pod_swap_limit > 0 => room.min(others.saturating_add(pod_swap_limit)).max(0),

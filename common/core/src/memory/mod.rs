@@ -125,6 +125,7 @@ fn narrow(x: i128) -> i64 {
 }
 
 /// `clamp` that does not panic when the bounds are reversed or NaN (parameters may come unvalidated).
+#[inline]
 fn within(x: f64, low: f64, high: f64) -> f64 {
     x.max(low).min(high)
 }

@@ -33,6 +33,7 @@ pub struct RawScore {
 
 /// The raw score of a node that the pod may go to. Constant time; allocates nothing.
 #[must_use]
+#[inline]
 pub fn raw(pod: &Candidate, node: &NodeState, verdict: &NodeVerdict, params: &Params) -> RawScore {
     let (headroom, accessible) = (verdict.headroom as f64, verdict.accessible_swap as f64);
     let demand = pod.demand.total as f64;
@@ -58,6 +59,7 @@ pub fn raw(pod: &Candidate, node: &NodeState, verdict: &NodeVerdict, params: &Pa
     RawScore { x, base, multiplier, penalty }
 }
 
+#[inline]
 fn share(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { within(part / whole, 0.0, 1.0) } else { 0.0 }
 }
@@ -68,16 +70,17 @@ pub fn x_max(feasible: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 impl RawScore {
-    /// The score among nodes with this [`x_max`].
+    /// The score among nodes with this [`x_max`]. Never higher where `x_max` is larger: rounding keeps the order of values.
     #[must_use]
+    #[inline]
     pub fn finish(&self, x_max: f64) -> i64 {
         let base = match self.base {
             Base::Ram(own) => own + 40.0 * share(self.x, x_max),
             Base::Swap(own) => own,
             Base::None => return 0,
         };
-        // Half up, not half to even: `floor(x + 0.5)`.
-        within((self.multiplier * base - self.penalty + 0.5).floor(), 0.0, 100.0) as i64
+        // Half up, not half to even: `floor(x + 0.5)`. What is not negative is rounded down by cutting off.
+        within(self.multiplier * base - self.penalty + 0.5, 0.0, 100.0) as i64
     }
 }
 
@@ -131,5 +134,29 @@ mod tests {
     fn half_rounds_up() {
         let at = |own| RawScore { x: 0.0, base: Base::Swap(own), multiplier: 1.0, penalty: 0.0 }.finish(1.0);
         assert_eq!((at(0.5), at(1.5), at(2.49)), (1, 2, 2));
+        for step in -300..11_000 {
+            let own = f64::from(step) / 100.0;
+            assert_eq!(at(own), (own + 0.5).floor().clamp(0.0, 100.0) as i64, "{own}");
+        }
+        assert_eq!((at(f64::NAN), at(-0.0), at(1e300), at(-1e300)), (0, 0, 100, 0));
+    }
+
+    #[test]
+    fn more_on_the_best_node_never_raises_a_score() {
+        let mut seed = 1_u64;
+        let mut random = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 11) as f64 / (1_u64 << 53) as f64
+        };
+        for _ in 0..20_000 {
+            let raw = RawScore {
+                x: (random() - 0.1) * 4e9,
+                base: Base::Ram(20.0 + 40.0 * random()),
+                multiplier: [1.0, 0.8, 0.5][(random() * 3.0) as usize],
+                penalty: 70.0 * random() * random(),
+            };
+            let (one, two) = (1e6 + 4e9 * random(), 1e6 + 4e9 * random());
+            assert!(raw.finish(one.min(two)) >= raw.finish(one.max(two)), "{raw:?} {one} {two}");
+        }
     }
 }
