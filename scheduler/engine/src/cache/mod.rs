@@ -254,7 +254,7 @@ impl Cache {
                 if let Some(p) = row.pods.iter_mut().find(|p| p.uid() == info.uid()) {
                     *p = info.clone();
                 }
-                self.memory_pod_changed(at, &info);
+                self.memory_pod_changed(at, &old, &info);
                 // Selectors look at labels, and spreading leaves out what is being deleted.
                 let (was, is) = (&old.pod.meta, &info.pod.meta);
                 if was.labels != is.labels || was.is_terminating() != is.is_terminating() {

@@ -57,7 +57,7 @@ impl Cache {
         let pods = self.pods.values().filter(|pod| concerned(index, &pod.info));
         let pods: Vec<(Slot, PodInfo)> = pods.map(|pod| (pod.slot, pod.info.clone())).collect();
         for (slot, pod) in pods {
-            self.memory_pod_changed(slot, &pod);
+            self.memory_pod_changed(slot, &pod, &pod);
         }
     }
 
@@ -72,7 +72,7 @@ impl Cache {
         let aged: Vec<PodInfo> = row.pods.iter().filter(|pod| info.ages_before(pod.uid(), now)).cloned().collect();
         info.aging = info.next_aging(now);
         for pod in aged {
-            self.memory_pod_changed(slot, &pod);
+            self.memory_pod_changed(slot, &pod, &pod);
         }
     }
 }

@@ -110,6 +110,19 @@ fn a_static_pod_is_known_by_its_hash() {
 }
 
 #[test]
+fn a_static_pod_protects_its_node_as_soon_as_its_label_says_so() {
+    let mut c = cache();
+    c.set_headroom(sample(&[], 0));
+    for (component, protected) in [("proxy", false), ("etcd", true), ("proxy", false)] {
+        let mirror = pod("p").annotation("kubernetes.io/config.mirror", "hash").label("component", component);
+        let info = c.info(mirror.on("n").arc(), None);
+        c.set_pod(info, &"n".into());
+        assert_eq!(c.node("n").unwrap().memory.as_ref().unwrap().node.protected, protected, "{component}");
+        assert_eq!(c.memory_difference(), None);
+    }
+}
+
+#[test]
 fn credits_last_as_long_as_the_sample() {
     let mut c = cache();
     put(&mut c, pod("p"));

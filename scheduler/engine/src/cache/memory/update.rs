@@ -119,8 +119,8 @@ impl Cache {
         }
     }
 
-    /// A pod of the node changed its status.
-    pub(in crate::cache) fn memory_pod_changed(&mut self, slot: Slot, pod: &PodInfo) {
+    /// A pod of the node changed its status, or what is said of it.
+    pub(in crate::cache) fn memory_pod_changed(&mut self, slot: Slot, old: &PodInfo, pod: &PodInfo) {
         let (Some(index), Some(row)) = (&mut self.memory, self.rows.get_mut(slot as usize)) else { return };
         let Some(mut info) = row.memory.take() else { return };
         let counted = index.count(&info, pod, self.now);
@@ -137,7 +137,9 @@ impl Cache {
             changed = index.settle(&mut info, (&row.name, &row.node, slot), self.now);
         }
         row.memory = Some(info);
-        if changed {
+        if protects(&old.pod) != protects(&pod.pod) {
+            self.rebuild_memory(slot);
+        } else if changed {
             self.touch(slot);
         }
     }
