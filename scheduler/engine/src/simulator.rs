@@ -33,6 +33,19 @@ pub enum Fault {
     Refused(WriteError),
 }
 
+/// How a pod that was assumed comes to be seen as bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmed {
+    /// As it was assumed.
+    AsAssumed,
+    /// With other labels, or being deleted.
+    OtherMeta,
+    /// With another spec.
+    OtherSpec,
+    /// On another node.
+    Elsewhere,
+}
+
 /// The cluster.
 #[derive(Debug)]
 pub struct Simulator {
@@ -54,6 +67,8 @@ pub struct Simulator {
     pub patches: Vec<(Str, PodStatusPatch)>,
     /// Bindings that were done: pod, node.
     pub binds: Vec<(Str, Str)>,
+    /// How assumed pods were seen as bound.
+    pub confirmed: Vec<Confirmed>,
     /// Decisions that were made.
     pub decisions: Vec<Decision>,
     /// What the engine reported.
@@ -94,6 +109,7 @@ impl Simulator {
             events: Vec::new(),
             patches: Vec::new(),
             binds: Vec::new(),
+            confirmed: Vec::new(),
             decisions: Vec::new(),
             reports: Vec::new(),
             deletions: Vec::new(),
@@ -141,8 +157,25 @@ impl Simulator {
         let pod = Arc::new(pod);
         self.pods.insert(pod.meta.uid.clone(), pod.clone());
         if self.watching {
+            self.confirmed.extend(self.confirmation(&pod));
             self.input(Input::PodApplied(pod));
         }
+    }
+
+    fn confirmation(&self, pod: &Pod) -> Option<Confirmed> {
+        let node = pod.node_name.as_ref()?;
+        let cache = self.engine.cache();
+        let assumed = cache.pod(&pod.meta.uid).filter(|known| known.assumed)?;
+        let (was, is) = (&assumed.info.pod.meta, &pod.meta);
+        Some(if cache.any_row(assumed.slot).is_none_or(|row| row.name != *node) {
+            Confirmed::Elsewhere
+        } else if assumed.info.pod.spec != pod.spec {
+            Confirmed::OtherSpec
+        } else if was.labels != is.labels || was.is_terminating() != is.is_terminating() {
+            Confirmed::OtherMeta
+        } else {
+            Confirmed::AsAssumed
+        })
     }
 
     /// A pod goes.

@@ -1,6 +1,8 @@
 //! The cache made from scratch, and whether it holds what incremental updating came to: for tests, fuzzing, and after a
 //! panic.
 
+use std::sync::Arc;
+
 use super::{Cache, changes::Changes};
 
 impl Cache {
@@ -44,6 +46,17 @@ impl Cache {
         fresh
     }
 
+    /// The first pod of a row that is not the one that is known on its node, in words.
+    fn wrong_row(&self) -> Option<String> {
+        self.rows.iter().enumerate().find_map(|(slot, row)| {
+            let wrong = row.pods.iter().find(|pod| {
+                let known = self.pods.get(pod.uid());
+                known.is_none_or(|k| k.slot as usize != slot || !Arc::ptr_eq(&k.info.pod, &pod.pod))
+            })?;
+            Some(format!("{}: {} is not as it is known", row.name, wrong.uid()))
+        })
+    }
+
     /// The first difference from another cache, in words; absent when they hold the same.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<String> {
@@ -59,8 +72,8 @@ impl Cache {
             ));
         }
         let index = self
-            .affinity
-            .difference(&self.rows)
+            .wrong_row()
+            .or_else(|| self.affinity.difference(&self.rows))
             .or_else(|| self.images.difference(&self.rows))
             .or_else(|| self.lazy.difference(self));
         if index.is_some() {

@@ -244,12 +244,14 @@ impl Cache {
     pub fn set_pod(&mut self, info: PodInfo, node: &Str) -> PodChange {
         if let Some(known) = self.pods.get_mut(info.uid()) {
             let (at, slot) = (known.slot, known.slot as usize);
-            // The common case: the kubelet reported something that no sum depends on. (An API server never gives a UID to
-            // a pod of another name; sums go by namespace, so should one do it, the pod is taken for another.)
+            // The common cases: the pod is seen as bound where it was assumed, and the kubelet reported something that no sum
+            // depends on. (An API server never gives a UID to a pod of another name; sums go by namespace, so should one do
+            // it, the pod is taken for another.)
             let same_pod = known.info.pod.meta.key == info.pod.meta.key;
-            if self.rows[slot].name == *node && !known.assumed && same_pod && Arc::ptr_eq(&known.info.spec, &info.spec)
-            {
+            if self.rows[slot].name == *node && same_pod && Arc::ptr_eq(&known.info.spec, &info.spec) {
                 let old = std::mem::replace(&mut known.info, info.clone());
+                let was_assumed = std::mem::take(&mut known.assumed);
+                self.assumed -= usize::from(was_assumed);
                 let row = &mut self.rows[slot];
                 if let Some(p) = row.pods.iter_mut().find(|p| p.uid() == info.uid()) {
                     *p = info.clone();
@@ -260,7 +262,7 @@ impl Cache {
                 if was.labels != is.labels || was.is_terminating() != is.is_terminating() {
                     self.touch(at);
                 }
-                return PodChange { old: Some(old), was_assumed: false, moved_from: None };
+                return PodChange { old: Some(old), was_assumed, moved_from: None };
             }
         }
         let known = self.take(info.uid());

@@ -21,6 +21,38 @@ fn assume_confirm_forget() {
     assert_eq!(c.node("a").unwrap().requested.milli_cpu, 0);
 }
 
+/// What may have become of an assumed pod when it is seen as bound: nodes are looked at again only when it counts.
+#[test]
+fn confirmation_alone_is_no_change_of_the_node() {
+    type Meanwhile = fn(&mut Pod);
+    let cases: [(&str, &str, Meanwhile, bool); 5] = [
+        ("as assumed", "a", |p| p.meta.resource_version = 9, false),
+        ("relabelled", "a", |p| p.meta.labels = [("a", "b")].into_iter().collect(), true),
+        ("being deleted", "a", |p| p.meta.set_deleted(Timestamp::default()), true),
+        ("another spec", "a", |p| Arc::make_mut(&mut p.spec).priority = 7, true),
+        ("elsewhere", "b", |p| p.meta.resource_version = 9, true),
+    ];
+    for (what, place, meanwhile, changes) in cases {
+        let mut c = Cache::default();
+        c.set_node(node("a").arc());
+        c.set_node(node("b").arc());
+        let assumed = c.info(pod("p").requests("1", "1Gi").arc(), None);
+        let slot = c.slot("a").unwrap();
+        assert!(c.assume(assumed.clone(), slot));
+        let before = c.generations()[slot as usize];
+        let mut bound = (*assumed.pod).clone();
+        meanwhile(&mut bound);
+        let bound = c.info(Arc::new(bound), Some(&assumed));
+        let change = c.set_pod(bound.clone(), &place.into());
+        assert!(change.was_assumed && change.moved_from.is_some() == (place == "b"), "{what}: {change:?}");
+        assert_eq!(c.generations()[slot as usize] != before, changes, "{what}");
+        assert_eq!((c.difference(&c.recomputed()), c.assumed_count()), (None, 0), "{what}");
+        assert!(c.pod("uid-p").is_some_and(|known| Arc::ptr_eq(&known.info.pod, &bound.pod)), "{what}");
+        assert!(c.forget("uid-p").is_none(), "{what}: confirmed pods are not forgotten");
+        assert!(!c.set_pod(bound, &place.into()).was_assumed, "{what}: once");
+    }
+}
+
 #[test]
 fn confirmed_elsewhere_moves() {
     let mut c = Cache::default();

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use headroom_core::{
+    Str,
     intent::WriteError,
-    object::{ObjectKey, WorkloadKind},
+    object::{ObjectKey, Pod, WorkloadKind},
     testing::{budget, workload},
 };
 
@@ -39,7 +40,7 @@ pub enum Act {
     Decide(u8),
     /// What was asked for is done.
     Deliver,
-    /// Somebody else binds a pod.
+    /// Somebody else binds a pod, often one that we have decided on; it may have changed meanwhile.
     Foreign(u8, u8),
     /// What happens to the next bind.
     Fault(u8),
@@ -88,7 +89,7 @@ impl From<[u8; 4]> for Act {
             7 => Self::Advance(u16::from_le_bytes([a, b]) % 400),
             8 => Self::Decide(a % 10),
             9 => Self::Deliver,
-            10 => Self::Foreign(a, b % 8),
+            10 => Self::Foreign(a, b),
             11 => Self::Fault(a % 6),
             12 => Self::Budget(a % 3, b),
             13 => Self::Ends,
@@ -165,13 +166,7 @@ pub fn perform(s: &mut Simulator, act: Act) {
             }
         }
         Act::Deliver => s.deliver(),
-        Act::Foreign(p, n) => {
-            if let Some(pod) = s.pods.get(format!("uid-p{}", p % PODS).as_str()).filter(|p| p.node_name.is_none()) {
-                let mut bound = (**pod).clone();
-                bound.node_name = Some(format!("n{n}").into());
-                s.pod(bound);
-            }
-        }
+        Act::Foreign(p, how) => bind_past_us(s, p, how),
         Act::Budget(i, v) => {
             if v.is_multiple_of(4) {
                 let key = ObjectKey::new("default", format!("b{i}"));
@@ -205,6 +200,40 @@ pub fn perform(s: &mut Simulator, act: Act) {
             s.input(Input::NamespaceDeleted { name: ["default", "other"][usize::from(i) % 2].into() });
         }
     }
+}
+
+/// The node for which a pod is assumed.
+fn assumed_on(s: &Simulator, pod: &Pod) -> Option<Str> {
+    let known = s.engine.cache().pod(&pod.meta.uid).filter(|known| known.assumed)?;
+    s.engine.cache().any_row(known.slot).map(|row| row.name.clone())
+}
+
+/// Somebody else binds a pod: to some node, or, one of those that are assumed, to some node as well, or to ours after it
+/// has changed in one of the ways that matter.
+fn bind_past_us(s: &mut Simulator, p: u8, how: u8) {
+    let some_node: Str = format!("n{}", how % 8).into();
+    let unbound = s.pods.values().filter(|pod| pod.node_name.is_none());
+    let assumed: Vec<_> = unbound.filter_map(|pod| Some((pod.clone(), assumed_on(s, pod)?))).collect();
+    let (pod, node, change) = match assumed.get(usize::from(p) % assumed.len().max(1)) {
+        Some((pod, ours)) if how >= 64 => {
+            let change = how / 8 % 4;
+            (pod.clone(), if change == 0 { some_node } else { ours.clone() }, change)
+        }
+        _ => match s.pods.get(format!("uid-p{}", p % PODS).as_str()) {
+            Some(pod) if pod.node_name.is_none() => (pod.clone(), some_node, 0),
+            _ => return,
+        },
+    };
+    let mut bound = (*pod).clone();
+    bound.node_name = Some(node);
+    match change {
+        1 => bound.meta.labels = [("set", "x"), ("app", "b"), ("seen", "late")].into_iter().collect(),
+        // As after a resize in place: its sums are others.
+        2 => Arc::make_mut(&mut bound.spec).overhead.memory = Some(33 << 20),
+        3 => bound.meta.set_deleted(s.now.wall),
+        _ => {}
+    }
+    s.pod(bound);
 }
 
 /// A decision without the word which path it took.

@@ -95,6 +95,21 @@ fn a_pod_that_was_sampled_before_it_was_seen_as_bound_frees_nothing() {
 }
 
 #[test]
+fn confirmation_makes_no_room_that_others_are_woken_for() {
+    let mut c = cache();
+    let slot = c.slot("n").unwrap();
+    c.set_headroom(sample(&[], 0));
+    let assumed = c.info(pod("p").requests("", "64Mi").arc(), None);
+    c.assume(assumed.clone(), slot);
+    c.take_memory_news();
+    let before = (headroom(&c), c.generations()[slot as usize]);
+    let bound = c.info(pod("p").requests("", "64Mi").on("n").arc(), Some(&assumed));
+    assert!(c.set_pod(bound, &"n".into()).was_assumed);
+    assert_eq!((freed(&c), (headroom(&c), c.generations()[slot as usize])), ((0, 0), before));
+    assert_eq!(c.take_memory_news(), (Vec::new(), false));
+}
+
+#[test]
 fn a_static_pod_is_known_by_its_hash() {
     let mut c = cache();
     let mirror = |uid: &str| pod("p").uid(uid).annotation("kubernetes.io/config.hash", "hash");
@@ -154,7 +169,7 @@ fn what_annotations_and_labels_say_of_a_node() {
 #[derive(Debug, Clone)]
 enum Act {
     Put(u8, u8),
-    Assume(u8),
+    Assume(u8, u8),
     Remove(u8),
     Sample,
     SameSample,
@@ -165,7 +180,7 @@ fn act() -> impl Strategy<Value = Act> {
     let name = 0..3_u8;
     prop_oneof![
         3 => (name.clone(), 0..3_u8).prop_map(|(n, spec)| Act::Put(n, spec)),
-        1 => name.clone().prop_map(Act::Assume),
+        2 => (name.clone(), 0..3_u8).prop_map(|(n, spec)| Act::Assume(n, spec)),
         3 => name.prop_map(Act::Remove),
         1 => Just(Act::Sample),
         1 => Just(Act::SameSample),
@@ -183,17 +198,19 @@ proptest! {
         let mut second = 0;
         c.set_headroom(sample(&uids, second));
         let (mut here, mut gone) = (BTreeSet::new(), BTreeSet::new());
-        let named = |n: u8| pod(&format!("p{n}"));
+        let slot = c.slot("n").unwrap();
+        let named = |n: u8, spec: u8| pod(&format!("p{n}")).requests("", &format!("{spec}Mi"));
         for a in acts {
             match a {
                 Act::Put(n, spec) => {
-                    put(&mut c, named(n).requests("", &format!("{spec}Mi")));
+                    let info = c.info(named(n, spec).on("n").ready(1, "10.0.0.1").arc(), None);
+                    c.set_pod(info, &"n".into());
                     here.insert(n);
                     gone.remove(&n);
                 }
-                Act::Assume(n) => {
-                    let slot = c.slot("n").unwrap();
-                    c.assume(PodInfo::new(named(n).arc()), slot);
+                Act::Assume(n, spec) => {
+                    let info = c.info(named(n, spec).arc(), None);
+                    c.assume(info, slot);
                     here.insert(n);
                     gone.remove(&n);
                 }

@@ -4,7 +4,10 @@
 use proptest::{prelude::*, strategy::ValueTree};
 
 use super::*;
-use crate::simulator::acts::{Act, both_paths, machine, perform, template};
+use crate::simulator::{
+    Confirmed,
+    acts::{Act, both_paths, machine, perform, template},
+};
 
 fn acts(most: usize) -> impl Strategy<Value = Vec<Act>> {
     proptest::collection::vec(any::<[u8; 4]>().prop_map(Act::from), 1..most)
@@ -48,6 +51,8 @@ courses! {
 fn courses_reach_everything() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let (mut classes, mut plain, mut rejected, mut preempted, mut nominated, mut claims) = (0, 0, 0, 0, 0, 0);
+    let ways = [Confirmed::AsAssumed, Confirmed::OtherMeta, Confirmed::OtherSpec, Confirmed::Elsewhere];
+    let mut confirmed = [0; 4];
     for _ in 0..500 {
         let all = acts(80).new_tree(&mut runner).unwrap().current();
         let [s, _] = both_paths(&all).unwrap();
@@ -63,10 +68,15 @@ fn courses_reach_everything() {
         nominated += s.patches.iter().filter(|(_, p)| matches!(p.nominated_node_name, Some(Some(_)))).count();
         let bound = |uid: &Str| s.pods.get(uid).is_some_and(|p| p.spec.has_claims());
         claims += s.binds.iter().filter(|(uid, _)| bound(uid)).count();
+        for (count, way) in confirmed.iter_mut().zip(ways) {
+            *count += s.confirmed.iter().filter(|c| **c == way).count();
+        }
     }
     let reached = [classes, plain, rejected, preempted, nominated, claims];
     println!("classes, plain, rejected, preempted, nominated, with claims: {reached:?}");
     assert!(reached.iter().all(|n| *n >= 15), "{reached:?}");
+    println!("confirmed, {ways:?}: {confirmed:?}");
+    assert!(confirmed.iter().all(|n| *n >= 5), "{ways:?}: {confirmed:?}");
 }
 
 proptest! {
