@@ -189,6 +189,10 @@ impl Queue {
 
     /// Something happened: moves every pod of those given for which it could matter (`MoveAllToActiveOrBackoffQueue`).
     pub fn on_event(&mut self, event: ClusterEvent, change: &Change, among: Among<'_>, cx: &QueueCx<'_>) {
+        // Nobody is there to hear of it: so it is with most confirmations in a burst.
+        if self.unschedulable.is_empty() && self.in_flight.pods() == 0 {
+            return;
+        }
         let wildcard = event == ClusterEvent::WILDCARD;
         // Per profile, who hears of it.
         let hearing: Vec<PluginSet> = self
