@@ -21,7 +21,8 @@ impl Engine {
         now: Now,
         out: &mut Vec<Intent>,
     ) {
-        while let Some(mut binding) = self.take_binding(uid) {
+        let Some(mut binding) = self.take_binding(uid) else { return };
+        loop {
             if binding.stage == Stage::Bind(0)
                 && let Some(extender) = self.binder(&binding.info)
             {
@@ -42,7 +43,6 @@ impl Engine {
                 if point == Point::PreBind {
                     self.span_ended(&mut binding, Code::Success, now);
                     binding.stage = Stage::Bind(0);
-                    self.bindings.insert(uid.clone(), binding);
                     continue;
                 }
                 self.span_ended(&mut binding, Code::Skip, now);
@@ -51,7 +51,6 @@ impl Engine {
             };
             if point == Point::PreBind && binding.pre_bind.get(at) != Some(&true) {
                 binding.stage = Stage::PreBind(at + 1);
-                self.bindings.insert(uid.clone(), binding);
                 continue;
             }
             let plugin = &mut profile.plugins[i];
@@ -88,7 +87,6 @@ impl Engine {
                 }
                 Step::Done(status) if status.is_success() || status == Status::SKIP => {
                     binding.stage = if point == Point::PreBind { Stage::PreBind(at + 1) } else { Stage::Bind(at + 1) };
-                    self.bindings.insert(uid.clone(), binding);
                 }
                 Step::Done(status) => {
                     if point == Point::PreBind && name == volume_binding::NAME {
