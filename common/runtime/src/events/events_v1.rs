@@ -1,7 +1,7 @@
 //! `events.k8s.io/v1`: the first of its kind is created, the second starts a series, further ones only count until the
 //! series is refreshed or ends (`client-go/tools/events`; kube-scheduler reference 5.4).
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use hashbrown::HashMap;
 use headroom_core::{Mono, Now, Str, Timestamp, intent::EventRecord};
@@ -27,7 +27,7 @@ struct Event<'a> {
     metadata: body::Metadata<'a>,
     event_time: String,
     reporting_controller: &'a str,
-    reporting_instance: String,
+    reporting_instance: fmt::Arguments<'a>,
     action: &'a str,
     reason: &'a str,
     regarding: body::Reference<'a>,
@@ -62,6 +62,9 @@ impl EventsV1 {
 
     pub(super) fn next(&mut self, record: &EventRecord, now: Now) -> Option<EventWrite> {
         let reporter = record.reporter.clone().unwrap_or_else(|| self.reporter.component.clone());
+        if record.reason == ONCE {
+            return Some(self.create(record, &reporter, Key::default()));
+        }
         let key = body::series_key(record, &reporter);
         if let Some(series) = self.series.get_mut(&key) {
             if now.mono.since(series.last_mono) < FINISH_AFTER {
@@ -71,35 +74,13 @@ impl EventsV1 {
             }
             self.series.remove(&key);
         }
-        self.sequence += 1;
-        let (namespace, name) = (body::namespace(record), body::name(record, self.sequence));
-        let event = Event {
-            api_version: "events.k8s.io/v1",
-            kind: "Event",
-            metadata: body::Metadata { name: &name, namespace: &namespace },
-            event_time: body::micro_time(record.at),
-            reporting_controller: &reporter,
-            reporting_instance: format!("{reporter}-{}", self.reporter.host),
-            action: record.action,
-            reason: record.reason,
-            regarding: body::reference(record.regarding_api_version, &record.regarding),
-            related: record.related.as_ref().map(|r| body::reference("v1", r)),
-            note: body::cut(&record.note),
-            r#type: record.kind.as_str(),
-        };
-        // Writing texts to memory does not fail.
-        let body = serde_json::to_vec(&event).unwrap_or_default();
-        let write =
-            EventWrite { namespace: namespace.clone(), name: name.clone(), create: true, body, key: key.clone() };
-        if record.reason == ONCE {
-            return Some(write);
-        }
+        let write = self.create(record, &reporter, key.clone());
         make_room(&mut self.series, MAX_SERIES, |s| s.last_mono);
         self.series.insert(
             key,
             Series {
-                namespace,
-                name,
+                namespace: write.namespace.clone(),
+                name: write.name.clone(),
                 count: 1,
                 written: 1,
                 last: record.at,
@@ -108,6 +89,27 @@ impl EventsV1 {
             },
         );
         Some(write)
+    }
+
+    fn create(&mut self, record: &EventRecord, reporter: &Str, key: Key) -> EventWrite {
+        self.sequence += 1;
+        let (namespace, name) = (body::namespace(record), body::name(record, self.sequence));
+        let body = serde_json::to_vec(&Event {
+            api_version: "events.k8s.io/v1",
+            kind: "Event",
+            metadata: body::Metadata { name: &name, namespace: &namespace },
+            event_time: body::micro_time(record.at),
+            reporting_controller: reporter,
+            reporting_instance: format_args!("{reporter}-{}", self.reporter.host),
+            action: record.action,
+            reason: record.reason,
+            regarding: body::reference(record.regarding_api_version, &record.regarding),
+            related: record.related.as_ref().map(|r| body::reference("v1", r)),
+            note: body::cut(&record.note),
+            r#type: record.kind.as_str(),
+        });
+        // Writing texts to memory does not fail.
+        EventWrite { namespace, name, create: true, body: body.unwrap_or_default(), key }
     }
 
     pub(super) fn forget(&mut self, key: &Key) {
@@ -199,7 +201,11 @@ mod tests {
     fn what_happens_once_is_not_remembered() {
         let mut e = recorder();
         let scheduled = EventRecord { reason: ONCE, ..record("a", "Successfully assigned") };
-        assert!((0..2).all(|i| e.next(&scheduled, Now::at_secs(i)).is_some_and(|w| w.create)));
+        for i in 0..2 {
+            let write = e.next(&scheduled, Now::at_secs(i)).unwrap();
+            assert!(write.create && write.key == Key::default(), "no key is made that nobody asks for: {write:?}");
+            assert_eq!(json(&write)["reportingInstance"], "default-scheduler-h");
+        }
         assert!(e.series.is_empty());
     }
 

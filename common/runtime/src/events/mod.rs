@@ -59,8 +59,8 @@ pub struct EventWrite {
     key: Key,
 }
 
-/// What makes two records the same event.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// What makes two records the same event; nothing for one that is said once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Key(Box<[Str]>);
 
 /// Decides what becomes of each record.
