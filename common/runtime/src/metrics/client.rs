@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode, Uri, uri::Authority};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 
 use super::{Registry, registered};
@@ -20,7 +20,7 @@ pub struct ClientMetrics {
 pub struct RequestTimer {
     metrics: ClientMetrics,
     method: Method,
-    host: String,
+    host: Option<Authority>,
     started: headroom_core::Mono,
 }
 
@@ -62,7 +62,7 @@ impl ClientMetrics {
         RequestTimer {
             metrics: self.clone(),
             method: method.clone(),
-            host: uri.authority().map(|a| a.as_str().to_owned()).unwrap_or_default(),
+            host: uri.authority().cloned(),
             started: clock::mono(),
         }
     }
@@ -72,7 +72,7 @@ impl RequestTimer {
     /// The head of the answer is there; without a status the request failed before (upstream's code `<error>`).
     pub fn finish(self, status: Option<StatusCode>) {
         let took: Duration = clock::mono().since(self.started);
-        let (method, host) = (self.method.as_str(), self.host.as_str());
+        let (method, host) = (self.method.as_str(), self.host.as_ref().map_or("", Authority::as_str));
         let code = status.as_ref().map_or("<error>", StatusCode::as_str);
         self.metrics.requests.with_label_values(&[code, host, method]).inc();
         self.metrics.durations.with_label_values(&[host, method]).observe(took.as_secs_f64());
