@@ -1,10 +1,11 @@
 //! Upstream's metrics of the scheduler, for all that exists here (kube-scheduler reference 6.1).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use headroom_engine::{
     engine::{Decision, EngineStats, Report},
     framework::{Code, Point, Probe},
+    queue::PointProbe,
 };
 use headroom_runtime::{clock, metrics::Registry};
 use prometheus::{
@@ -414,10 +415,11 @@ const MAX_OPEN: usize = 4;
 #[derive(Debug)]
 pub(crate) struct CycleProbe {
     metrics: SchedulerMetrics,
+    points: PointTimes,
     began: Instant,
     open: Vec<Instant>,
     /// Spans of the current cycle: the profile's name is known only at its end.
-    spans: Vec<(Point, Code, f64)>,
+    spans: Vec<(Point, Code, Duration)>,
 }
 
 /// Spans of one cycle that are kept.
@@ -428,6 +430,7 @@ impl CycleProbe {
     #[must_use]
     pub(crate) fn new(metrics: SchedulerMetrics) -> Self {
         Self {
+            points: metrics.point_times(),
             metrics,
             began: Instant::now(),
             open: Vec::with_capacity(MAX_OPEN),
@@ -450,8 +453,8 @@ impl CycleProbe {
             self.metrics.attempts.with_label_values(&[label, &decision.profile]).inc();
             self.metrics.attempt_duration.with_label_values(&[label, &decision.profile]).observe(took);
         }
-        for (point, code, seconds) in self.spans.drain(..) {
-            self.metrics.points.with_label_values(&[point.as_str(), code.as_str(), &decision.profile]).observe(seconds);
+        for (point, code, time) in self.spans.drain(..) {
+            self.points.took(point.as_str(), code, &decision.profile, time);
         }
     }
 }
@@ -467,7 +470,7 @@ impl Probe for CycleProbe {
         if let Some(began) = self.open.pop()
             && self.spans.len() < MAX_SPANS
         {
-            self.spans.push((point, code, began.elapsed().as_secs_f64()));
+            self.spans.push((point, code, began.elapsed()));
         }
     }
 }

@@ -67,7 +67,7 @@ impl HintProbe for HintTimes {
     }
 }
 
-/// `framework_extension_point_duration_seconds` of the points that run outside of a scheduling cycle.
+/// `framework_extension_point_duration_seconds`.
 #[derive(Debug)]
 pub(crate) struct PointTimes {
     all: HistogramVec,

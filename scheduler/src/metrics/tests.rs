@@ -1,6 +1,5 @@
-use std::time::Duration;
-
 use headroom_core::{Now, Str, object::ObjectKey};
+use headroom_engine::engine::DecisionResult;
 
 use super::*;
 
@@ -32,9 +31,32 @@ fn the_budget_is_a_bucket() {
 }
 
 #[test]
-fn points_outside_of_the_cycle_and_preemptions() {
-    use headroom_engine::queue::PointProbe;
+fn points_of_a_cycle_are_those_of_the_profile_that_is_known_at_its_end() {
+    let metrics = SchedulerMetrics::new(&Registry::new()).unwrap();
+    let mut probe = CycleProbe::new(metrics.clone());
+    for (profile, code) in
+        [("x", Code::Success), ("y", Code::Success), ("x", Code::Unschedulable), ("x", Code::Success)]
+    {
+        probe.begin();
+        probe.enter(Point::Filter);
+        probe.exit(Point::Filter, code);
+        probe.decided(&Decision {
+            pod: ObjectKey::new("default", "p"),
+            uid: Str::default(),
+            profile: profile.into(),
+            attempts: 1,
+            result: DecisionResult::Skipped,
+        });
+    }
+    for (profile, status, n) in [("x", "Success", 2), ("x", "Unschedulable", 1), ("y", "Success", 1)] {
+        let of = metrics.points.with_label_values(&["Filter", status, profile]);
+        assert_eq!(of.get_sample_count(), n, "{profile} {status}");
+    }
+    assert_eq!(metrics.algorithm_duration.get_sample_count(), 4);
+}
 
+#[test]
+fn points_outside_of_the_cycle_and_preemptions() {
     let metrics = SchedulerMetrics::new(&Registry::new()).unwrap();
     let mut points = metrics.point_times();
     for _ in 0..2 {
