@@ -23,8 +23,8 @@ pub const MAX_DELAY: Duration = Duration::from_secs(1000);
 #[derive(Debug)]
 pub struct WorkQueue<K> {
     ready: VecDeque<K>,
-    /// Waiting in `ready`, or to be put there when the work on them is done.
-    dirty: HashSet<K>,
+    /// Waiting in `ready`, or to be put there when the work on them is done; and since when.
+    dirty: HashMap<K, Mono>,
     processing: HashSet<K>,
     /// Earliest deadline per delayed key; entries of `heap` that disagree are stale.
     delayed: HashMap<K, Mono>,
@@ -35,6 +35,22 @@ pub struct WorkQueue<K> {
     max_delay: Duration,
     adds: u64,
     retries: u64,
+    /// The time as it was last told.
+    now: Mono,
+    /// How long the key had waited that was taken last, until somebody asks.
+    waited: Option<Duration>,
+}
+
+/// What metrics say of a queue, whatever its keys are.
+pub trait QueueFigures {
+    /// Keys that could be worked on now, adds so far, rate-limited adds so far.
+    fn totals(&self) -> (usize, u64, u64);
+
+    /// What time it is when keys are added from now on: the wait for their turn counts from then.
+    fn clock(&mut self, now: Mono);
+
+    /// How long the key had waited that was taken last; once for each key.
+    fn take_waited(&mut self) -> Option<Duration>;
 }
 
 /// A key in the heap: ordered by deadline and sequence alone.
@@ -62,7 +78,7 @@ impl<K> Default for WorkQueue<K> {
     fn default() -> Self {
         Self {
             ready: VecDeque::new(),
-            dirty: HashSet::new(),
+            dirty: HashMap::new(),
             processing: HashSet::new(),
             delayed: HashMap::new(),
             heap: BinaryHeap::new(),
@@ -72,6 +88,8 @@ impl<K> Default for WorkQueue<K> {
             max_delay: MAX_DELAY,
             adds: 0,
             retries: 0,
+            now: Mono::default(),
+            waited: None,
         }
     }
 }
@@ -91,7 +109,11 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
 
     /// Asks for work on `key`, now.
     pub fn add(&mut self, key: K) {
-        if self.dirty.insert(key.clone()) {
+        self.add_since(key, self.now);
+    }
+
+    fn add_since(&mut self, key: K, since: Mono) {
+        if self.dirty.try_insert(key.clone(), since).is_ok() {
             self.adds += 1;
             if !self.processing.contains(&key) {
                 self.ready.push_back(key);
@@ -132,16 +154,17 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
 
     /// The next key to work on. [`Self::done`] must follow.
     pub fn pop(&mut self, now: Mono) -> Option<K> {
+        self.now = now;
         self.wake(now);
         let key = self.ready.pop_front()?;
-        self.dirty.remove(&key);
+        self.waited = self.dirty.remove(&key).map(|since| now.since(since));
         self.processing.insert(key.clone());
         Some(key)
     }
 
     /// The work on `key` has ended. If it was added meanwhile, it is ready again.
     pub fn done(&mut self, key: &K) {
-        if self.processing.remove(key) && self.dirty.contains(key) {
+        if self.processing.remove(key) && self.dirty.contains_key(key) {
             self.ready.push_back(key.clone());
         }
     }
@@ -155,7 +178,7 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
                 && self.delayed.get(&key) == Some(&at)
             {
                 self.delayed.remove(&key);
-                self.add(key);
+                self.add_since(key, at);
             }
         }
     }
@@ -184,6 +207,20 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
     /// Rate-limited adds so far (metric `workqueue_retries_total`).
     pub const fn retries(&self) -> u64 {
         self.retries
+    }
+}
+
+impl<K: Clone + Eq + Hash> QueueFigures for WorkQueue<K> {
+    fn totals(&self) -> (usize, u64, u64) {
+        (self.len(), self.adds, self.retries)
+    }
+
+    fn clock(&mut self, now: Mono) {
+        self.now = now;
+    }
+
+    fn take_waited(&mut self) -> Option<Duration> {
+        self.waited.take()
     }
 }
 
@@ -224,6 +261,28 @@ mod tests {
     }
 
     #[test]
+    fn the_wait_counts_from_the_first_add_or_from_the_deadline() {
+        let mut q = WorkQueue::default();
+        q.clock(at(10));
+        q.add("a");
+        q.clock(at(20));
+        q.add("a");
+        q.add_at("b", at(25));
+        assert_eq!(q.pop(at(30)), Some("a"));
+        assert_eq!((q.take_waited(), q.take_waited()), (Some(Duration::from_millis(20)), None));
+        assert_eq!(q.pop(at(32)), Some("b"));
+        assert_eq!(q.take_waited(), Some(Duration::from_millis(7)));
+        // Added while it is worked on: it waits for the end of that as well.
+        q.add("a");
+        assert_eq!(q.pop(at(40)), None);
+        assert_eq!(q.take_waited(), None);
+        q.done(&"a");
+        assert_eq!(q.pop(at(50)), Some("a"));
+        assert_eq!(q.take_waited(), Some(Duration::from_millis(18)));
+        assert_eq!(q.totals(), (0, 3, 0));
+    }
+
+    #[test]
     fn failures_back_off_and_are_forgotten() {
         let mut q = WorkQueue::default();
         let delays: Vec<_> = (0..20).map(|_| q.add_rate_limited("a", at(0)).as_millis()).collect();
@@ -251,7 +310,7 @@ mod tests {
                     1 => { q.add_at(key, at(now + delay)); owed.insert(key); }
                     2 => if let Some(k) = q.pop(at(now)) {
                         proptest::prop_assert!(working.insert(k), "twice at a time");
-                        if !q.dirty.contains(&k) && !q.delayed.contains_key(&k) { owed.remove(&k); }
+                        if !q.dirty.contains_key(&k) && !q.delayed.contains_key(&k) { owed.remove(&k); }
                     },
                     _ => { now += delay; if working.remove(&key) { q.done(&key); } }
                 }

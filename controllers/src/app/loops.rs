@@ -11,7 +11,11 @@ use headroom_core::{
 use headroom_runtime::informer::Change;
 use tracing::warn;
 
-use super::{Options, inputs, inputs::Input};
+use super::{
+    Options, inputs,
+    inputs::Input,
+    times::{QueueTimes, Times},
+};
 use crate::{
     endpoints::EndpointsController,
     endpointslice::EndpointSliceController,
@@ -66,6 +70,10 @@ pub(super) struct Loops {
     brake: bool,
     /// Intents that the dispatcher had no room for yet.
     outgoing: VecDeque<Intent>,
+    /// How long keys wait and are worked on.
+    times: Times,
+    /// The time that the queues know.
+    told: Mono,
 }
 
 impl std::fmt::Debug for Loops {
@@ -130,6 +138,8 @@ impl Loops {
             extra: inputs::profile_kinds(profile, selected),
             brake: policy.brake,
             outgoing: VecDeque::new(),
+            times: Times::default(),
+            told: Mono::default(),
         }
     }
 
@@ -156,6 +166,12 @@ impl Loops {
 
     /// Takes an input in.
     pub(super) fn handle(&mut self, input: Input, now: Now) {
+        if self.told != now.mono {
+            self.told = now.mono;
+            for (l, _) in &mut self.loops {
+                l.as_mut().queues(&mut |_, queue| queue.clock(now.mono));
+            }
+        }
         let loops = &mut self.loops;
         let mut tell = |event: &WorldEvent<'_>, world: &World| {
             for (l, _) in loops.iter_mut() {
@@ -241,14 +257,16 @@ impl Loops {
         };
         let mut intents = Vec::new();
         l.as_mut().outcome(outcome, &self.world, now, &mut Outbox::new(number, &mut self.next_id, &mut intents));
+        self.times.answered(outcome.id, &intents, now.mono);
         self.outgoing.extend(intents);
     }
 
-    /// Works until nothing can be done at once, or the dispatcher has no room, but on at most `budget` keys. Returns
-    /// whether there is more to do.
+    /// Works until nothing can be done at once, or the dispatcher has no room, but on at most `budget` keys of each loop.
+    /// Returns whether there is more to do. The clock is asked before and after each key: to what a loop decides it is the
+    /// time that it is given, as ever.
     pub(super) fn work(
         &mut self,
-        now: Now,
+        clock: impl Fn() -> Now,
         budget: usize,
         mut submit: impl FnMut(Intent) -> Result<(), Intent>,
     ) -> bool {
@@ -261,7 +279,7 @@ impl Loops {
         let mut more = false;
         for number in 0..self.loops.len() {
             let mut left = budget;
-            while self.poll_one(number, now) == Some(true) {
+            while self.poll_one(number, &clock) == Some(true) {
                 if !self.flush(&mut submit) {
                     return false;
                 }
@@ -280,12 +298,13 @@ impl Loops {
     }
 
     /// Starts the loop when its kinds are known, then works on one of its keys. Nothing while they are not.
-    fn poll_one(&mut self, number: usize, now: Now) -> Option<bool> {
+    fn poll_one(&mut self, number: usize, clock: &impl Fn() -> Now) -> Option<bool> {
         let (l, started) = self.loops.get_mut(number)?;
         let controller = l.as_mut();
         if !*started && !inputs::needs(controller.name()).iter().all(|kind| self.world.is_synced(*kind)) {
             return None;
         }
+        let now = clock();
         let mut intents = Vec::new();
         let mut out = Outbox::new(u8::try_from(number).unwrap_or(u8::MAX), &mut self.next_id, &mut intents);
         if !*started {
@@ -294,6 +313,13 @@ impl Loops {
             controller.started(&self.world, now, &mut out);
         }
         let again = controller.poll(&self.world, now, &mut out);
+        let times = &mut self.times;
+        controller.queues(&mut |name, queue| {
+            // Each poll takes one key at most.
+            if let Some(waited) = queue.take_waited() {
+                times.looked(name, waited, now.mono, clock().mono, &intents);
+            }
+        });
         self.outgoing.extend(intents);
         Some(again)
     }
@@ -346,9 +372,12 @@ impl Loops {
         into
     }
 
-    /// Queue figures of each loop: name, (depth, adds, retries).
-    pub(super) fn queue_stats(&self) -> impl Iterator<Item = (&'static str, (usize, u64, u64))> {
-        self.loops.iter().map(|(l, _)| (l.as_ref().name(), l.as_ref().queue_stats()))
+    /// Of each queue its name, (depth, adds, retries), and its times.
+    pub(super) fn queues(&mut self, mut each: impl FnMut(&'static str, (usize, u64, u64), &mut QueueTimes)) {
+        for (l, _) in &mut self.loops {
+            let times = &mut self.times;
+            l.as_mut().queues(&mut |name, queue| each(name, queue.totals(), times.of(name)));
+        }
     }
 }
 
@@ -359,7 +388,49 @@ fn lifecycle(loops: &mut [(Loop, bool)]) -> Option<&mut NodeLifecycleController>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use headroom_core::{
+        intent::WriteError,
+        object::{Meta, ObjectKey, ReplicationController},
+    };
     use headroom_runtime::process::parse_or_explain;
+    use std::{sync::Arc, time::Duration};
+
+    #[test]
+    fn a_key_is_timed_until_its_writes_are_answered() {
+        let flags = ["x", "--controllers=replicationcontroller-controller"].map(str::to_owned);
+        let options: Options = parse_or_explain(flags).unwrap();
+        let mut loops = Loops::new(&[selection::REPLICATION], &options, &Params::default(), 1);
+        let at = |ms: u64| Now { mono: Mono(ms * 1000), ..Now::at_secs(0) };
+        let told = |loops: &mut Loops, now: Now| {
+            let mut all = Vec::new();
+            loops.queues(|name, _, times| {
+                let (waited, worked) = (times.waited().collect::<Vec<_>>(), times.worked().collect::<Vec<_>>());
+                all.push((name, waited, worked, times.in_work(now.mono)));
+            });
+            all
+        };
+        let (name, ms, none) = ("replicationmanager", Duration::from_millis, Vec::<Duration>::new);
+        loops.lead();
+        let meta = Meta { key: ObjectKey::new("default", "web"), uid: "u".into(), ..Meta::default() };
+        let rc = ReplicationController { meta, replicas: 1, ..ReplicationController::default() };
+        loops.handle(Input::Rc(Change::Applied(Arc::new(rc))), at(10));
+        loops.handle(Input::Rc(Change::Synced), at(11));
+        loops.handle(Input::Pod(Change::Synced), at(11));
+        let mut sent = Vec::new();
+        loops.work(
+            || at(15),
+            64,
+            |intent| {
+                sent.push(intent);
+                Ok(())
+            },
+        );
+        assert_eq!(sent.len(), 1, "{sent:?}");
+        assert_eq!(told(&mut loops, at(18)), [(name, vec![ms(5)], none(), (ms(3), ms(3)))]);
+        let result = Err(WriteError::Unreachable("x".into()));
+        loops.handle(Input::Outcome(Outcome { id: sent[0].id, result }), at(22));
+        assert_eq!(told(&mut loops, at(30)), [(name, none(), vec![ms(7)], (ms(0), ms(0)))]);
+    }
 
     #[test]
     fn a_profile_watches_more_and_the_brake_needs_both_loops() {

@@ -1,7 +1,8 @@
-//! Metrics of the loops, under upstream's names: `workqueue_*` per loop, `running_managed_controllers`, and what each
+//! Metrics of the loops, under upstream's names: `workqueue_*` per queue, `running_managed_controllers`, and what each
 //! loop counts itself; and of the collector, which upstream does not have: `headroom_kubelet_reads_total`.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -18,7 +19,6 @@ use super::loops::Loops;
 use crate::{
     framework::measure::{Figure, Measurement, Measurements, Metric, MetricKind},
     node_headroom::{Answer, Path, ScrapeError},
-    selection,
 };
 
 /// Refreshed by the task that runs the loops.
@@ -26,7 +26,8 @@ use crate::{
 pub(super) struct LoopMetrics {
     running: IntGaugeVec,
     selected: Vec<&'static str>,
-    queues: Vec<QueueMetrics>,
+    families: WorkqueueMetrics,
+    queues: BTreeMap<&'static str, QueueMetrics>,
     reads: IntCounterVec,
     /// What the loops counted when they were last asked.
     measured: Measured,
@@ -119,21 +120,6 @@ fn sample(metric: &Metric, measurement: &Measurement) -> proto::Metric {
     out
 }
 
-/// The `name` label that upstream's queue of this loop has (reference 5.3); ours otherwise.
-fn queue_name(controller: &'static str) -> &'static str {
-    match controller {
-        selection::REPLICATION => "replicationmanager",
-        selection::ENDPOINTS => "endpoint",
-        selection::ENDPOINT_SLICE => "endpoint_slice",
-        selection::ENDPOINT_SLICE_MIRRORING => "endpoint_slice_mirroring",
-        selection::POD_GC => "orphaned_pods_nodes",
-        selection::NODE_LIFECYCLE => "node_lifecycle_controller",
-        selection::TAINT_EVICTION => "noexec_taint_pod",
-        selection::MEMORY_PROFILE => "memory_profile",
-        _ => "node_headroom",
-    }
-}
-
 impl LoopMetrics {
     /// Registers them for these loops.
     ///
@@ -153,11 +139,11 @@ impl LoopMetrics {
             &["path", "result"],
         )?;
         registry.register(Box::new(reads.clone()))?;
-        let queues = WorkqueueMetrics::new(registry)?;
+        let families = WorkqueueMetrics::new(registry)?;
         let measured = Measured::new()?;
         registry.register(Box::new(measured.clone()))?;
-        let queues = selected.iter().map(|name| queues.named(queue_name(name))).collect();
-        Ok(Self { running, selected: selected.to_vec(), queues, reads, measured, ask_at: Mono(0) })
+        let (selected, queues) = (selected.to_vec(), BTreeMap::new());
+        Ok(Self { running, selected, families, queues, reads, measured, ask_at: Mono(0) })
     }
 
     /// This process leads: the loops run here.
@@ -179,22 +165,28 @@ impl LoopMetrics {
         self.reads.with_label_values(&[path, outcome]).inc();
     }
 
-    /// Copies the queues' figures, which come in the order of the selection, and now and then what the loops count.
-    pub(super) fn refresh(&mut self, loops: &Loops, now: Mono) {
+    /// Takes over the queues' figures, and now and then what the loops count.
+    pub(super) fn refresh(&mut self, loops: &mut Loops, now: Mono) {
         if now >= self.ask_at {
             self.ask_at = now + ASK_EVERY;
             self.measured.set(loops.measure());
         }
-        for (metrics, (_, (depth, adds, retries))) in self.queues.iter().zip(loops.queue_stats()) {
+        let (families, queues) = (&self.families, &mut self.queues);
+        loops.queues(|name, (depth, adds, retries), times| {
+            let metrics = queues.entry(name).or_insert_with(|| families.named(name));
             metrics.totals(depth, adds, retries);
-        }
+            times.waited().for_each(|waited| metrics.taken(waited, depth));
+            times.worked().for_each(|took| metrics.worked(took));
+            let (all, longest) = times.in_work(now);
+            metrics.in_progress(all, longest);
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::framework::Histogram;
+    use crate::{framework::Histogram, selection};
 
     #[test]
     fn figures_are_shown_as_prometheus_writes_them() {
@@ -240,7 +232,7 @@ times_count{zone="a\"b"} 2
         let registry = Registry::new();
         let mut metrics = LoopMetrics::new(&registry, &selected).unwrap();
         let params = headroom_core::memory::Params::default();
-        metrics.refresh(&Loops::new(&selected, &options, &params, 1), Mono(0));
+        metrics.refresh(&mut Loops::new(&selected, &options, &params, 1), Mono(0));
         let families = registry.gather();
         let names: std::collections::BTreeSet<_> = families.iter().map(|f| f.name().to_owned()).collect();
         assert_eq!(names.len(), families.len());
@@ -259,5 +251,8 @@ times_count{zone="a\"b"} 2
         ] {
             assert!(names.contains(name), "{name} of {names:?}");
         }
+        let text = prometheus::TextEncoder::new().encode_to_string(&families).unwrap();
+        let queues: Vec<_> = text.lines().filter(|line| line.starts_with("workqueue_depth{")).collect();
+        assert_eq!(queues.len(), selected.len() + 3, "three loops have a second queue: {queues:?}");
     }
 }

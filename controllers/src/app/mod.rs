@@ -11,6 +11,7 @@ mod memory_config;
 mod metrics;
 mod options;
 mod reference;
+mod times;
 mod watches;
 
 use std::{ffi::OsString, io::Write, process::ExitCode, sync::Arc, time::Duration};
@@ -174,8 +175,7 @@ async fn drive(
     let mut batch = Vec::with_capacity(BATCH);
     let mut leading = false;
     loop {
-        let now = clock::now();
-        let more = loops.work(now, BUDGET, |intent| dispatch.submit(intent));
+        let more = loops.work(clock::now, BUDGET, |intent| dispatch.submit(intent));
         if let Some(executor) = &executor {
             for command in loops.take_commands() {
                 executor.execute(command);
@@ -186,7 +186,7 @@ async fn drive(
                 dialer.execute(command);
             }
         }
-        metrics.refresh(loops, now.mono);
+        metrics.refresh(loops, clock::mono());
         let sleep =
             if more { Duration::ZERO } else { loops.next_deadline().map_or(HEARTBEAT, clock::until).min(HEARTBEAT) };
         tokio::select! {

@@ -28,7 +28,7 @@ use headroom_core::{
     expectations::{Expectations, Sight, What},
     intent::{EventRecord, EventType, IntentId, Op, Outcome, PatchKind, WriteError},
     object::{Endpoints, Kind, ObjectKey, ObjectReference},
-    queue::WorkQueue,
+    queue::{QueueFigures, WorkQueue},
 };
 
 use self::object::Decision;
@@ -384,8 +384,8 @@ impl Controller for EndpointsController {
         if self.leading && self.yielded().is_none() { self.queue.next_deadline() } else { None }
     }
 
-    fn queue_stats(&self) -> (usize, u64, u64) {
-        (self.queue.len(), self.queue.adds(), self.queue.retries())
+    fn queues(&mut self, each: &mut dyn FnMut(&'static str, &mut dyn QueueFigures)) {
+        each("endpoint", &mut self.queue);
     }
 
     fn measure(&self, _: &World, into: &mut Measurements) {

@@ -38,7 +38,7 @@ use headroom_core::{
     Mono, Now,
     intent::{EventRecord, EventType, Outcome},
     object::{EndpointSlice, Kind, Node, ObjectKey, ObjectReference, Service},
-    queue::WorkQueue,
+    queue::{QueueFigures, WorkQueue},
 };
 
 use self::{
@@ -344,8 +344,8 @@ impl Controller for EndpointSliceController {
         if self.leading && self.yielded().is_none() { self.queue.next_deadline() } else { None }
     }
 
-    fn queue_stats(&self) -> (usize, u64, u64) {
-        (self.queue.len(), self.queue.adds(), self.queue.retries())
+    fn queues(&mut self, each: &mut dyn FnMut(&'static str, &mut dyn QueueFigures)) {
+        each("endpoint_slice", &mut self.queue);
     }
 
     fn measure(&self, world: &World, into: &mut Measurements) {

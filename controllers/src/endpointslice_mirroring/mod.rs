@@ -32,7 +32,7 @@ use headroom_core::{
     Mono, Now,
     intent::{EventRecord, EventType, Outcome},
     object::{EndpointSlice, Endpoints, Kind, ObjectKey, ObjectReference},
-    queue::WorkQueue,
+    queue::{QueueFigures, WorkQueue},
 };
 
 use self::decide::{Decision, MANAGER, OWNER_KIND, is_selectorless, should_mirror};
@@ -305,8 +305,8 @@ impl Controller for EndpointSliceMirroringController {
         if self.leading && self.yielded().is_none() { self.queue.next_deadline() } else { None }
     }
 
-    fn queue_stats(&self) -> (usize, u64, u64) {
-        (self.queue.len(), self.queue.adds(), self.queue.retries())
+    fn queues(&mut self, each: &mut dyn FnMut(&'static str, &mut dyn QueueFigures)) {
+        each("endpoint_slice_mirroring", &mut self.queue);
     }
 
     fn measure(&self, _: &World, into: &mut Measurements) {

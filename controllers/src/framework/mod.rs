@@ -14,7 +14,7 @@ pub use self::{
     world::{Changed, SERVICE_NAME, World, WorldEvent, service_of},
 };
 
-use headroom_core::{Mono, Now, intent::Outcome};
+use headroom_core::{Mono, Now, intent::Outcome, queue::QueueFigures};
 
 /// One control loop, pure. The process calls it from one thread:
 ///
@@ -45,10 +45,8 @@ pub trait Controller {
     /// When a poll is due though nothing has changed.
     fn next_deadline(&self) -> Option<Mono>;
 
-    /// Work queue figures for metrics: (depth, adds, retries).
-    fn queue_stats(&self) -> (usize, u64, u64) {
-        (0, 0, 0)
-    }
+    /// Its work queues, for metrics: the name that upstream's queue of such keys has, and its figures.
+    fn queues(&mut self, _each: &mut dyn FnMut(&'static str, &mut dyn QueueFigures)) {}
 
     /// Further figures for metrics.
     fn measure(&self, _world: &World, _into: &mut Measurements) {}

@@ -26,7 +26,7 @@ use headroom_core::{
     intent::{IntentId, Outcome},
     memory::{Params, peak::Observation, workload::profile_name},
     object::{Kind, MemoryProfile, ObjectKey, OwnerRef, Pod, ProfileEntry},
-    queue::WorkQueue,
+    queue::{QueueFigures, WorkQueue},
 };
 
 pub(crate) use self::oom::about_pod;
@@ -300,8 +300,9 @@ impl Controller for MemoryProfileController {
         queued.map(|at| at.max(self.next_write))
     }
 
-    fn queue_stats(&self) -> (usize, u64, u64) {
-        (self.queue.len(), self.queue.adds(), self.queue.retries())
+    fn queues(&mut self, each: &mut dyn FnMut(&'static str, &mut dyn QueueFigures)) {
+        each("memory_profile", &mut self.queue);
+        each("memory_profile_pods", &mut self.pods);
     }
 }
 

@@ -42,7 +42,7 @@ use headroom_core::{
     intent::{IntentId, Outcome},
     memory::{Params, Pressure, pressure::Reading, publish::Pace},
     object::{Kind, Node},
-    queue::WorkQueue,
+    queue::{QueueFigures, WorkQueue},
 };
 
 use self::{
@@ -427,7 +427,7 @@ impl Controller for NodeHeadroomController {
         lost.into_iter().chain(due).chain(self.metrics_again).min()
     }
 
-    fn queue_stats(&self) -> (usize, u64, u64) {
-        (self.queue.len(), self.queue.adds(), self.queue.retries())
+    fn queues(&mut self, each: &mut dyn FnMut(&'static str, &mut dyn QueueFigures)) {
+        each("node_headroom", &mut self.queue);
     }
 }

@@ -44,7 +44,7 @@ use headroom_core::{
     Mono, Now, Str,
     intent::{EventRecord, EventType, IntentId, Op, Outcome, PatchKind},
     object::{Kind, Node, ObjectKey, ObjectReference, Status},
-    queue::WorkQueue,
+    queue::{QueueFigures, WorkQueue},
 };
 
 use self::{
@@ -433,9 +433,9 @@ impl Controller for NodeLifecycleController {
         deadlines.into_iter().flatten().chain([next]).min()
     }
 
-    fn queue_stats(&self) -> (usize, u64, u64) {
-        let (a, b) = (&self.nodes, &self.pods);
-        (a.len() + b.len(), a.adds() + b.adds(), a.retries() + b.retries())
+    fn queues(&mut self, each: &mut dyn FnMut(&'static str, &mut dyn QueueFigures)) {
+        each("node_lifecycle_controller", &mut self.nodes);
+        each("node_lifecycle_controller_pods", &mut self.pods);
     }
 
     fn measure(&self, _: &World, into: &mut Measurements) {

@@ -31,6 +31,7 @@ use headroom_core::{
     expectations::{Expectations, Sight, What},
     intent::{IntentId, Op, Outcome, PatchKind, WriteError},
     object::{Kind, ObjectKey, Pod},
+    queue::QueueFigures,
 };
 
 pub use self::{decide::Reason, options::PodGcOptions};
@@ -76,6 +77,24 @@ impl Pending {
             Self::Asked(_) => None,
             Self::Marked { pod, .. } | Self::Deleted { pod, .. } => Some(pod),
         }
+    }
+}
+
+/// The tasks of a pass, for metrics: they are all there from its begin on, so that nothing is to be told of waits.
+struct Tasks {
+    left: usize,
+    adds: u64,
+}
+
+impl QueueFigures for Tasks {
+    fn totals(&self) -> (usize, u64, u64) {
+        (self.left, self.adds, 0)
+    }
+
+    fn clock(&mut self, _: Mono) {}
+
+    fn take_waited(&mut self) -> Option<Duration> {
+        None
     }
 }
 
@@ -337,8 +356,8 @@ impl Controller for PodGcController {
         (self.leading && !self.passing).then_some(self.next_pass)
     }
 
-    fn queue_stats(&self) -> (usize, u64, u64) {
-        (self.tasks.len(), self.adds, 0)
+    fn queues(&mut self, each: &mut dyn FnMut(&'static str, &mut dyn QueueFigures)) {
+        each("orphaned_pods_nodes", &mut Tasks { left: self.tasks.len(), adds: self.adds });
     }
 
     fn measure(&self, _: &World, into: &mut Measurements) {

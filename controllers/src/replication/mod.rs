@@ -37,7 +37,7 @@ use headroom_core::{
     object::{
         Kind, ObjectKey, ObjectReference, OwnerRef, Phase, Pod, ReplicationController, ReplicationControllerStatus,
     },
-    queue::WorkQueue,
+    queue::{QueueFigures, WorkQueue},
 };
 
 use self::{
@@ -407,8 +407,8 @@ impl Controller for Replication {
         if self.rival.has_suspect() { Some(Mono::default()) } else { self.queue.next_deadline() }
     }
 
-    fn queue_stats(&self) -> (usize, u64, u64) {
-        (self.queue.len(), self.queue.adds(), self.queue.retries())
+    fn queues(&mut self, each: &mut dyn FnMut(&'static str, &mut dyn QueueFigures)) {
+        each("replicationmanager", &mut self.queue);
     }
 
     fn measure(&self, _: &World, into: &mut Measurements) {

@@ -36,7 +36,7 @@ use headroom_core::{
     intent::{EventRecord, EventType, IntentId, Op, Outcome, PodStatusPatch, WriteError},
     memory::Params,
     object::{Kind, ObjectKey, ObjectReference, Pod, PodCondition, Status},
-    queue::WorkQueue,
+    queue::{QueueFigures, WorkQueue},
 };
 
 pub use self::decide::{Stay, stay};
@@ -441,9 +441,9 @@ impl Controller for TaintEvictionController {
         due.into_iter().flatten().min().filter(|_| self.leading && self.yielded().is_none())
     }
 
-    fn queue_stats(&self) -> (usize, u64, u64) {
-        let (a, b) = (&self.nodes, &self.pods);
-        (a.len() + b.len(), a.adds() + b.adds(), a.retries() + b.retries())
+    fn queues(&mut self, each: &mut dyn FnMut(&'static str, &mut dyn QueueFigures)) {
+        each("noexec_taint_node", &mut self.nodes);
+        each("noexec_taint_pod", &mut self.pods);
     }
 
     fn measure(&self, _: &World, into: &mut Measurements) {

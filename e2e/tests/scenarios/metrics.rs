@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::common::{
     LONG, PATIENT, asking, bound, control_plane, create, merge, node, object, pod, pods, start_controllers, waiting,
 };
+use headroom_e2e::bench::metric_sum;
 use headroom_e2e::control_plane::LOOPS;
 use headroom_e2e::{ControlPlane, RbacSet, SchedulerOptions, eventually};
 use kube::api::DeleteParams;
@@ -231,7 +232,29 @@ async fn what_the_stock_loops_tell_ours_tell_under_the_same_names_or_the_docs_sa
     };
     let text = eventually(LONG, "our metrics to be like stock's", look).await.unwrap();
     let our_queues = queues(&text);
-    assert!(our_queues.len() == LOOPS.len() && our_queues.is_subset(&stock_queues), "{our_queues:?}, {stock_queues:?}");
+    // Node lifecycle and taint eviction have two each.
+    assert!(
+        our_queues.len() == LOOPS.len() + 2 && our_queues.is_subset(&stock_queues),
+        "{our_queues:?}, {stock_queues:?}"
+    );
     assert!(of_stock.len() > 20, "{:?}", of_stock.keys());
+    // A name alone tells nothing: keys have waited and were worked on, and work ends.
+    for queue in
+        ["replicationmanager", "endpoint", "endpoint_slice", "endpoint_slice_mirroring", "node_lifecycle_controller"]
+    {
+        let ended = async || {
+            let text = cluster.metrics_by_token(&ours).await.map_err(|error| error.to_string())?;
+            let of = |family: &str| metric_sum(&text, family, &[("name", queue)]);
+            let [waits, works] =
+                ["queue", "work"].map(|of_what| of(&format!("workqueue_{of_what}_duration_seconds_count")));
+            let unfinished = of("workqueue_unfinished_work_seconds");
+            if waits > 0.0 && works > 0.0 && unfinished == 0.0 {
+                Ok(())
+            } else {
+                Err(format!("{queue}: {waits} waits, {works} works, {unfinished} s unfinished"))
+            }
+        };
+        eventually(LONG, "the work to have been timed", ended).await.unwrap();
+    }
     ours.expect_running("the scenario").unwrap();
 }
