@@ -41,7 +41,7 @@ pub struct Arguments {
     /// Version of stock, API server and etcd
     #[arg(long, value_enum, value_name = "VERSION", default_value_t)]
     kubernetes: Release,
-    /// Also let a node die under each profile (a quarter of an hour)
+    /// Also let a node die under each profile (a quarter of an hour); without it the page keeps what an earlier run measured
     #[arg(long)]
     deaths: bool,
     /// Directory for controllers.json and controllers.md
@@ -58,8 +58,8 @@ const EXAMPLES: &str = "Examples:
   bench-controllers --replicas 50 --endpoints 20 --repeat 1 --no-write
                                                            see that it works
 
-Exit status: 0, 2 when ours was slower than stock or needed more than a quarter of
-its memory, 1 when the run failed.";
+Exit status: 0, 2 when ours was slower than stock, with a dead node's pods as well, or
+needed more than a quarter of its memory, 1 when the run failed.";
 
 impl Arguments {
     fn plan(&self) -> Plan {
@@ -110,7 +110,13 @@ async fn execute(arguments: &Arguments) -> Result<bool, MemoryBenchError> {
             rounds.push(measure::run(contestant, &plan).await?);
         }
     }
-    let deaths = if plan.deaths { deaths::run(plan.kubernetes).await? } else { Vec::new() };
+    let (deaths, deaths_measured_at) = if plan.deaths {
+        (deaths::run(plan.kubernetes).await?, None)
+    } else {
+        let file = output.as_ref().map(|dir| dir.join(format!("{}.json", plan.kubernetes.stem(page::STEM))));
+        let earlier = file.and_then(|path| deaths::earlier(&std::fs::read_to_string(path).ok()?));
+        earlier.map_or_else(Default::default, |(deaths, measured)| (deaths, Some(measured)))
+    };
     let assets = Assets::of(plan.kubernetes).ok();
     let stock = assets.and_then(|assets| assets.require(Component::ControllerManager).ok());
     let report = Report {
@@ -123,6 +129,7 @@ async fn execute(arguments: &Arguments) -> Result<bool, MemoryBenchError> {
         plan,
         rounds,
         deaths,
+        deaths_measured_at,
     };
     let _ = write!(std::io::stdout(), "{}", page::table(&report));
     if let Some(dir) = output {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::{ListParams, PostParams};
-use serde::Serialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::progress;
 use crate::bench_memory::MemoryBenchError;
@@ -24,7 +24,7 @@ const VICTIM: &str = "worker-1";
 const PATIENCE: Duration = Duration::from_secs(900);
 
 /// Who looks after the nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Keeper {
     /// kube-controller-manager as it comes.
@@ -63,7 +63,7 @@ impl Keeper {
 }
 
 /// A death.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Death {
     /// Who looked after the node.
     pub keeper: Keeper,
@@ -75,6 +75,24 @@ pub struct Death {
     pub noticed_seconds: f64,
     /// From the death until as many pods as before were ready on other nodes, seconds.
     pub replaced_seconds: f64,
+}
+
+/// The deaths in the file of an earlier run, and the day, the commit and the machine of theirs: a run in which no node dies
+/// takes nothing away from the page.
+pub(super) fn earlier(file: &str) -> Option<(Vec<Death>, String)> {
+    let file: Value = serde_json::from_str(file).ok()?;
+    let deaths: Vec<Death> = serde_json::from_value(file.get("deaths")?.clone()).ok()?;
+    if deaths.is_empty() {
+        return None;
+    }
+    // They may have been earlier ones in that run already.
+    if let Some(measured) = file.get("deathsMeasuredAt").and_then(Value::as_str) {
+        return Some((deaths, measured.to_owned()));
+    }
+    let text = |at: &str| file.pointer(at).and_then(Value::as_str).unwrap_or("unknown");
+    let day = text("/date").split('T').next().unwrap_or_default();
+    let cores = file.pointer("/machine/cores").and_then(Value::as_u64).unwrap_or(0);
+    Some((deaths, format!("{day}, {}, {}, {cores} cores", text("/headroom_commit"), text("/machine/cpu"))))
 }
 
 /// Lets nodes die, two at a time: there is little to do meanwhile.
@@ -167,4 +185,24 @@ fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     pod.metadata.deletion_timestamp.is_none()
         && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_run_measured_is_kept_with_its_day() {
+        let mut file = json!({
+            "date": "2026-11-29T10:00:00Z", "headroom_commit": "01310e58e29e", "machine": {"cpu": "Intel Xeon", "cores": 2},
+            "deaths": [{"keeper": "profile-stock", "pods": 24, "lost": 6, "noticed_seconds": 49.0, "replaced_seconds": 350.0}],
+        });
+        let (deaths, measured) = earlier(&file.to_string()).unwrap();
+        assert_eq!((deaths.len(), deaths[0].keeper), (1, Keeper::ProfileStock));
+        assert_eq!(measured, "2026-11-29, 01310e58e29e, Intel Xeon, 2 cores");
+        file["deathsMeasuredAt"] = json!("2026-11-28, 5f9d5e0");
+        assert_eq!(earlier(&file.to_string()).unwrap().1, "2026-11-28, 5f9d5e0");
+        file["deaths"] = json!([]);
+        assert!(earlier(&file.to_string()).is_none() && earlier("{}").is_none() && earlier("").is_none());
+    }
 }

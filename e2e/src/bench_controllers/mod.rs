@@ -111,8 +111,11 @@ pub struct Report {
     pub plan: Plan,
     /// What was seen.
     pub rounds: Vec<Round>,
-    /// Nodes that died, if they were to.
+    /// Nodes that died, if they were to, or in an earlier run.
     pub deaths: Vec<Death>,
+    /// That it was an earlier one: day, commit and machine.
+    #[serde(rename = "deathsMeasuredAt", skip_serializing_if = "Option::is_none")]
+    pub(super) deaths_measured_at: Option<String>,
 }
 
 /// A line for whoever waits, on standard error.
