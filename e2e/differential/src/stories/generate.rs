@@ -36,8 +36,8 @@ pub const ZONES: u64 = 60_000;
 struct Plot {
     controllers: Vec<(String, &'static str)>,
     services: Vec<String>,
-    /// Services so far. A name is not used twice: without a garbage collector stock leaves the slices of the first one
-    /// as they are, and the second without.
+    /// Services so far. A name is not used twice: there is no garbage collector here, so that slices of the first one
+    /// would still stand when the second comes, and when its manager deletes them is a matter of chance.
     named: u32,
     bare: u32,
     /// Runs so far; some of them may not have found a pod.
