@@ -60,7 +60,7 @@ pub const SCHEDULER: [Reason; 7] = [
 ];
 
 /// Those of headroom-controllers.
-pub const CONTROLLERS: [Reason; 33] = [
+pub const CONTROLLERS: [Reason; 35] = [
     of("LeaderElection", "Lease", "Normal", true, "this process became leader"),
     of("KubeletNotReadable", "Node", "Warning", false, "its kubelet could not be read several times in a row, and why"),
     of("SwapThrashing", "Node", "Warning", false, "it is busy with swapping"),
@@ -146,6 +146,8 @@ pub const CONTROLLERS: [Reason; 33] = [
     of("FailedToCreateEndpoint", "Endpoints", "Warning", true, "it could not be made, and why"),
     of("FailedToUpdateEndpoint", "Endpoints", "Warning", true, "it could not be written, and why"),
     of("FailedToUpdateEndpointSlices", "Service", "Warning", true, "its slices could not be written, and why"),
+    of("TopologyAwareHintsEnabled", "Service", "Normal", true, "its endpoints are hinted to zones by their nodes' CPU"),
+    of("TopologyAwareHintsDisabled", "Service", "Warning", true, "they are not, or not any more, and why"),
     of("TooManyAddressesToMirror", "Endpoints", "Warning", true, "a subset has more addresses than are mirrored"),
     of("InvalidIPAddress", "Endpoints", "Warning", true, "an address is none, and is left out"),
 ];

@@ -48,7 +48,7 @@ fn every_reason_in_the_sources_is_on_the_page() {
     let known: BTreeSet<&str> = events::all().into_iter().collect();
     let mut unknown = Vec::new();
     for source in that_tell() {
-        let tells = ["EventRecord", "News {", "Occurrence", "Verdict {", "const fn reason"];
+        let tells = ["EventRecord", "EventType", "News {", "Occurrence", "Verdict {", "const fn reason"];
         if !tells.iter().any(|word| source.text.contains(word)) {
             continue;
         }
