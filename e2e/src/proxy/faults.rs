@@ -24,7 +24,7 @@ pub struct Faults {
     pub expired: u32,
     /// Of 1,000 requests, so many are refused and not carried out.
     pub refused: u32,
-    /// Of 1,000 writes, so many are carried out and their answer is lost.
+    /// Of 1,000 writes, so many are carried out and their answer is lost. Of as many lists it ends in its middle.
     pub lost: u32,
     /// Of 1,000 requests, so many are never answered, writes carried out or not: their connection lives until the client gives
     /// up.
@@ -79,6 +79,10 @@ impl Faults {
                 2 => Fate::Lose(Loss::Half),
                 _ => Fate::Lose(Loss::Reset),
             };
+        }
+        // The same roll decides: what becomes of other requests of a seed stays as it was.
+        if target.verb == Verb::List && roll < lost {
+            return Fate::Lose(Loss::Half);
         }
         if (lost..lost.saturating_add(self.unanswered)).contains(&roll) {
             let is_done = is_write && dice.below(2) == 0;
@@ -223,9 +227,16 @@ mod tests {
     }
 
     #[test]
-    fn reads_are_neither_lost_nor_in_conflict_and_only_resumed_watches_expire() {
+    fn reads_are_not_in_conflict_only_lists_are_cut_and_only_resumed_watches_expire() {
+        let one = fates(Faults::rough(1), &Method::GET, "/api/v1/namespaces/a/pods/b");
+        assert!(one.iter().all(|fate| !matches!(fate, Fate::Lose(_) | Fate::Expire(_))));
         let lists = fates(Faults::rough(1), &Method::GET, "/api/v1/pods");
-        assert!(lists.iter().all(|fate| !matches!(fate, Fate::Lose(_) | Fate::Expire(_))));
+        let cut = lists.iter().filter(|fate| **fate == Fate::Lose(Loss::Half)).count();
+        assert!((50..150).contains(&cut), "{cut}");
+        let whole = |fates: &[Fate]| -> Vec<Fate> {
+            fates.iter().map(|fate| if *fate == Fate::Lose(Loss::Half) { Fate::Pass } else { *fate }).collect()
+        };
+        assert_eq!(whole(&lists), one, "no other request has another fate because of that");
         assert!(!lists.contains(&Fate::Refuse(Refusal::Conflict)) && lists.contains(&Fate::Ignore));
         let watches = fates(Faults::rough(1), &Method::GET, "/api/v1/pods?watch=true&resourceVersion=5");
         assert!(watches.contains(&Fate::Expire(Expiry::Answer)) && watches.contains(&Fate::Expire(Expiry::Event)));

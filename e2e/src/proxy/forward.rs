@@ -133,6 +133,8 @@ async fn answer(
     };
     shared.crash.pass(pass).await;
     if let Some(process) = lists
+        // One that ends in its middle tells nothing.
+        && loss.is_none()
         && let Some(version) = told::list(&body)
     {
         shared.told.note(process, &target.resource, version);

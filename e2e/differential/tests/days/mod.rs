@@ -21,10 +21,10 @@ const METHOD: &str = "\
   its own time; 3 of 1,000 events are the last of their watch, half of which is sent; every second watch that goes on is told
   that its version is too old, and what watches of ours begin with is up to 10 s old, though they ask for what is (no API
   server should do that; stock's are spared). A tenth of the requests is refused (409, 429, 500, 503, 504), a tenth of the
-  writes is carried out and its answer lost. Of a hundred requests of ours one is never answered, be it carried out or not,
-  until there were six: it is given up after 8 s, a watch after 30 s (an API server says something after a minute at most, and
-  stock's are spared). `faults` counts all of these but the lag; `past` counts watches that began with what stood there
-  earlier.
+  writes is carried out and its answer lost, and a tenth of the lists ends in its middle. Of a hundred requests of ours one is
+  never answered, be it carried out or not, until there were six: it is given up after 8 s, a watch after 30 s (an API server
+  says something after a minute at most, and stock's are spared). `faults` counts all of these but the lag; `past` counts
+  watches that began with what stood there earlier.
 - Ours is killed (`kill -9`) after one of the first writes of some stories, and after each step the same objects have to be
   there as stock had on a calm day; `different` counts stories in which they are not.
 - A pod is too many if a ReplicationController had more live pods with it than it had asked for at any time since its manager
