@@ -332,7 +332,8 @@ impl Class {
             }
             self.totals.close(&self.open);
         } else {
-            for row in &self.changed {
+            let moved = self.columns.iter().flat_map(|(_, column)| column.moved());
+            for row in self.changed.iter().chain(moved) {
                 let row = *row as usize;
                 let sum = |total: i32, (plugin, column): &(usize, Column)| {
                     total + i32::from(column.normalized()[row]) * weights[*plugin]

@@ -9,10 +9,11 @@ use std::{any::Any, fmt::Debug};
 use headroom_core::Str;
 
 use super::{
+    column::{Column, Normalized, TypedColumn},
     events::{Change, Hint, Interest},
     plugin::{
-        BindCx, MAX_NODE_SCORE, Permit, Plugin, Points, PreFilter, PreFlight, PreScore, QueueItem, Reads, ReserveCx,
-        Signature, Step, TieKey, View,
+        BindCx, Permit, Plugin, Points, PreFilter, PreFlight, PreScore, QueueItem, Reads, ReserveCx, Signature, Step,
+        TieKey, View,
     },
     pod_info::PodInfo,
     post_filter::{PostFilter, PostFilterCx},
@@ -56,66 +57,6 @@ impl State {
     fn get_mut<T: 'static>(&mut self) -> Option<&mut T> {
         (&mut *self.0 as &mut dyn Any).downcast_mut()
     }
-}
-
-/// The scores of one plugin for all nodes: raw, their bounds, and normalised.
-trait AnyColumn: Any + Debug + Send {
-    fn resize(&mut self, rows: usize);
-    fn row_bytes(&self) -> usize;
-}
-
-#[derive(Debug)]
-struct TypedColumn<R, B> {
-    raw: Vec<R>,
-    bounds: B,
-    /// A raw score that made the bounds was replaced.
-    lost: bool,
-}
-
-impl<R: Default + Copy + Debug + Send + 'static, B: Debug + Send + 'static> AnyColumn for TypedColumn<R, B> {
-    fn resize(&mut self, rows: usize) {
-        self.raw.resize(rows, R::default());
-    }
-
-    fn row_bytes(&self) -> usize {
-        size_of::<R>()
-    }
-}
-
-/// A column of scores.
-#[derive(Debug)]
-pub struct Column {
-    typed: Box<dyn AnyColumn>,
-    /// Normalised scores, 0 to 100; meaningless for rows that are not feasible.
-    normalized: Vec<u8>,
-}
-
-impl Column {
-    /// Changes the number of rows.
-    pub fn resize(&mut self, rows: usize) {
-        self.typed.resize(rows);
-        self.normalized.resize(rows, 0);
-    }
-
-    /// The normalised scores.
-    #[must_use]
-    pub fn normalized(&self) -> &[u8] {
-        &self.normalized
-    }
-
-    /// Bytes per row.
-    pub(crate) fn row_bytes(&self) -> usize {
-        self.typed.row_bytes() + 1
-    }
-}
-
-/// What [`DynPlugin::normalize`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Normalized {
-    /// Only the rows given have changed.
-    Rows,
-    /// All have.
-    All,
 }
 
 fn wrong_state(plugin: &str) -> Status {
@@ -192,8 +133,8 @@ pub trait DynPlugin: Send {
         open: &[bool],
         view: &View<'_>,
     ) -> Result<(), Status>;
-    /// Normalises: rows for which `feasible` holds count. `changed` are the rows filled since the last call; with
-    /// `fresh` every row is.
+    /// Normalises: rows for which `feasible` holds count. `changed` are the rows filled, opened or closed since the last
+    /// call; with `fresh` every row is.
     ///
     /// # Errors
     /// A score left its range.
@@ -240,43 +181,6 @@ impl<P: Plugin> Erased<P> {
     /// A boxed, erased plugin.
     pub fn boxed(plugin: P) -> Box<dyn DynPlugin> {
         Box::new(Self(plugin))
-    }
-}
-
-impl<P: Plugin> Erased<P> {
-    /// The bounds of the raw scores of feasible rows. They are looked for anew only when one that made them is gone.
-    fn bounds(
-        &self,
-        typed: &TypedColumn<P::Raw, P::Bounds>,
-        feasible: &[bool],
-        changed: &[u32],
-        fresh: bool,
-    ) -> P::Bounds {
-        if size_of::<P::Bounds>() == 0 {
-            return P::Bounds::default();
-        }
-        if !fresh && !typed.lost {
-            let mut bounds = typed.bounds;
-            let mut lost = false;
-            for row in changed {
-                let row = *row as usize;
-                match (typed.raw.get(row), feasible.get(row)) {
-                    (Some(raw), Some(true)) => self.0.bound(&mut bounds, raw),
-                    (Some(raw), _) => lost |= !self.0.inside(&typed.bounds, raw),
-                    _ => {}
-                }
-            }
-            if !lost {
-                return bounds;
-            }
-        }
-        let mut bounds = P::Bounds::default();
-        for (raw, feasible) in typed.raw.iter().zip(feasible) {
-            if *feasible {
-                self.0.bound(&mut bounds, raw);
-            }
-        }
-        bounds
     }
 }
 
@@ -367,8 +271,7 @@ impl<P: Plugin> DynPlugin for Erased<P> {
     }
 
     fn new_column(&self) -> Column {
-        let typed = TypedColumn::<P::Raw, P::Bounds> { raw: Vec::new(), bounds: P::Bounds::default(), lost: false };
-        Column { typed: Box::new(typed), normalized: Vec::new() }
+        Column::of::<P>()
     }
 
     fn score(
@@ -381,10 +284,10 @@ impl<P: Plugin> DynPlugin for Erased<P> {
     ) -> Result<(), Status> {
         let typed = (&mut *column.typed as &mut dyn Any).downcast_mut::<TypedColumn<P::Raw, P::Bounds>>();
         let (Some(state), Some(typed)) = (state.get(), typed) else { return Err(wrong_state(self.0.name())) };
-        let Some(cell) = typed.raw.get_mut(row) else { return Err(wrong_state(self.0.name())) };
-        let raw = self.0.score(state, pod, node)?;
-        typed.lost |= *cell != raw && !self.0.inside(&typed.bounds, cell);
-        *cell = raw;
+        if row >= typed.raw.len() {
+            return Err(wrong_state(self.0.name()));
+        }
+        typed.put(&self.0, row, self.0.score(state, pod, node)?);
         Ok(())
     }
 
@@ -419,40 +322,7 @@ impl<P: Plugin> DynPlugin for Erased<P> {
     ) -> Result<Normalized, Status> {
         let typed = (&mut *column.typed as &mut dyn Any).downcast_mut::<TypedColumn<P::Raw, P::Bounds>>();
         let Some(typed) = typed else { return Err(wrong_state(self.0.name())) };
-        let bounds = self.bounds(typed, feasible, changed, fresh);
-        let all = fresh || bounds != typed.bounds;
-        (typed.bounds, typed.lost) = (bounds, false);
-        if all && self.0.normalize_rows(&typed.raw, &bounds, feasible, &mut column.normalized) {
-            return Ok(Normalized::All);
-        }
-        let mut put = |row: usize| {
-            let (Some(raw), Some(cell)) = (typed.raw.get(row), column.normalized.get_mut(row)) else { return Ok(()) };
-            let score = self.0.normalize(raw, &bounds);
-            match u8::try_from(score) {
-                Ok(score) if i64::from(score) <= MAX_NODE_SCORE => {
-                    *cell = score;
-                    Ok(())
-                }
-                _ => Err(Status::error(format!(
-                    "plugin {:?} returns an invalid score {score}, it should in the range of [0, {MAX_NODE_SCORE}] after normalizing",
-                    self.0.name()
-                ))),
-            }
-        };
-        if all {
-            for (row, feasible) in feasible.iter().enumerate() {
-                if *feasible {
-                    put(row)?;
-                }
-            }
-            return Ok(Normalized::All);
-        }
-        for row in changed {
-            if feasible.get(*row as usize).copied().unwrap_or(false) {
-                put(*row as usize)?;
-            }
-        }
-        Ok(Normalized::Rows)
+        typed.normalize(&self.0, &mut column.scores, feasible, changed, fresh)
     }
 
     fn tie_key(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> TieKey {

@@ -1,5 +1,6 @@
 //! The scheduling framework: extension points, states, events, profiles (reference 1).
 
+mod column;
 mod erased;
 pub mod events;
 mod plugin;
@@ -12,7 +13,8 @@ mod registry;
 mod status;
 
 pub use self::{
-    erased::{Column, DynPlugin, Erased, Normalized, State},
+    column::{Column, Normalized},
+    erased::{DynPlugin, Erased, State},
     events::{Actions, Change, ClusterEvent, EventResource, Hint, Interest},
     plugin::{
         BindCx, MAX_NODE_SCORE, Permit, Plugin, Point, Points, PreFilter, PreFlight, PreScore, QueueItem, Reads,

@@ -140,6 +140,21 @@ pub trait Plugin: Send + 'static {
     }
     /// Takes a raw score into account.
     fn bound(&self, _bounds: &mut Self::Bounds, _raw: &Self::Raw) {}
+    /// Takes into account what other bounds were made of. False when there is no telling: then all raw scores are looked
+    /// at again where a part of them would do.
+    fn join(&self, _bounds: &mut Self::Bounds, _others: &Self::Bounds) -> bool {
+        false
+    }
+    /// Two ends around these bounds for which holds: a raw score that is normalised alike with both is so with all bounds
+    /// between them ([`Plugin::between`]). The nearer, the fewer raw scores are not. Absent when there are none; then
+    /// everything is normalised anew whenever the bounds change.
+    fn around(&self, _bounds: &Self::Bounds) -> Option<[Self::Bounds; 2]> {
+        None
+    }
+    /// Whether the bounds lie between such ends.
+    fn between(&self, _bounds: &Self::Bounds, _ends: &[Self::Bounds; 2]) -> bool {
+        false
+    }
     /// NormalizeScore: 0 to [`MAX_NODE_SCORE`].
     fn normalize(&self, _raw: &Self::Raw, _bounds: &Self::Bounds) -> i64 {
         0

@@ -170,6 +170,11 @@ impl Plugin for NodeAffinity {
         *bounds = (*bounds).max(*raw);
     }
 
+    fn join(&self, bounds: &mut i64, others: &i64) -> bool {
+        *bounds = (*bounds).max(*others);
+        true
+    }
+
     fn normalize(&self, raw: &i64, max: &i64) -> i64 {
         // Weights are 1 to 100; whoever writes negative ones past the API server gets the lowest score.
         default_normalize((*raw).max(0), *max, false).min(100)

@@ -84,6 +84,11 @@ impl Plugin for TaintToleration {
         *bounds = (*bounds).max(*raw);
     }
 
+    fn join(&self, bounds: &mut i64, others: &i64) -> bool {
+        *bounds = (*bounds).max(*others);
+        true
+    }
+
     fn normalize(&self, raw: &i64, max: &i64) -> i64 {
         default_normalize(*raw, *max, true)
     }
