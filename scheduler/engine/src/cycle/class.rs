@@ -25,6 +25,7 @@ use crate::{
     },
 };
 
+mod rows;
 mod totals;
 mod whole;
 
@@ -34,8 +35,6 @@ use self::totals::{CLOSED, Totals};
 const MAX_CLASSES: usize = 256;
 /// Most bytes of columns kept, about. The class used last stays in any case.
 const MAX_CLASS_BYTES: usize = 8 << 20;
-/// Generation of a row that holds for one decision only: no node has it.
-const PASSING: u64 = u64::MAX;
 /// When more than this part of the rows has changed, everything is normalised anew.
 const MANY: usize = 4;
 
@@ -234,84 +233,6 @@ impl Class {
         for (_, column) in &mut self.columns {
             column.resize(slots);
         }
-    }
-
-    /// Refills the rows of nodes that changed, or whose nominated pods did. `None` when a plugin failed.
-    ///
-    /// All pods of a class have one priority, so that the same nominated pods come before all of them; only a pod that is
-    /// nominated itself does not come before itself.
-    fn refresh(&mut self, profile: &Profile, pod: &PodInfo, view: &View<'_>, nominated: &Nominated) -> Option<()> {
-        let generations = view.cache.generations();
-        if self.generations.len() != generations.len() {
-            self.resize(generations.len());
-        }
-        let seen = std::mem::replace(&mut self.seen, view.cache.change_count());
-        let seen_nominated = std::mem::replace(&mut self.seen_nominated, nominated.change_count());
-        let passing = std::mem::take(&mut self.passing);
-        let refill = |this: &mut Self, slot: usize| this.refill(slot, generations[slot], profile, pod, view, nominated);
-        let renew = |this: &mut Self, slot: usize| match this.generations[slot] == generations[slot] {
-            true => Some(()),
-            false => refill(this, slot),
-        };
-        // Most nodes have not changed.
-        match (view.cache.changed_since(seen), nominated.changed_since(seen_nominated)) {
-            (_, None) => {
-                for slot in 0..generations.len() {
-                    refill(self, slot)?;
-                }
-            }
-            (slots, Some(nodes)) => {
-                match slots {
-                    Some(slots) => passing.into_iter().chain(slots).try_for_each(|slot| renew(self, slot as usize))?,
-                    None => (0..generations.len()).try_for_each(|slot| renew(self, slot))?,
-                }
-                for node in nodes {
-                    if let Some(slot) = view.cache.slot(node) {
-                        refill(self, slot as usize)?;
-                    }
-                }
-            }
-        }
-        if let Some(slot) = nominated.node_of(pod.uid()).and_then(|node| view.cache.slot(node)) {
-            self.passing.push(slot);
-            self.refill(slot as usize, PASSING, profile, pod, view, nominated)?;
-        }
-        Some(())
-    }
-
-    fn refill(
-        &mut self,
-        slot: usize,
-        generation: u64,
-        profile: &Profile,
-        pod: &PodInfo,
-        view: &View<'_>,
-        nominated: &Nominated,
-    ) -> Option<()> {
-        self.changed.push(slot as u32);
-        self.generations[slot] = generation;
-        let rejection = match view.cache.row(slot as Slot) {
-            None => None,
-            Some(node) => match &self.narrowed {
-                Some(narrowed) if !narrowed.names.contains(&node.name) => Some(narrowed.others.clone()),
-                _ => profile.filter_with_nominated(&self.state, pod, node, nominated, view).ok()?,
-            },
-        };
-        let feasible = generation != 0 && rejection.is_none();
-        self.feasible_count = self.feasible_count - usize::from(self.feasible[slot]) + usize::from(feasible);
-        self.feasible[slot] = feasible;
-        match (rejection, &mut self.rejections[slot]) {
-            (Some(new), Some(old)) => **old = new,
-            (Some(new), place) => *place = Some(Box::new(new)),
-            (None, place) => *place = None,
-        }
-        if let Some(node) = view.cache.row(slot as Slot).filter(|_| feasible) {
-            for (plugin, column) in &mut self.columns {
-                profile.score(*plugin, &self.state, column, slot, pod, node).ok()?;
-            }
-            self.ties[slot] = profile.tie_key(&self.state, pod, node);
-        }
-        Some(())
     }
 
     /// Normalises and sums up. `None` when a plugin's score left its range.

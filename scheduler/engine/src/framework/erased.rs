@@ -97,6 +97,14 @@ pub trait DynPlugin: Send {
     fn remove_pod(&self, state: &mut State, pod: &PodInfo, removed: &PodInfo, node: &NodeInfo, view: &View<'_>);
     /// See [`Plugin::filter`].
     fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Status;
+    /// Filter on several nodes: takes those out that do not pass, and says why.
+    fn filter_nodes(
+        &self,
+        state: &State,
+        pod: &PodInfo,
+        nodes: &mut Vec<&NodeInfo>,
+        rejected: &mut Vec<(Slot, Status)>,
+    );
     /// See [`Plugin::filter_rows`].
     fn filter_rows(&self, state: &State, pod: &PodInfo, open: &mut [bool]) -> bool;
     /// See [`Plugin::post_filter`].
@@ -109,7 +117,7 @@ pub trait DynPlugin: Send {
     fn pre_score_rows(&self, pod: &PodInfo, open: &[bool], view: &View<'_>) -> Option<PreScore<State>>;
     /// An empty column.
     fn new_column(&self) -> Column;
-    /// Puts the raw score of a node into a row.
+    /// Puts the raw score of a node into a row; answers its tie key.
     ///
     /// # Errors
     /// The plugin's status.
@@ -120,6 +128,19 @@ pub trait DynPlugin: Send {
         row: usize,
         pod: &PodInfo,
         node: &NodeInfo,
+    ) -> Result<TieKey, Status>;
+    /// Puts the raw scores of several nodes into the rows of their slots. `keys` are the nodes' tie keys so far: who has
+    /// none gets the plugin's.
+    ///
+    /// # Errors
+    /// The plugin's status.
+    fn score_nodes(
+        &self,
+        state: &State,
+        column: &mut Column,
+        pod: &PodInfo,
+        nodes: &[&NodeInfo],
+        keys: &mut [TieKey],
     ) -> Result<(), Status>;
     /// Puts the raw scores of all open slots into their rows.
     ///
@@ -250,6 +271,27 @@ impl<P: Plugin> DynPlugin for Erased<P> {
         }
     }
 
+    fn filter_nodes(
+        &self,
+        state: &State,
+        pod: &PodInfo,
+        nodes: &mut Vec<&NodeInfo>,
+        rejected: &mut Vec<(Slot, Status)>,
+    ) {
+        let state: Option<&P::Filter> = state.get();
+        nodes.retain(|node| {
+            let status = match state {
+                Some(state) => self.0.filter(state, pod, node),
+                None => wrong_state(self.0.name()),
+            };
+            let passes = status.is_success();
+            if !passes {
+                rejected.push((node.slot, status));
+            }
+            passes
+        });
+    }
+
     fn filter_rows(&self, state: &State, pod: &PodInfo, open: &mut [bool]) -> bool {
         state.get().is_some_and(|state| self.0.filter_rows(state, pod, open))
     }
@@ -281,13 +323,38 @@ impl<P: Plugin> DynPlugin for Erased<P> {
         row: usize,
         pod: &PodInfo,
         node: &NodeInfo,
-    ) -> Result<(), Status> {
+    ) -> Result<TieKey, Status> {
         let typed = (&mut *column.typed as &mut dyn Any).downcast_mut::<TypedColumn<P::Raw, P::Bounds>>();
         let (Some(state), Some(typed)) = (state.get(), typed) else { return Err(wrong_state(self.0.name())) };
         if row >= typed.raw.len() {
             return Err(wrong_state(self.0.name()));
         }
-        typed.put(&self.0, row, self.0.score(state, pod, node)?);
+        let (raw, key) = self.0.score_and_key(state, pod, node)?;
+        typed.put(&self.0, row, raw);
+        Ok(key)
+    }
+
+    fn score_nodes(
+        &self,
+        state: &State,
+        column: &mut Column,
+        pod: &PodInfo,
+        nodes: &[&NodeInfo],
+        keys: &mut [TieKey],
+    ) -> Result<(), Status> {
+        let typed = (&mut *column.typed as &mut dyn Any).downcast_mut::<TypedColumn<P::Raw, P::Bounds>>();
+        let (Some(state), Some(typed)) = (state.get(), typed) else { return Err(wrong_state(self.0.name())) };
+        for (node, key) in nodes.iter().zip(keys) {
+            let row = node.slot as usize;
+            if row >= typed.raw.len() {
+                return Err(wrong_state(self.0.name()));
+            }
+            let (raw, own) = self.0.score_and_key(state, pod, node)?;
+            typed.put(&self.0, row, raw);
+            if *key == TieKey::default() {
+                *key = own;
+            }
+        }
         Ok(())
     }
 

@@ -24,7 +24,7 @@ impl Class {
     }
 
     /// PreFilter left the node out: no Filter plugin is asked about it.
-    fn left_out(&self, node: &NodeInfo) -> bool {
+    pub(super) fn left_out(&self, node: &NodeInfo) -> bool {
         self.narrowed.as_ref().is_some_and(|n| !n.names.contains(&node.name))
     }
 

@@ -174,6 +174,18 @@ pub trait Plugin: Send + 'static {
     fn tie_key(&self, _state: &Self::Score, _pod: &PodInfo, _node: &NodeInfo) -> TieKey {
         TieKey::default()
     }
+    /// Score and tie key, for plugins that make both of one thing: exactly what the two say alone.
+    ///
+    /// # Errors
+    /// A status that fails the whole cycle.
+    fn score_and_key(
+        &self,
+        state: &Self::Score,
+        pod: &PodInfo,
+        node: &NodeInfo,
+    ) -> Result<(Self::Raw, TieKey), Status> {
+        Ok((self.score(state, pod, node)?, self.tie_key(state, pod, node)))
+    }
     /// Reserve: the pod was assumed on the node.
     fn reserve(&mut self, _cx: &mut ReserveCx<'_>, _pod: &PodInfo, _node: &Str) -> Status {
         Status::SUCCESS

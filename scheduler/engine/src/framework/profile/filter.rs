@@ -5,7 +5,7 @@ use headroom_core::Str;
 
 use super::{CycleState, Narrowed, PreFiltered, PreRejection, Profile, Rejection};
 use crate::{
-    cache::NodeInfo,
+    cache::{NodeInfo, Slot},
     cycle::Nominated,
     framework::{Code, Places, PluginId, PluginSet, PodInfo, Point, PreFilter, Probe, Status, View},
 };
@@ -236,6 +236,27 @@ impl Profile {
                 self.plugins[*i].remove_pod(own, pod, other, node, view);
             }
         }
+    }
+
+    /// Runs Filter on several nodes: takes those out that are rejected, and answers them. Absent when a plugin failed.
+    pub(crate) fn filter_nodes(
+        &self,
+        state: &CycleState,
+        pod: &PodInfo,
+        nodes: &mut Vec<&NodeInfo>,
+    ) -> Option<Vec<(Slot, Rejection)>> {
+        let (mut all, mut rejected) = (Vec::new(), Vec::new());
+        for i in self.at(Point::Filter) {
+            let Some(own) = state.filter.get(*i).and_then(Option::as_ref) else { continue };
+            self.plugins[*i].filter_nodes(own, pod, nodes, &mut rejected);
+            for (slot, status) in rejected.drain(..) {
+                if !status.code().is_rejected() {
+                    return None;
+                }
+                all.push((slot, Rejection { plugin: self.ids[*i], status }));
+            }
+        }
+        Some(all)
     }
 
     /// Runs Filter on all nodes, by slot: closes those that are rejected. Absent when a plugin has to be asked node by node;

@@ -98,7 +98,7 @@ impl Profile {
         self.plugins[plugin].new_column()
     }
 
-    /// Runs Score of one plugin on one node.
+    /// Runs Score of one plugin on one node; answers its tie key as well.
     ///
     /// # Errors
     /// The text of the plugin's failure, which ends the cycle.
@@ -110,11 +110,26 @@ impl Profile {
         row: usize,
         pod: &PodInfo,
         node: &NodeInfo,
-    ) -> Result<(), String> {
-        let Some(own) = &state.score[plugin] else { return Ok(()) };
+    ) -> Result<TieKey, String> {
+        let Some(own) = &state.score[plugin] else { return Ok(TieKey::default()) };
         self.plugins[plugin].score(own, column, row, pod, node).map_err(|status| {
             format!("running Score plugins: plugin {:?} failed with: {}", self.plugins[plugin].name(), status.message())
         })
+    }
+
+    /// Runs Score of one plugin on several nodes, whose rows are their slots; `keys` get those of nodes that have none yet.
+    /// Absent when the plugin failed.
+    pub(crate) fn score_nodes(
+        &self,
+        plugin: usize,
+        state: &CycleState,
+        column: &mut Column,
+        pod: &PodInfo,
+        nodes: &[&NodeInfo],
+        keys: &mut [TieKey],
+    ) -> Option<()> {
+        let Some(own) = &state.score[plugin] else { return Some(()) };
+        self.plugins[plugin].score_nodes(own, column, pod, nodes, keys).ok()
     }
 
     /// Runs Score of one plugin on all open slots.

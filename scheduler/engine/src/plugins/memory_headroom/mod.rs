@@ -123,6 +123,11 @@ fn awaits_sample(memory: &NodeMemoryInfo) -> bool {
     memory.sums.freed_working_set() > 0 || memory.sums.freed_swap() > 0
 }
 
+fn key(memory: &NodeMemoryInfo, verdict: &NodeVerdict) -> TieKey {
+    let key = score::TieKey::new(&memory.state, verdict);
+    [key.in_flight.saturating_neg(), key.headroom]
+}
+
 /// The way out when every node that the pod could go to has been hot for long (5.12 (24)).
 fn escape_node(pod: &PodInfo, candidate: &Candidate, view: &View<'_>, params: &Params) -> Option<Str> {
     let since = view.unschedulable_since.unwrap_or(pod.pod.meta.created);
@@ -265,10 +270,8 @@ impl Plugin for MemoryHeadroom {
         Self::pod_state(pod, view).map_or(PreScore::Skip, PreScore::Continue)
     }
 
-    fn score(&self, state: &PodState, _: &PodInfo, node: &NodeInfo) -> Result<Option<RawScore>, Status> {
-        Ok(Self::verdict(state, node, &self.params)
-            .zip(node.memory.as_ref())
-            .map(|(verdict, memory)| score::raw(&state.candidate, &memory.state, &verdict, &self.params)))
+    fn score(&self, state: &PodState, pod: &PodInfo, node: &NodeInfo) -> Result<Option<RawScore>, Status> {
+        self.score_and_key(state, pod, node).map(|(raw, _)| raw)
     }
 
     fn inside(&self, largest: &Largest, raw: &Option<RawScore>) -> bool {
@@ -301,12 +304,24 @@ impl Plugin for MemoryHeadroom {
 
     fn tie_key(&self, state: &PodState, _: &PodInfo, node: &NodeInfo) -> TieKey {
         match (Self::verdict(state, node, &self.params), &node.memory) {
-            (Some(verdict), Some(memory)) => {
-                let key = score::TieKey::new(&memory.state, &verdict);
-                [key.in_flight.saturating_neg(), key.headroom]
-            }
+            (Some(verdict), Some(memory)) => key(memory, &verdict),
             _ => TieKey::default(),
         }
+    }
+
+    fn score_and_key(
+        &self,
+        state: &PodState,
+        _: &PodInfo,
+        node: &NodeInfo,
+    ) -> Result<(Option<RawScore>, TieKey), Status> {
+        Ok(match (Self::verdict(state, node, &self.params), &node.memory) {
+            (Some(verdict), Some(memory)) => {
+                let raw = score::raw(&state.candidate, &memory.state, &verdict, &self.params);
+                (Some(raw), key(memory, &verdict))
+            }
+            _ => (None, TieKey::default()),
+        })
     }
 }
 
