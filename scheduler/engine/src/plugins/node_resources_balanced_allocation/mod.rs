@@ -1,7 +1,10 @@
 //! `NodeResourcesBalancedAllocation`: rather where the pod makes the shares of CPU and memory in use more alike
 //! (upstream `plugins/noderesources/balanced_allocation.go`, formula of 1.36; reference 3.9).
 
-use headroom_core::Str;
+use headroom_core::{
+    Str,
+    resource::{Resources, names},
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -27,6 +30,36 @@ struct Args {
 #[derive(Debug)]
 pub struct NodeResourcesBalancedAllocation {
     resources: Vec<Str>,
+    kinds: Vec<Kind>,
+}
+
+/// What a resource is: its name is looked at once, and not for every node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Cpu,
+    Memory,
+    EphemeralStorage,
+    Other,
+}
+
+impl Kind {
+    fn of(name: &str) -> Self {
+        match name {
+            names::CPU => Self::Cpu,
+            names::MEMORY => Self::Memory,
+            names::EPHEMERAL_STORAGE => Self::EphemeralStorage,
+            _ => Self::Other,
+        }
+    }
+
+    fn amount(self, name: &str, all: &Resources) -> i64 {
+        match self {
+            Self::Cpu => all.milli_cpu,
+            Self::Memory => all.memory,
+            Self::EphemeralStorage => all.ephemeral_storage,
+            Self::Other => all.get(name),
+        }
+    }
 }
 
 impl NodeResourcesBalancedAllocation {
@@ -49,7 +82,8 @@ impl NodeResourcesBalancedAllocation {
         if resources.is_empty() {
             resources = vec!["cpu".into(), "memory".into()];
         }
-        Ok(Self { resources })
+        let kinds = resources.iter().map(|name| Kind::of(name)).collect();
+        Ok(Self { resources, kinds })
     }
 }
 
@@ -102,13 +136,12 @@ impl Plugin for NodeResourcesBalancedAllocation {
         let mut inline = [[0.0; INLINE]; 2];
         let mut heap = [Vec::new(), Vec::new()];
         let mut n = 0;
-        for (name, wanted) in self.resources.iter().zip(wanted) {
-            let scalar = !matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage");
-            let capacity = node.node.allocatable.get(name);
-            if capacity == 0 || (scalar && *wanted == 0) {
+        for ((name, kind), wanted) in self.resources.iter().zip(&self.kinds).zip(wanted) {
+            let capacity = kind.amount(name, &node.node.allocatable);
+            if capacity == 0 || (*kind == Kind::Other && *wanted == 0) {
                 continue;
             }
-            let used = node.requested.get(name);
+            let used = kind.amount(name, &node.requested);
             let pair = [share(used.saturating_add(*wanted), capacity), share(used, capacity)];
             for side in 0..2 {
                 if self.resources.len() <= INLINE { inline[side][n] = pair[side] } else { heap[side].push(pair[side]) }
