@@ -25,16 +25,24 @@ use crate::{
     },
 };
 
+mod eviction;
 mod rows;
 mod totals;
 mod whole;
 
-use self::totals::{CLOSED, Totals};
+use self::{
+    eviction::victim,
+    totals::{CLOSED, Totals},
+};
 
 /// Most classes kept.
 const MAX_CLASSES: usize = 256;
-/// Most bytes of columns kept, about. The class used last stays in any case.
-const MAX_CLASS_BYTES: usize = 8 << 20;
+/// Bytes of columns kept, about. The class used last stays in any case.
+const CLASS_BYTES: usize = 8 << 20;
+/// Where so few classes need more, they get it, up to this: a burst of that many templates is nothing unusual.
+const FEW: usize = 32;
+/// See [`FEW`].
+const MAX_CLASS_BYTES: usize = 16 << 20;
 /// When more than this part of the rows has changed, everything is normalised anew.
 const MANY: usize = 4;
 
@@ -47,6 +55,8 @@ struct Class {
     /// The plugins that have no part in it.
     cluster: Places,
     last_used: u64,
+    /// It served another pod than the one that it was made for.
+    reused: bool,
     state: CycleState,
     narrowed: Option<Narrowed>,
     /// By slot, the generation that the row was made from; 0 = no node.
@@ -76,7 +86,7 @@ struct Class {
     fresh: bool,
 }
 
-/// The classes, least recently used ones evicted.
+/// The classes.
 #[derive(Debug, Default)]
 pub(crate) struct Classes {
     all: Vec<Class>,
@@ -157,8 +167,8 @@ impl Classes {
         });
         if let Some(index) = found {
             let class = &mut self.all[index];
-            class.last_used = self.clock;
             if class.epoch == epoch {
+                (class.last_used, class.reused) = (self.clock, true);
                 return Some(index);
             }
             // What plugins read of the rest of the cluster changed.
@@ -181,6 +191,7 @@ impl Classes {
             epoch,
             cluster,
             last_used: self.clock,
+            reused: false,
             state,
             narrowed,
             generations: Vec::new(),
@@ -208,9 +219,12 @@ impl Classes {
     }
 
     fn evict(&mut self) {
-        while self.all.len() > 1 && (self.all.len() > MAX_CLASSES || self.bytes() > MAX_CLASS_BYTES) {
-            let Some(oldest) = (0..self.all.len()).min_by_key(|i| self.all[*i].last_used) else { return };
-            self.all.swap_remove(oldest);
+        let largest = self.all.iter().map(Class::bytes).max().unwrap_or(0);
+        let most = (FEW * largest).clamp(CLASS_BYTES, MAX_CLASS_BYTES);
+        while self.all.len() > 1 && (self.all.len() > MAX_CLASSES || self.bytes() > most) {
+            let uses: Vec<_> = self.all.iter().map(|class| (class.last_used, class.reused)).collect();
+            let Some(at) = victim(&uses, self.clock) else { return };
+            self.all.swap_remove(at);
         }
     }
 }
