@@ -275,11 +275,24 @@ fn names(name: &str) -> [&str; 2] {
     LOOPS.into_iter().find(|(known, _)| *known == name).map_or([name, name], |(known, alias)| [known, alias])
 }
 
+/// The words of a list of `--controllers` that are about none of these loops.
+fn others<'a>(list: &'a str, loops: &'a [String]) -> impl Iterator<Item = &'a str> {
+    let is = move |word: &str| loops.iter().any(|name| names(name).contains(&word.trim_start_matches('-')));
+    list.split(',').map(str::trim).filter(move |word| !word.is_empty() && !is(word))
+}
+
 /// A list of `--controllers` without these loops.
 pub(crate) fn subtract(list: &str, without: &[String]) -> String {
-    let is = |word: &str| without.iter().any(|name| names(name).contains(&word.trim_start_matches('-')));
-    let kept = list.split(',').map(str::trim).filter(|word| !word.is_empty() && !is(word)).map(str::to_owned);
+    let kept = others(list, without).map(str::to_owned);
     kept.chain(without.iter().map(|name| format!("-{name}"))).collect::<Vec<_>>().join(",")
+}
+
+/// The same of a list of ours, in which nothing runs that is not named: without a star nothing has to be subtracted.
+pub(crate) fn strike(list: &str, without: &[String]) -> String {
+    if list.split(',').any(|word| word.trim() == "*") {
+        return subtract(list, without);
+    }
+    others(list, without).collect::<Vec<_>>().join(",")
 }
 
 /// A list of `--controllers` in which these loops are not subtracted any more.

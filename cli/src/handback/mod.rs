@@ -44,7 +44,11 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if manner.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
-    Ok(if manner.carry_out(&client, &facts, &plan).await? { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+    if !manner.carry_out(&client, &facts, &plan).await? {
+        return Ok(ExitCode::from(NO));
+    }
+    print!("{}", plan.lasting_text());
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -9,9 +9,10 @@ use crate::{
     },
     takeover::{
         canary::Kind,
+        helm,
         plan::{Check, Plan, Step},
         refusals::{never_rolled_out, unpinned},
-        steps::{canaries, our_flag, our_flags, record_change, runs_of_ours, what, with_control},
+        steps::{OWN, canaries, our_flag, our_flags, record_change, runs_of_ours, what, with_control},
         tuned,
     },
 };
@@ -43,6 +44,8 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     let mut now = LeftOut::of(facts);
     let mut record = facts.record.clone();
     let mut steps = Vec::new();
+    // What ours are left with.
+    let (mut mode, mut list) = (None, None);
     if scheduler {
         let kept = record.scheduler.take();
         // Where it is not written down: `secondary` serves whoever asks for ours by name.
@@ -56,6 +59,7 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
         let with = LeftOut { scheduler: false, ..now.clone() };
         let start = (!kept.keep_standby).then(|| stock::scheduler(facts, &without, &with));
         steps.extend(scheduler_steps(facts, &kept, start));
+        mode = Some(kept.mode);
         now = with;
     }
     if !loops.is_empty() {
@@ -70,7 +74,9 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
         }
         let mut after = now.clone();
         after.loops.retain(|name| !loops.contains(name));
-        steps.extend(loop_steps(facts, &now, &after, &loops));
+        let left = list_of_ours(facts, &after, &loops);
+        steps.extend(loop_steps(facts, &now, &after, &loops, left.as_deref()));
+        list = Some(left.unwrap_or_else(|| OWN.to_owned()));
         if let Some(kept) = &mut record.loops {
             kept.names.retain(|name| !loops.contains(name));
             kept.flags.retain(|name, _| !tuned::is_of(name, &loops));
@@ -89,8 +95,11 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     }
     let title =
         format!("Give {} back to stock ({}: {})", what(scheduler, &loops), facts.distribution.as_str(), facts.because);
-    let notes = notes(facts, scheduler, &loops);
-    Ok(Plan { title, steps, notes, gives_back: true, lasting: Vec::new(), dead_man: Vec::new() })
+    let (gone, changed) = tuned::to_take_back(facts, &loops);
+    let whole = record.is_empty() && scheduler == has_scheduler && loops.len() == running.len();
+    let list = list.as_deref().map(|list| (list, gone.as_slice()));
+    let lasting = helm::given_back(facts, mode.as_deref(), list, whole);
+    Ok(Plan { title, steps, notes: notes(changed), gives_back: true, lasting, dead_man: Vec::new() })
 }
 
 /// Why ours cannot leave default-scheduler alone before the stock scheduler begins: the pods of its rollout are pods of
@@ -125,21 +134,22 @@ fn scheduler_steps(facts: &Facts, kept: &SchedulerRecord, start: Option<Change>)
     ]
 }
 
-fn loop_steps(facts: &Facts, now: &LeftOut, after: &LeftOut, loops: &[String]) -> Vec<Step> {
-    let ours = facts.controllers.as_ref();
-    let kept = facts.record.loops.as_ref().filter(|_| after.loops.is_empty());
-    let list = match kept {
-        Some(kept) => kept.controllers.clone(),
-        None => ours.and_then(|ours| ours.flag("controllers")).map(|list| {
-            let stays = |word: &&str| !loops.iter().any(|name| name == word);
-            list.split(',').map(str::trim).filter(stays).collect::<Vec<_>>().join(",")
-        }),
+/// What `--controllers` of ours says after a handback of these loops; none where the flag goes. One that was there before the
+/// takeover may have some of them as well.
+fn list_of_ours(facts: &Facts, after: &LeftOut, loops: &[String]) -> Option<String> {
+    let list = match facts.record.loops.as_ref().filter(|_| after.loops.is_empty()) {
+        Some(kept) => kept.controllers.as_deref(),
+        None => facts.controllers.as_ref().and_then(|ours| ours.flag("controllers")),
     };
-    let list = list.filter(|list| !list.is_empty());
+    list.map(|list| stock::strike(list, loops)).filter(|list| !list.is_empty())
+}
+
+fn loop_steps(facts: &Facts, now: &LeftOut, after: &LeftOut, loops: &[String], list: Option<&str>) -> Vec<Step> {
+    let ours = facts.controllers.as_ref();
     let asked = canaries(loops);
     let stop = Step::new("Ours leaves them alone. Their work waits until the next step");
     let (copied, _) = tuned::to_take_back(facts, loops);
-    let mut flags = vec![("controllers", list.as_deref())];
+    let mut flags = vec![("controllers", list)];
     flags.extend(copied.iter().map(|name| (name.as_str(), None)));
     let stop = our_flags(stop, ours, "headroom-controllers", &flags);
     let quiet = Check::Quiet { canaries: with_control(asked.clone()), loops: Vec::new() };
@@ -150,23 +160,10 @@ fn loop_steps(facts: &Facts, now: &LeftOut, after: &LeftOut, loops: &[String]) -
     vec![stop, answered.into_iter().fold(start, Step::check)]
 }
 
-fn notes(facts: &Facts, scheduler: bool, loops: &[String]) -> Vec<String> {
-    let schedulers = facts.scheduler.iter().filter(|_| scheduler);
-    let mut deployed = schedulers.chain(facts.controllers.iter().filter(|_| !loops.is_empty()));
-    let release = deployed.find_map(|ours| ours.release.as_deref());
-    let (copied, changed) = tuned::to_take_back(facts, loops);
-    let what = if copied.is_empty() {
-        "mode=primary and controllers.loops"
-    } else {
-        "mode=primary, controllers.loops and the flags of stock in controllers.extraArgs"
-    };
-    let note = |release: &str| {
-        format!(
-            "Before the next upgrade of the Helm release {release}, take {what} out of its values, where they are there."
-        )
-    };
+/// `changed`: flags of ours that were copied from stock and are not any more what they were copied as.
+fn notes(changed: Vec<String>) -> Vec<String> {
     let stays = |name: String| {
         format!("headroom-controllers keeps its --{name}: somebody has changed it since it was copied from stock.")
     };
-    changed.into_iter().map(stays).chain(release.map(note)).collect()
+    changed.into_iter().map(stays).collect()
 }

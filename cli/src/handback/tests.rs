@@ -142,6 +142,64 @@ fn a_part_leaves_the_rest_written_down() {
 }
 
 #[test]
+fn the_upgrade_that_makes_it_last_keeps_what_ours_go_on_with() {
+    const FIRST: &str = "helm upgrade headroom charts/headroom -n kube-system --reset-then-reuse-values \\";
+    let of = |raw: Raw, wish: Wish| give(&Facts::new(raw, at()), &wish).unwrap();
+    let loops = of(kubeadm(), Wish { loops: vec!["endpoints-controller".to_owned()], ..Wish::default() });
+    let expected = [
+        FIRST,
+        "  --set mode=primary \\",
+        "  --set controllers.mode= \\",
+        "  --set 'controllers.loops={node-headroom-controller,memory-profile-controller}' \\",
+        "  --set-json 'controllers.extraArgs=[]'",
+    ];
+    assert_eq!(loops.lasting, expected, "and nobody may uninstall what still schedules");
+    let scheduler = of(kubeadm(), Wish { scheduler: true, ..Wish::default() });
+    let expected = [
+        FIRST,
+        "  --set mode=shadow \\",
+        "  --set controllers.mode=primary \\",
+        "  --set 'controllers.loops={node-headroom-controller,memory-profile-controller,endpoints-controller}' \\",
+        r#"  --set-json 'controllers.extraArgs=["--endpoint-updates-batch-period=500ms"]'"#,
+    ];
+    assert_eq!(scheduler.lasting, expected);
+    assert!(
+        scheduler.lasting_text().contains("Before helm uninstall or any upgrade:\n  helm upgrade"),
+        "{scheduler:?}"
+    );
+    let mut without = kubeadm();
+    for deployment in &mut without.deployments {
+        deployment["metadata"]["labels"] = Value::Null;
+    }
+    assert_eq!(of(without, Wish::default()).lasting_text(), "");
+}
+
+#[test]
+fn loops_that_were_ours_before_the_takeover_are_given_back_as_well() {
+    let list = |of: &str| format!("--controllers=node-headroom-controller,{of}");
+    let raw = |wish: Wish| {
+        let loops = LoopsRecord {
+            names: vec!["pod-garbage-collector-controller".to_owned()],
+            controllers: Some("node-headroom-controller,endpoints-controller".to_owned()),
+            ..LoopsRecord::default()
+        };
+        let both = list("endpoints-controller,pod-garbage-collector-controller");
+        let raw = Raw {
+            deployments: vec![deployment("controllers", &[both.as_str()])],
+            record: Some(Record { scheduler: None, loops: Some(loops) }.object()),
+            ..Raw::default()
+        };
+        let plan = give(&Facts::new(raw, at()), &wish).unwrap();
+        let lines: Vec<String> = plan.steps[0].changes.iter().flat_map(Change::lines).collect();
+        lines.join("\n")
+    };
+    let deployment = "Deployment kube-system/headroom-controllers: ";
+    assert_eq!(raw(Wish::default()), format!("{deployment}--controllers=node-headroom-controller"));
+    let one = Wish { loops: vec!["pod-garbage-collector-controller".to_owned()], ..Wish::default() };
+    assert_eq!(raw(one), format!("{deployment}{}", list("endpoints-controller")));
+}
+
+#[test]
 fn two_that_no_node_pins_wait_for_a_stock_scheduler_that_asks_for_the_lease() {
     let apart = |mut raw: Raw| {
         raw.deployments = raw.deployments.into_iter().map(two_apart).collect();

@@ -76,12 +76,46 @@ fn of_controllers(list: &str, words: &[String], copied: &BTreeMap<String, String
         return Vec::new();
     }
     let mut values = of_loops(&loops);
-    let names: Vec<String> = loops.iter().map(|name| (*name).to_owned()).collect();
     // An earlier takeover may have copied some.
-    let is_tuned = |word: &String| tuned::is_of(&name_and_value(word.trim_start_matches('-')).0, &names);
-    if !copied.is_empty() || words.iter().any(is_tuned) {
-        let further = serde_json::to_string(&further(words, copied)).unwrap_or_default();
-        values.push(format!("--set-json 'controllers.extraArgs={further}'"));
+    if !copied.is_empty() || has_tuned(words, &loops) {
+        values.push(extra(words, copied));
+    }
+    values
+}
+
+/// Whether a command line has flags of stock for one of these loops.
+fn has_tuned(words: &[String], loops: &[&str]) -> bool {
+    let names: Vec<String> = loops.iter().map(|name| (*name).to_owned()).collect();
+    words.iter().any(|word| tuned::is_of(&name_of(word), &names))
+}
+
+/// The name of a flag.
+fn name_of(word: &str) -> String {
+    name_and_value(word.trim_start_matches('-')).0
+}
+
+/// The value that has the further flags.
+fn extra(words: &[String], copied: &BTreeMap<String, String>) -> String {
+    let further = serde_json::to_string(&further(words, copied)).unwrap_or_default();
+    format!("--set-json 'controllers.extraArgs={further}'")
+}
+
+/// The values of controllers from which loops of stock were taken: this list is what is left, and `gone` are the flags that
+/// ours had from stock for the others. `words` are their command line.
+fn of_fewer(list: &str, words: &[String], gone: &[String]) -> Vec<String> {
+    let loops = loops(list);
+    let mut values = of_loops(&loops);
+    if loops.iter().all(|name| OWN.contains(name)) {
+        // As `mode` says, whatever that is: Headroom's own loops run in each.
+        values.insert(0, "--set controllers.mode=".to_owned());
+    }
+    let settled = flag(words, "node-lifecycle-profile").last().is_some_and(|profile| *profile != "stock");
+    if settled && !HELD_BACK.iter().all(|name| loops.contains(name)) {
+        values.push("--set controllers.nodeLifecycleProfile=stock".to_owned());
+    }
+    let words: Vec<String> = in_one_word(words).into_iter().filter(|word| !gone.contains(&name_of(word))).collect();
+    if !gone.is_empty() || has_tuned(&words, &loops) {
+        values.push(extra(&words, &BTreeMap::new()));
     }
     values
 }
@@ -102,10 +136,40 @@ pub(super) fn lasting(
         let list = list.or_else(|| ours.flag("controllers")).unwrap_or_default();
         wanted.extend(of_controllers(list, &ours.words, copied).into_iter().map(|value| (ours, value)));
     }
+    upgrades(&wanted, false)
+}
+
+/// What makes a handback last: `mode` is that of the scheduler then, if it is given back; `loops` is what `--controllers`
+/// says then, with the flags of stock that ours have no more, if loops are. What ours go on with stays, and stays so where an
+/// earlier takeover was not made lasting. `whole`: ours do nothing for stock any more.
+pub(crate) fn given_back(
+    facts: &Facts,
+    mode: Option<&str>,
+    loops: Option<(&str, &[String])>,
+    whole: bool,
+) -> Vec<String> {
+    let mut wanted: Vec<(&Ours, String)> = Vec::new();
+    if let Some(ours) = &facts.scheduler {
+        let goes_on = (ours.mode() == "primary").then_some("primary");
+        wanted.extend(mode.or(goes_on).map(|mode| (ours, format!("--set mode={}", arg(mode)))));
+    }
+    if let Some(ours) = &facts.controllers {
+        let values = match loops {
+            Some((list, gone)) => of_fewer(list, &ours.words, gone),
+            None => of_controllers(ours.flag("controllers").unwrap_or_default(), &ours.words, &BTreeMap::new()),
+        };
+        wanted.extend(values.into_iter().map(|value| (ours, value)));
+    }
+    upgrades(&wanted, whole)
+}
+
+/// An upgrade for each release, with the values that are wanted of it. `may_go`: the release may be uninstalled, whatever
+/// its hooks say.
+fn upgrades(wanted: &[(&Ours, String)], may_go: bool) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut told: Vec<(&str, &str)> = Vec::new();
     let whose = |ours: &Ours, of: &(&str, &str)| ours.release.as_deref() == Some(of.0) && ours.namespace == of.1;
-    for (ours, _) in &wanted {
+    for (ours, _) in wanted {
         let Some(release) = ours.release.as_deref().map(|release| (release, ours.namespace.as_str())) else { continue };
         if told.contains(&release) {
             continue;
@@ -117,6 +181,11 @@ pub(super) fn lasting(
         for (i, value) in values.iter().enumerate() {
             let more = if i + 1 < values.len() { " \\" } else { "" };
             lines.push(format!("  {value}{more}"));
+        }
+        if may_go {
+            let (name, namespace) = (arg(release.0), arg(release.1));
+            lines.push("# If Helm has refused to uninstall it before, it does not upgrade it. Then:".to_owned());
+            lines.push(format!("#   helm uninstall {name} -n {namespace} --no-hooks"));
         }
     }
     lines
@@ -156,11 +225,10 @@ fn in_one_word(words: &[String]) -> Vec<String> {
 
 /// `controllers.extraArgs` with all that ours have of it and what is copied: a list in the values is replaced as a whole.
 fn further(words: &[String], copied: &BTreeMap<String, String>) -> Vec<String> {
-    let name = |word: &str| name_and_value(word.trim_start_matches('-')).0;
     let by_values =
         |name: &str| BY_VALUES.contains(&name) || BY_VALUES_BEGIN.iter().any(|begin| name.starts_with(begin));
     let kept = in_one_word(words).into_iter().filter(|word| {
-        let name = name(word);
+        let name = name_of(word);
         !by_values(&name) && !copied.contains_key(&name)
     });
     let added = copied.iter().map(|(name, value)| format!("--{name}={value}"));
@@ -252,6 +320,33 @@ mod tests {
             let words = |all: &[&str]| -> Vec<String> { all.iter().map(|word| (*word).to_owned()).collect() };
             let told = kept(given, &words(scheduler), &words(controllers));
             assert_eq!(told, expected, "{given:?} {scheduler:?} {controllers:?}");
+        }
+    }
+
+    #[test]
+    fn of_fewer_loops_no_more_is_said_than_is_left() {
+        const NODES: &str = "node-lifecycle-controller,taint-eviction-controller";
+        let own = "--set 'controllers.loops={node-headroom-controller,memory-profile-controller}'";
+        let (mode, stock) = ("--set controllers.mode=", "--set controllers.nodeLifecycleProfile=stock");
+        let (primary, none) = ("--set controllers.mode=primary", "--set-json 'controllers.extraArgs=[]'");
+        let nodes = "--set 'controllers.loops={node-lifecycle-controller,taint-eviction-controller}'";
+        let taints = "--set 'controllers.loops={taint-eviction-controller}'";
+        let rate = r#"--set-json 'controllers.extraArgs=["--kube-api-qps=50","--node-eviction-rate=1"]'"#;
+        let profile = "--node-lifecycle-profile=fast";
+        let own_loops = OWN.join(",");
+        type Words = &'static [&'static str];
+        let cases: [(&str, Words, Words, &[&str]); 7] = [
+            (&own_loops, &["--v=2"], &[], &[mode, own]),
+            (&own_loops, &["--max-endpoints-per-slice=50"], &["max-endpoints-per-slice"], &[mode, own, none]),
+            (&own_loops, &["--max_endpoints_per_slice", "50"], &["max-endpoints-per-slice"], &[mode, own, none]),
+            (&own_loops, &["--node-lifecycle-profile=stock"], &[], &[mode, own]),
+            (&own_loops, &[profile], &[], &[mode, own, stock]),
+            (NODES, &[profile, "--kube-api-qps=50", "--node-eviction-rate", "1"], &[], &[primary, nodes, rate]),
+            ("taint-eviction-controller", &[profile], &[], &[primary, taints, stock]),
+        ];
+        for (list, words, gone, expected) in cases {
+            let all = |all: &[&str]| -> Vec<String> { all.iter().map(|word| (*word).to_owned()).collect() };
+            assert_eq!(of_fewer(list, &all(words), &all(gone)), expected, "{list} {words:?} {gone:?}");
         }
     }
 

@@ -170,13 +170,15 @@ impl Plan {
         if self.lasting.is_empty() {
             return String::new();
         }
-        let mut text = String::from("\n");
-        paragraph(
-            &mut text,
-            "",
+        let words = if self.gives_back {
+            "Helm does not know of this: where a takeover was made to last, the next upgrade or rollback would bring it back \
+             beside stock, and helm uninstall is refused. This makes the handback last. Before helm uninstall or any upgrade:"
+        } else {
             "Helm does not know of this: its next upgrade would take it back. This one makes it last, with the network and \
-             the priority that the chart gives to what a cluster depends on:",
-        );
+             the priority that the chart gives to what a cluster depends on:"
+        };
+        let mut text = String::from("\n");
+        paragraph(&mut text, "", words);
         for line in &self.lasting {
             let _ = writeln!(text, "  {line}");
         }

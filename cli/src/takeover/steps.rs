@@ -29,7 +29,7 @@ use crate::{
 /// The name by which pods ask for ours in `secondary`. In `primary` nobody serves it.
 const OUR_NAME: &str = "headroom-scheduler";
 /// Loops of ours that run when none is named.
-const OWN: &str = "node-headroom-controller,memory-profile-controller";
+pub(crate) const OWN: &str = "node-headroom-controller,memory-profile-controller";
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]

@@ -18,6 +18,7 @@ mod without_helm;
 use std::path::{Path, PathBuf};
 
 use crate::common::LONG;
+use crate::docs::helm::CHART as NAMED;
 use headroom_e2e::control_plane::SYSTEM_NAMESPACE;
 use headroom_e2e::helm::{Helm, Ran, finish};
 use headroom_e2e::{ControlPlane, OwnPods, eventually};
@@ -96,8 +97,9 @@ impl<'a> Release<'a> {
     async fn printed(&self, commands: &[Vec<String>], verb: &str, flags: &[&str]) -> Ran {
         let mut with = commands.iter().filter(|words| words[1] == verb);
         let (Some(words), None) = (with.next(), with.next()) else { panic!("not one {verb} in {commands:?}") };
+        let open = |word: &String| ["CHART", NAMED].contains(&word.as_str());
         let typed: Vec<&str> =
-            words.iter().skip(1).map(|word| if word == "CHART" { CHART } else { word.as_str() }).collect();
+            words.iter().skip(1).map(|word| if open(word) { CHART } else { word.as_str() }).collect();
         self.helm(&typed, flags).await
     }
 

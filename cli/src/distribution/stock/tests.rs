@@ -32,6 +32,13 @@ fn lists() {
     ] {
         assert_eq!(subtract(list, &of(without)), expected);
     }
+    for (list, expected) in [
+        ("node-headroom-controller, endpoints-controller,podgc", "node-headroom-controller,podgc"),
+        ("endpoint", ""),
+        ("*,-podgc", "*,-podgc,-endpoints-controller"),
+    ] {
+        assert_eq!(strike(list, &of(&BOTH[1..])), expected, "of ours");
+    }
     let back = "endpoints-controller".to_owned();
     for (list, expected) in [
         ("*,-endpoints-controller,-podgc", "*,-podgc"),

@@ -1,23 +1,26 @@
 //! The main path of somebody who installs the chart: in shadow, then `kubectl headroom takeover`, which knows the
 //! Deployment, grants it what it lacks and rolls it out; then `handback`, and Helm takes everything away. In between Helm
-//! refuses to. The test is whoever stops and starts the stock scheduler.
+//! refuses to. The second time a loop goes along, and the upgrades that make both ways last are typed as they are printed.
+//! The test is whoever stops and starts the stock components.
 
 use std::time::Duration;
 
 use super::lifecycle::{deployments_of, scheduler_is, settled, small, start_stock};
-use super::{CONTROLLERS_USER, RELEASE, Release, SCHEDULER, SCHEDULER_USER, admits_pods, kubelet_ca};
+use super::{CONTROLLERS_USER, RELEASE, Release, SCHEDULER, SCHEDULER_USER, admits_pods, kubelet_ca, notes};
 use crate::common::verbs::{Running, owners};
 use crate::common::{
     LONG, STOCK_LEASE, assert_nothing_forbidden, create, create_many, delete, holder, measured, pod, pods, wait_placed,
     writes_of,
 };
+use headroom_e2e::control_plane::SYSTEM_NAMESPACE;
 use headroom_e2e::helm::helm_binary;
-use headroom_e2e::{ControlPlane, eventually};
+use headroom_e2e::{ControlPlane, Process, eventually};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
 
 pub(super) const FLAGS: [&str; 4] = ["--yes", "--namespace=default", "--quiet-for=3s", "--timeout=300s"];
 const RECORD: &str = "headroom-takeover";
@@ -46,8 +49,13 @@ pub(super) async fn is_recorded(cluster: &ControlPlane) -> bool {
 
 /// The Deployment of our scheduler: its arguments, and whether any of its fields are the command's.
 async fn scheduler(cluster: &ControlPlane) -> (Vec<String>, bool) {
+    deployed(cluster, "headroom-scheduler").await
+}
+
+/// The same of any Deployment.
+async fn deployed(cluster: &ControlPlane, name: &str) -> (Vec<String>, bool) {
     let deployments: Api<Deployment> = Api::namespaced(cluster.admin_client(), "kube-system");
-    let deployment = deployments.get("headroom-scheduler").await.unwrap();
+    let deployment = deployments.get(name).await.unwrap();
     let ours = |manager: &str| manager == "kubectl-headroom";
     let owned = deployment.managed_fields().iter().any(|entry| entry.manager.as_deref().is_some_and(ours));
     let spec = deployment.spec.unwrap().template.spec.unwrap();
@@ -61,11 +69,69 @@ fn bound_by_us(cluster: &ControlPlane, prefix: &str) -> usize {
     objects.filter(|of| of.subresource == "binding" && of.name.starts_with(prefix)).count()
 }
 
+/// The upgrade of Helm at the end of what a command has said, typed as it stands there.
+async fn upgraded_as_printed(release: &Release<'_>, said: &str) {
+    let upgraded = release.printed(&notes::commands(said), "upgrade", &["--wait"]).await;
+    assert!(upgraded.success, "{}\n{said}\n{:?}", upgraded.said(), release.pods.ended());
+    release.ready().await;
+}
+
+/// The scheduler and a loop go over and back, each time with the upgrade that makes it last. Answers with the stock
+/// components, which are at work before and after.
+async fn over_and_back_to_last(
+    cluster: &ControlPlane,
+    release: &Release<'_>,
+    stock: Process,
+    manager: Process,
+) -> [Process; 2] {
+    let (installed, of_controllers) = (scheduler(cluster).await, deployed(cluster, "headroom-controllers").await);
+    let both = ["--scheduler", "--loops=endpoints-controller"];
+    let takeover = async {
+        let mut takeover = Running::start(cluster, "takeover", &[&FLAGS[..], &both].concat());
+        takeover.begins().await;
+        takeover.says("# stop kube-scheduler").await;
+        stock.terminate(LONG).await.unwrap();
+        takeover.says("# add      ,-endpoints-controller").await;
+        manager.terminate(LONG).await.unwrap();
+        let manager = cluster.start_stock_kcm("*,-endpoints-controller", &[]).unwrap();
+        (takeover.last_words().await, manager)
+    };
+    let (said, manager) = release.pods.during(takeover).await.unwrap();
+    upgraded_as_printed(release, &said).await;
+    scheduler_is(cluster, release, true).await;
+    assert!(scheduler(cluster).await.0.contains(&"--mode=primary".to_owned()), "Helm has not taken it back: {said}");
+    let list = deployed(cluster, "headroom-controllers").await.0.remove(0);
+    assert!(list.starts_with("--controllers=") && list.ends_with(",endpoints-controller"), "{list}: {said}");
+
+    let handback = async {
+        let mut handback = Running::start(cluster, "handback", &FLAGS);
+        handback.begins().await;
+        handback.says("# start kube-scheduler again").await;
+        let stock = start_stock(cluster).await;
+        handback.says("done: Deployment kube-system/headroom-controllers: --controllers=").await;
+        handback.says("# take out ,-endpoints-controller").await;
+        manager.terminate(LONG).await.unwrap();
+        let manager = cluster.start_stock_kcm("*", &[]).unwrap();
+        (handback.last_words().await, [stock, manager])
+    };
+    let (said, stock) = release.pods.during(handback).await.unwrap();
+    upgraded_as_printed(release, &said).await;
+    scheduler_is(cluster, release, false).await;
+    assert_eq!(scheduler(cluster).await, installed, "{said}");
+    assert_eq!(deployed(cluster, "headroom-controllers").await, of_controllers, "{said}");
+    let asked = ["get", "values", RELEASE, "--namespace", SYSTEM_NAMESPACE, "--output", "json"];
+    let values: Value = serde_json::from_str(&release.helm.run(&asked).await.unwrap().stdout).unwrap();
+    let modes = [&values["mode"], &values["controllers"]["mode"]];
+    assert_eq!(modes, [&json!("shadow"), &json!("")], "{values}");
+    assert!(granted(cluster).await.is_empty() && !is_recorded(cluster).await);
+    stock
+}
+
 #[tokio::test]
 async fn installed_in_shadow_taken_over_by_command_handed_back_and_gone() {
     let program = helm_binary().unwrap();
     let cluster = ControlPlane::builder().audit(true).start().await.unwrap();
-    let _kcm = cluster.start_stock_kcm("*", &[]).unwrap();
+    let manager = cluster.start_stock_kcm("*", &[]).unwrap();
     admits_pods(&cluster).await;
     let stock = start_stock(&cluster).await;
     let mut config = cluster.hollow_config("worker=3:1Gi:swap=2Gi").unwrap();
@@ -149,6 +215,8 @@ async fn installed_in_shadow_taken_over_by_command_handed_back_and_gone() {
     release.upgrade(&["--set=log.level=1"]).await;
     assert!(scheduler(&cluster).await.0.contains(&"--v=1".to_owned()));
 
+    // Once more, so that Helm knows of it; and it lets all of it go afterwards.
+    let stock = over_and_back_to_last(&cluster, &release, stock, manager).await;
     release.must(&["uninstall", RELEASE], &[]).await;
     release.pods.settled(LONG).await.unwrap();
     let extra = pods.list(&ListParams::default()).await.unwrap().items;
@@ -161,6 +229,8 @@ async fn installed_in_shadow_taken_over_by_command_handed_back_and_gone() {
         if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
     });
     release.pods.during(gone).await.unwrap().unwrap();
-    stock.expect_running("the test").unwrap();
+    for process in &stock {
+        process.expect_running("the test").unwrap();
+    }
     hollow.stop().await;
 }

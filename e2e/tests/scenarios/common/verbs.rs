@@ -61,10 +61,23 @@ impl Running {
     }
 
     /// Waits until it is done.
-    pub(crate) async fn ends_well(mut self) {
+    pub(crate) async fn ends_well(self) {
+        drop(self.last_words().await);
+    }
+
+    /// The same; answers with what it prints at the end.
+    pub(crate) async fn last_words(mut self) -> String {
         self.says("Done: ").await;
+        let done = self.seen.len();
+        let rest = async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                self.seen.push(line);
+            }
+        };
+        timeout(LONG, rest).await.unwrap();
         let status = timeout(LONG, self.child.wait()).await.unwrap().unwrap();
         assert!(status.success(), "{status}:\n{}", self.seen.join("\n"));
+        self.seen[done..].join("\n")
     }
 }
 
