@@ -218,6 +218,26 @@ impl Facts {
         shows.then_some(seen)
     }
 
+    /// The servers on which no stock scheduler is seen. None where it would not show.
+    pub(crate) fn servers_without_stock(&self) -> Option<Vec<String>> {
+        let look = self.look();
+        let with: Vec<&str> = match self.distribution {
+            Distribution::K3s => {
+                let within = look.nodes().filter(|node| is_server_of_k3s(node) && !leaves_scheduler_out(node));
+                within.map(NodeFacts::name).collect()
+            }
+            Distribution::Kubeadm => {
+                // Anybody can run a program of this name; static pods are in one namespace.
+                let pods =
+                    look.running(Program::StockScheduler).filter(|pod| &*pod.row.meta.key.namespace == "kube-system");
+                pods.filter_map(|pod| pod.row.node_name.as_deref()).collect()
+            }
+            Distribution::K0s | Distribution::Any => return None,
+        };
+        let without = self.servers.iter().filter(|name| !with.contains(&name.as_str())).cloned().collect();
+        (!self.servers.is_empty()).then_some(without)
+    }
+
     /// Who was seen at it last.
     pub(crate) fn last_seen(&self, what: &str) -> Option<&Sighting> {
         self.sightings.iter().filter(|seen| seen.what == what).max_by_key(|seen| seen.at)
@@ -355,6 +375,31 @@ pub(crate) mod tests {
         let alone = component("kube-scheduler", &["--leader-elect=false"]);
         assert_eq!(seen(vec![alone], false).1, Some(false));
         assert_eq!(seen(vec![server("v1.36.4+k0s", &[])], false), (None, None));
+    }
+
+    #[test]
+    fn where_stock_is_not_seen() {
+        let without = |cluster: Vec<Value>, kubeadm: bool| {
+            let kubeadm = kubeadm.then(|| json!({"data": {"ClusterConfiguration": "kind: ClusterConfiguration"}}));
+            Facts::new(Raw { cluster, kubeadm, ..Raw::default() }, at()).servers_without_stock()
+        };
+        let is = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let second = |mut server: Value| {
+            server["metadata"]["name"] = "cp2".into();
+            server
+        };
+        let pod = || component("kube-scheduler", &[]);
+        let plain = || vec![server("v1.36.4", &[]), second(server("v1.36.4", &[]))];
+        assert_eq!(without(plain(), true), is(&["cp", "cp2"]));
+        assert_eq!(without([plain(), vec![pod()]].concat(), true), is(&["cp2"]));
+        let mut of_a_tenant = pod();
+        of_a_tenant["metadata"]["namespace"] = "tenant".into();
+        assert_eq!(without([plain(), vec![of_a_tenant]].concat(), true), is(&["cp", "cp2"]));
+        let k3s = |args: &[&str]| server("v1.36.4+k3s1", args);
+        let both = vec![k3s(&["server"]), second(k3s(&["server", "--disable-scheduler", "true"]))];
+        assert_eq!(without(both, false), is(&["cp2"]));
+        assert_eq!(without(vec![server("v1.36.4+k0s", &[]), pod()], false), None);
+        assert_eq!(without(vec![pod()], true), None, "a control plane without nodes of its own");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::{
 
 use anyhow::Context;
 
+/// Where the kubelet runs whatever there is.
+const MANIFESTS: &str = "/etc/kubernetes/manifests/";
 /// Largest file that is changed, bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -47,7 +49,9 @@ impl Edit {
         match self {
             Self::Move { from, to } => {
                 let folder = Path::new(to).parent().map(|p| p.display().to_string()).unwrap_or_default();
-                vec![format!("mkdir -p {folder} &&"), format!("  mv {from} {folder}/")]
+                // What runs there by now counts: an upgrade may have written it.
+                let unless_there = if to.starts_with(MANIFESTS) { " -n" } else { "" };
+                vec![format!("mkdir -p {folder} &&"), format!("  mv{unless_there} {from} {folder}/")]
             }
             Self::Whole { path, before, after } => {
                 let of = |text: &Option<String>| -> Vec<String> {

@@ -15,7 +15,7 @@ use crate::doctor::{Program, control_loops::LOOPS, flag};
 const K3S_FILE: &str = "/etc/rancher/k3s/config.yaml.d/headroom.yaml";
 const SCHEDULER_MANIFEST: &str = "/etc/kubernetes/manifests/kube-scheduler.yaml";
 /// Not beside the others: the kubelet would run it.
-const SCHEDULER_KEPT: &str = "/etc/kubernetes/headroom/kube-scheduler.yaml";
+pub(crate) const SCHEDULER_KEPT: &str = "/etc/kubernetes/headroom/kube-scheduler.yaml";
 const MANAGER_MANIFEST: &str = "/etc/kubernetes/manifests/kube-controller-manager.yaml";
 const KUBEADM_CONFIG: &str = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config";
 const K0S_CONFIG: &str = "/apis/k0s.k0sproject.io/v1beta1/namespaces/kube-system/clusterconfigs/k0s";

@@ -2,8 +2,10 @@
 
 use crate::{
     distribution::{
+        Distribution,
         change::{Api, Change},
         facts::{Facts, SCHEDULER_LEASE, Who},
+        host::HostWork,
         record::SchedulerRecord,
         stock::{self, LeftOut},
     },
@@ -58,6 +60,7 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
         let without = LeftOut { scheduler: true, ..now.clone() };
         let with = LeftOut { scheduler: false, ..now.clone() };
         let start = (!kept.keep_standby).then(|| stock::scheduler(facts, &without, &with));
+        let start = start.and_then(|start| where_it_is_not(facts, start));
         steps.extend(scheduler_steps(facts, &kept, start));
         mode = Some(kept.mode);
         now = with;
@@ -99,7 +102,32 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     let whole = record.is_empty() && scheduler == has_scheduler && loops.len() == running.len();
     let list = list.as_deref().map(|list| (list, gone.as_slice()));
     let lasting = helm::given_back(facts, mode.as_deref(), list, whole);
-    Ok(Plan { title, steps, notes: notes(changed), gives_back: true, lasting, dead_man: Vec::new() })
+    let mut notes = notes(changed);
+    notes.extend(older_manifest(facts).filter(|_| scheduler));
+    Ok(Plan { title, steps, notes, gives_back: true, lasting, dead_man: Vec::new() })
+}
+
+/// The start of the stock scheduler on the servers on which it is not seen, if there are any.
+fn where_it_is_not(facts: &Facts, start: Change) -> Option<Change> {
+    match (start, facts.servers_without_stock()) {
+        (Change::Hosts(work), Some(on)) => (!on.is_empty()).then(|| Change::Hosts(HostWork { on, ..work })),
+        (start, _) => Some(start),
+    }
+}
+
+/// What to say where an upgrade has written the manifest anew that the takeover had moved away.
+fn older_manifest(facts: &Facts) -> Option<String> {
+    let moved = facts.record.scheduler.as_ref().is_some_and(|kept| !kept.keep_standby);
+    let without = facts.servers_without_stock().filter(|_| moved && facts.distribution == Distribution::Kubeadm)?;
+    let with: Vec<&str> = facts.servers.iter().filter(|name| !without.contains(name)).map(String::as_str).collect();
+    (!with.is_empty()).then(|| {
+        format!(
+            "kube-scheduler is there already on {}: its manifest counts, and not the older one that the takeover moved to \
+             {}, which you can remove.",
+            with.join(", "),
+            stock::SCHEDULER_KEPT
+        )
+    })
 }
 
 /// Why ours cannot leave default-scheduler alone before the stock scheduler begins: the pods of its rollout are pods of
@@ -124,6 +152,11 @@ fn scheduler_steps(facts: &Facts, kept: &SchedulerRecord, start: Option<Change>)
         steps.push(leave("Ours gives the lease up, and the stock scheduler goes on").check(Check::Leads(Who::Stock)));
         steps.push(Step::new("See it work").check(answered()));
         return steps;
+    }
+    if start.is_none() {
+        // A silence would not come: stock is at work, or waits for ours to give the lease up.
+        let work = Step::new("See it work").check(answered());
+        return vec![leave("Ours leaves default-scheduler alone. The stock scheduler is there"), work];
     }
     let quiet = Check::Quiet { canaries: vec![Kind::Pod], loops: Vec::new() };
     let step = Step::new("The stock scheduler goes on");

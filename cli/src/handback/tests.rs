@@ -14,6 +14,7 @@ use crate::distribution::{
     ours::tests::{deployment, two_apart},
     record::{LoopsRecord, Record, SchedulerRecord},
 };
+use crate::takeover::plan::{Check, Plan};
 
 const CONFIG: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
 
@@ -219,6 +220,36 @@ fn two_that_no_node_pins_wait_for_a_stock_scheduler_that_asks_for_the_lease() {
     // Whoever has started stock has somebody who schedules them.
     let started = Raw { cluster: vec![server("v1.36.4+k3s1", &["server"])], ..k3s() };
     assert!(apart(started).is_ok());
+}
+
+#[test]
+fn a_stock_scheduler_that_is_there_is_not_started() {
+    let lines = |plan: &Plan| -> Vec<String> {
+        plan.steps.iter().flat_map(|step| &step.changes).flat_map(Change::lines).collect()
+    };
+    // As an upgrade of kubeadm leaves it: an older manifest must not come over the new one.
+    let mut raw = kubeadm();
+    raw.cluster.push(component("kube-scheduler", &["--leader-elect=true"]));
+    let plan = give(&Facts::new(raw, at()), &Wish::default()).unwrap();
+    assert!(plan.steps[0].title.starts_with("Ours gives the lease up"), "{plan:?}");
+    assert!(lines(&plan).iter().all(|line| !line.contains("kube-scheduler.yaml")), "{plan:?}");
+    assert!(plan.notes[0].starts_with("kube-scheduler is there already on cp: "), "{:?}", plan.notes);
+    // Of two hosts one was upgraded.
+    let mut raw = kubeadm();
+    raw.cluster.push(component("kube-scheduler", &["--leader-elect=true"]));
+    let mut second = server("v1.36.4", &[]);
+    second["metadata"]["name"] = "cp2".into();
+    raw.cluster.push(second);
+    let plan = give(&Facts::new(raw, at()), &Wish { scheduler: true, ..Wish::default() }).unwrap();
+    assert_eq!(lines(&plan)[0], "# on cp2, as root:");
+    let printed = lines(&plan)[2].clone();
+    assert_eq!(printed, "  mv -n /etc/kubernetes/headroom/kube-scheduler.yaml /etc/kubernetes/manifests/");
+    // Where none asks for the lease no silence is waited for either.
+    let raw = Raw { cluster: vec![server("v1.36.4+k3s1", &["server"])], ..k3s() };
+    let plan = give(&Facts::new(raw, at()), &Wish::default()).unwrap();
+    let asked: Vec<&Check> = plan.steps.iter().flat_map(|step| &step.checks).collect();
+    assert!(!asked.iter().any(|check| matches!(check, Check::Quiet { .. })), "{plan:?}");
+    assert!(lines(&plan).iter().all(|line| !line.contains("k3s")), "{plan:?}");
 }
 
 #[test]

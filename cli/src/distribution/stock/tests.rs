@@ -100,7 +100,7 @@ fn kubeadm_has_a_manifest_and_a_config_map() {
     let stop = shown(&[scheduler(&facts, &LeftOut::default(), &left_out(true, &[]))]);
     assert!(stop.contains("mv /etc/kubernetes/manifests/kube-scheduler.yaml /etc/kubernetes/headroom/"), "{stop}");
     let start = shown(&[scheduler(&facts, &left_out(true, &[]), &LeftOut::default())]);
-    assert!(start.contains("mv /etc/kubernetes/headroom/kube-scheduler.yaml /etc/kubernetes/manifests/"), "{start}");
+    assert!(start.contains("mv -n /etc/kubernetes/headroom/kube-scheduler.yaml /etc/kubernetes/manifests/"), "{start}");
 }
 
 #[test]
