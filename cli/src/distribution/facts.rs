@@ -238,6 +238,15 @@ impl Facts {
         (!self.servers.is_empty()).then_some(without)
     }
 
+    /// The hosts on which our scheduler is a static pod, in the place of the stock one (`deploy/kubeadm`).
+    pub(crate) fn static_schedulers(&self) -> Vec<String> {
+        let look = self.look();
+        let pods = look
+            .running(Program::Scheduler)
+            .filter(|pod| pod.row.is_mirror() && &*pod.row.meta.key.namespace == "kube-system");
+        pods.filter_map(|pod| pod.row.node_name.as_deref()).map(str::to_owned).collect()
+    }
+
     /// Who was seen at it last.
     pub(crate) fn last_seen(&self, what: &str) -> Option<&Sighting> {
         self.sightings.iter().filter(|seen| seen.what == what).max_by_key(|seen| seen.at)

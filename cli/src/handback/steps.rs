@@ -9,6 +9,7 @@ use crate::{
         record::SchedulerRecord,
         stock::{self, LeftOut},
     },
+    doctor::cut,
     takeover::{
         canary::Kind,
         helm,
@@ -49,6 +50,9 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     // What ours are left with.
     let (mut mode, mut list) = (None, None);
     if scheduler {
+        if let Some(refused) = as_static_pod(facts, everything && !loops.is_empty()) {
+            return Err(vec![refused]);
+        }
         let kept = record.scheduler.take();
         // Where it is not written down: `secondary` serves whoever asks for ours by name.
         let kept =
@@ -128,6 +132,21 @@ fn older_manifest(facts: &Facts) -> Option<String> {
             stock::SCHEDULER_KEPT
         )
     })
+}
+
+/// What to do where our scheduler is a static pod: no flag of it is changed from here, and under the stock scheduler's name it
+/// has no right to another lease. `beside`: loops were to be given back as well.
+fn as_static_pod(facts: &Facts, beside: bool) -> Option<String> {
+    let hosts = facts.static_schedulers();
+    if facts.scheduler.is_some() || hosts.is_empty() {
+        return None;
+    }
+    let loops = if beside { ". The loops alone: kubectl headroom handback --loops '*'" } else { "" };
+    Some(format!(
+        "headroom-scheduler is a static pod. On {}, as root, put the copy of the stock manifest back: \
+         cp /root/kube-scheduler.stock.yaml /etc/kubernetes/manifests/kube-scheduler.yaml{loops}",
+        cut(&hosts.join(", "))
+    ))
 }
 
 /// Why ours cannot leave default-scheduler alone before the stock scheduler begins: the pods of its rollout are pods of

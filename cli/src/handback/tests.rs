@@ -223,6 +223,31 @@ fn two_that_no_node_pins_wait_for_a_stock_scheduler_that_asks_for_the_lease() {
 }
 
 #[test]
+fn a_static_pod_is_given_back_by_its_manifest() {
+    let mut pod = component("headroom-scheduler", &["--leader-elect=true"]);
+    pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+    let raw = |deployments: Vec<Value>| Raw {
+        cluster: vec![server("v1.36.4", &[]), pod.clone()],
+        leases: vec![lease(SCHEDULER_LEASE, "headroom-scheduler")],
+        deployments,
+        ..Raw::default()
+    };
+    let manifest = "On cp, as root, put the copy of the stock manifest back: \
+                    cp /root/kube-scheduler.stock.yaml /etc/kubernetes/manifests/kube-scheduler.yaml";
+    let refused = give(&Facts::new(raw(Vec::new()), at()), &Wish::default()).unwrap_err();
+    assert!(refused.len() == 1 && refused[0].ends_with(manifest), "{refused:?}");
+    let with_loops = || raw(vec![deployment("controllers", &["--controllers=endpoints-controller"])]);
+    let refused = give(&Facts::new(with_loops(), at()), &Wish::default()).unwrap_err();
+    assert!(refused.len() == 1 && refused[0].contains(manifest), "{refused:?}");
+    assert!(refused[0].ends_with(": kubectl headroom handback --loops '*'"), "{refused:?}");
+    let loops = Wish { loops: vec!["endpoints-controller".to_owned()], ..Wish::default() };
+    assert!(give(&Facts::new(with_loops(), at()), &loops).is_ok());
+    // Beside a Deployment of the scheduler it is somebody else's.
+    let deployed = raw(vec![deployment("scheduler", &["--mode=primary"])]);
+    assert!(give(&Facts::new(deployed, at()), &Wish::default()).is_ok());
+}
+
+#[test]
 fn a_stock_scheduler_that_is_there_is_not_started() {
     let lines = |plan: &Plan| -> Vec<String> {
         plan.steps.iter().flat_map(|step| &step.changes).flat_map(Change::lines).collect()
