@@ -7,6 +7,7 @@ use super::{
     change::{Api, Change},
     facts::Facts,
     host::{Edit, HostWork},
+    record::Record,
     requests::MERGE,
 };
 use crate::doctor::{Program, control_loops::LOOPS, flag};
@@ -17,10 +18,19 @@ const SCHEDULER_MANIFEST: &str = "/etc/kubernetes/manifests/kube-scheduler.yaml"
 /// Not beside the others: the kubelet would run it.
 pub(crate) const SCHEDULER_KEPT: &str = "/etc/kubernetes/headroom/kube-scheduler.yaml";
 const MANAGER_MANIFEST: &str = "/etc/kubernetes/manifests/kube-controller-manager.yaml";
+/// Where it is changed by hand: what lies beside it for a moment the kubelet would run as well.
+const MANAGER_COPY: &str = "/etc/kubernetes/kube-controller-manager.yaml";
 const KUBEADM_CONFIG: &str = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config";
 const K0S_CONFIG: &str = "/apis/k0s.k0sproject.io/v1beta1/namespaces/kube-system/clusterconfigs/k0s";
 /// What k0s and kubeadm give their controller manager.
 const DEFAULT_LIST: &str = "*,bootstrapsigner,tokencleaner";
+
+/// Where a list has to be changed by hand.
+const HEAD_OF_ANY: &str = "# kube-controller-manager, wherever it runs: in --controllers";
+
+fn head_of_kubeadm() -> String {
+    format!("# on every control-plane host: {MANAGER_MANIFEST}, --controllers")
+}
 
 /// What stock has been told to leave out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,8 +42,13 @@ pub(crate) struct LeftOut {
 impl LeftOut {
     /// What earlier takeovers told it.
     pub(crate) fn of(facts: &Facts) -> Self {
-        let scheduler = facts.record.scheduler.as_ref().is_some_and(|scheduler| !scheduler.keep_standby);
-        Self { scheduler, loops: facts.record.loops().to_vec() }
+        Self::by(&facts.record)
+    }
+
+    /// What takeovers that are written down told it.
+    pub(crate) fn by(record: &Record) -> Self {
+        let scheduler = record.scheduler.as_ref().is_some_and(|scheduler| !scheduler.keep_standby);
+        Self { scheduler, loops: record.loops().to_vec() }
     }
 
     /// The file in which k3s reads it.
@@ -59,13 +74,62 @@ fn k3s(facts: &Facts, before: &LeftOut, after: &LeftOut) -> Change {
     })
 }
 
-/// Where all that stock leaves out stands in one file of ours, taking that away gives everything back.
-pub(crate) fn one_line_back(facts: &Facts, before: &LeftOut) -> Option<Vec<String>> {
-    let whole = facts.distribution == Distribution::K3s && *before == LeftOut::default();
-    let on = || if facts.servers.is_empty() { "every server".to_owned() } else { facts.servers.join(", ") };
-    whole.then(|| {
-        vec![format!("# on {}, as root:", on()), format!("rm {K3S_FILE} &&"), "  systemctl restart k3s".to_owned()]
-    })
+/// What to type when nothing of ours answers, so that stock does again all that it was told to leave out. `first` is its list
+/// of loops before that, where it is known.
+pub(crate) fn all_back(facts: &Facts, taken: &LeftOut, first: Option<&str>) -> Vec<String> {
+    if *taken == LeftOut::default() {
+        return Vec::new();
+    }
+    if facts.distribution == Distribution::K3s {
+        // All of it stands in one file of ours.
+        let on = if facts.servers.is_empty() { "every server".to_owned() } else { facts.servers.join(", ") };
+        return vec![format!("# on {on}, as root:"), format!("rm {K3S_FILE} &&"), "  systemctl restart k3s".to_owned()];
+    }
+    let mut lines = if taken.loops.is_empty() { Vec::new() } else { loops_back(facts, taken, first) };
+    if taken.scheduler {
+        lines.extend(scheduler(facts, taken, &LeftOut { scheduler: false, ..taken.clone() }).lines());
+    }
+    lines
+}
+
+fn loops_back(facts: &Facts, taken: &LeftOut, first: Option<&str>) -> Vec<String> {
+    let none = LeftOut { loops: Vec::new(), ..taken.clone() };
+    // What could leave its quotes is not repeated in something that people paste.
+    let plain = |list: &&str| list.chars().all(|c| c.is_ascii_alphanumeric() || "-,*".contains(c));
+    match (facts.distribution, first.filter(plain)) {
+        (Distribution::Kubeadm, Some(list)) => kubeadm_back(facts, list),
+        (Distribution::Kubeadm, None) => by_hand(&head_of_kubeadm(), taken, &none).lines(),
+        (Distribution::K0s, Some(list)) => {
+            let value = if list == DEFAULT_LIST { Value::Null } else { Value::from(list) };
+            let patch = json!({"spec": {"controllerManager": {"extraArgs": {"controllers": value}}}});
+            vec![
+                "kubectl -n kube-system patch clusterconfigs.k0s.k0sproject.io k0s --type merge \\".to_owned(),
+                format!("  --patch '{patch}'"),
+            ]
+        }
+        (Distribution::K0s, None) => k0s_by_hand(taken, &none).lines(),
+        (Distribution::Any | Distribution::K3s, _) => by_hand(HEAD_OF_ANY, taken, &none).lines(),
+    }
+}
+
+/// The list in the manifest, whatever has been written there since, and in the ConfigMap: a text, which nobody changes by a
+/// line that could be pasted next year.
+fn kubeadm_back(facts: &Facts, list: &str) -> Vec<String> {
+    let mut lines = HostWork { on: facts.servers.clone(), edits: Vec::new(), command: Vec::new() }.lines();
+    let edit = if list.is_empty() {
+        "/--controllers=/d".to_owned()
+    } else {
+        format!("s/--controllers=[^\"]*/--controllers={list}/")
+    };
+    lines.push(format!("cp -p {MANAGER_MANIFEST} {MANAGER_COPY} &&"));
+    lines.push(format!("  sed -i '{edit}' {MANAGER_COPY} &&"));
+    lines.push(format!("  mv {MANAGER_COPY} {MANAGER_MANIFEST}"));
+    if facts.cluster_configuration.is_some() {
+        let entry = if list.is_empty() { "no controllers".to_owned() } else { format!("controllers: \"{list}\"") };
+        lines.push(format!("# for the next upgrade, in controllerManager.extraArgs: {entry}"));
+        lines.push("kubectl -n kube-system edit configmap kubeadm-config".to_owned());
+    }
+    lines
 }
 
 fn operator(stop: &[&str], start: &[&str], stops: bool) -> Change {
@@ -146,9 +210,7 @@ pub(crate) fn loops(facts: &Facts, before: &LeftOut, after: &LeftOut) -> (Vec<Ch
             }
             None => (vec![k0s_by_hand(before, after)], None),
         },
-        Distribution::Any => {
-            (vec![by_hand("# kube-controller-manager, wherever it runs: in --controllers", before, after)], None)
-        }
+        Distribution::Any => (vec![by_hand(HEAD_OF_ANY, before, after)], None),
     }
 }
 
@@ -157,7 +219,7 @@ fn by_hand(head: &str, before: &LeftOut, after: &LeftOut) -> Change {
     let more: Vec<&String> = after.loops.iter().filter(|name| !before.loops.contains(name)).collect();
     let fewer: Vec<&String> = before.loops.iter().filter(|name| !after.loops.contains(name)).collect();
     let lines = |more: &[&String], fewer: &[&String]| {
-        let mut lines = vec![head.to_owned()];
+        let mut lines: Vec<String> = head.lines().map(str::to_owned).collect();
         if !more.is_empty() {
             lines.push(format!("# add      ,{}", minus(more)));
         }
@@ -196,10 +258,7 @@ fn kubeadm(
     current.dedup();
     let [current] = current.as_slice() else {
         // None is seen, or they differ from host to host.
-        return (
-            vec![by_hand(&format!("# on every control-plane host: {MANAGER_MANIFEST}, --controllers"), before, after)],
-            None,
-        );
+        return (vec![by_hand(&head_of_kubeadm(), before, after)], None);
     };
     let new = list(if current.is_empty() { "*" } else { current });
     let argument = |value: &str| (!value.is_empty()).then(|| format!("--controllers={value}"));

@@ -23,7 +23,10 @@ use crate::{
         requests::{MERGE, STRATEGIC},
         stock::{self, LeftOut},
     },
-    doctor::{control_loops, cut, text::clean},
+    doctor::{
+        control_loops, cut,
+        text::{arg, clean},
+    },
 };
 
 /// The name by which pods ask for ours in `secondary`. In `primary` nobody serves it.
@@ -58,11 +61,9 @@ pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     if !refused.is_empty() {
         return Err(refused);
     }
-    let before = LeftOut::of(facts);
-    let mut now = before.clone();
+    let mut now = LeftOut::of(facts);
     let mut record = facts.record.clone();
     let mut steps = Vec::new();
-    let mut undone = Vec::new();
     if scheduler {
         let elects = facts.stock_elects() == Some(true);
         let mode = facts.our_mode().filter(|mode| *mode != "primary").unwrap_or("secondary").to_owned();
@@ -74,7 +75,6 @@ pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
             after_silence(facts, &now, &without)
         });
         if !wish.keep_standby {
-            undone.push(stock::scheduler(facts, &now, &without));
             now = without;
         }
     }
@@ -92,10 +92,9 @@ pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
         });
         kept.names.extend(loops.iter().cloned());
         kept.flags.extend(tuned.copied.clone());
-        undone.extend(changes.iter().cloned());
         steps.extend(loop_steps(facts, changes, &loops, list, &tuned.copied));
     }
-    let dead_man = dead_man(facts, &before, &undone, !loops.is_empty());
+    let dead_man = dead_man(facts, &record);
     let mut first = Step::new("Write down what is changed, for the way back").api(record_change(facts, &record));
     for grant in &wish.grants {
         first = first.api(grant.clone());
@@ -107,17 +106,30 @@ pub(crate) fn take(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
     Ok(Plan { title, steps, notes: notes(facts, wish, scheduler, tuned), gives_back: false, lasting, dead_man })
 }
 
-/// What to type when nothing of ours answers: the changes of stock undone, the last one first.
-fn dead_man(facts: &Facts, before: &LeftOut, changes: &[Change], loops: bool) -> Vec<String> {
+/// What to type when nothing of ours answers: all that this takeover and those before it changed of stock.
+fn dead_man(facts: &Facts, record: &Record) -> Vec<String> {
+    let taken = LeftOut::by(record);
     let mut lines = Vec::new();
-    if let Some(ours) = facts.controllers.as_ref().filter(|_| loops) {
-        lines.push(format!("kubectl -n {} scale deployment {} --replicas=0", ours.namespace, ours.name));
+    // Ours may come up again, and there no lease keeps the two apart.
+    if taken.scheduler && record.scheduler.as_ref().is_some_and(|kept| !kept.elects) {
+        lines.push(end(facts.scheduler.as_ref(), "headroom-scheduler"));
     }
-    match stock::one_line_back(facts, before).filter(|_| !changes.is_empty()) {
-        Some(line) => lines.extend(line),
-        None => lines.extend(changes.iter().rev().flat_map(|change| change.reversed().lines())),
+    if !taken.loops.is_empty() {
+        lines.push(end(facts.controllers.as_ref(), "headroom-controllers"));
     }
+    let first = record.loops.as_ref().and_then(|kept| kept.stock.as_deref());
+    lines.extend(stock::all_back(facts, &taken, first));
     lines
+}
+
+/// How ours is ended for good.
+fn end(ours: Option<&Ours>, program: &str) -> String {
+    match ours {
+        Some(ours) => {
+            format!("kubectl -n {} scale deployment {} --replicas=0", arg(&ours.namespace), arg(&ours.name))
+        }
+        None => format!("# end {program}, and keep it from being started again"),
+    }
 }
 
 /// `the scheduler and endpoints-controller`.

@@ -14,7 +14,7 @@ use crate::distribution::{
         tests::{at, component, lease, server},
     },
     ours::tests::{deployment, two_apart},
-    record::{Record, SchedulerRecord},
+    record::{LoopsRecord, Record, SchedulerRecord},
 };
 
 mod unfit;
@@ -273,6 +273,53 @@ fn helm_is_told_of_all_that_ours_do_then() {
         deployment["metadata"]["labels"] = Value::Null;
     }
     assert_eq!(take(&facts(without), &wish(true, &[])).unwrap().lasting_text(), "");
+}
+
+#[test]
+fn the_way_back_without_ours_is_that_of_all_takeovers() {
+    let record = |elects: bool, loops: Option<LoopsRecord>| {
+        let scheduler = SchedulerRecord { mode: "secondary".to_owned(), elects, keep_standby: false };
+        Some(Record { scheduler: Some(scheduler), loops }.object())
+    };
+    let ours = |list: &str| vec![deployment("scheduler", &["--mode=primary"]), deployment("controllers", &[list])];
+    let leases = || vec![lease(SCHEDULER_LEASE, "headroom-scheduler")];
+    let own = "--controllers=node-headroom-controller";
+    let raw = Raw {
+        cluster: vec![server("v1.36.4+k3s1", &["server", "--disable-scheduler", "true"])],
+        leases: leases(),
+        deployments: ours(own),
+        record: record(false, None),
+        ..Raw::default()
+    };
+    let plan = take(&facts(raw), &wish(false, &["endpoints-controller"])).unwrap();
+    let expected = [
+        "kubectl -n kube-system scale deployment headroom-scheduler --replicas=0",
+        "kubectl -n kube-system scale deployment headroom-controllers --replicas=0",
+        "# on cp, as root:",
+        "rm /etc/rancher/k3s/config.yaml.d/headroom.yaml &&",
+        "  systemctl restart k3s",
+    ];
+    assert_eq!(plan.dead_man, expected);
+    // Behind a lease ours may stand by.
+    let before = LoopsRecord {
+        names: vec!["pod-garbage-collector-controller".to_owned()],
+        stock: Some("*,bootstrapsigner".to_owned()),
+        ..LoopsRecord::default()
+    };
+    let manager = "--controllers=*,bootstrapsigner,-pod-garbage-collector-controller";
+    let raw = Raw {
+        cluster: vec![server("v1.36.4", &[]), component("kube-controller-manager", &[manager])],
+        leases: leases(),
+        deployments: ours(&format!("{own},pod-garbage-collector-controller")),
+        record: record(true, Some(before)),
+        kubeadm: Some(kubeadm_config()),
+        ..Raw::default()
+    };
+    let plan = take(&facts(raw), &wish(false, &["endpoints-controller"])).unwrap();
+    let lines = &plan.dead_man;
+    assert_eq!(lines.iter().filter(|line| line.contains("--replicas=0")).count(), 1, "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("/--controllers=*,bootstrapsigner/' ")), "{lines:?}");
+    assert!(lines.last().unwrap().ends_with("kube-scheduler.yaml /etc/kubernetes/manifests/"), "{lines:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Each distribution's changes, as they are shown.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use super::*;
 use crate::distribution::{
@@ -204,8 +204,43 @@ fn kubeadms_own_files_are_changed_and_come_back_to_the_byte() {
     after.record.loops = Some(LoopsRecord { stock: known, ..LoopsRecord::default() });
     apply(&[scheduler(&after, &taken, &of_loops)]);
     apply(&loops(&after, &of_loops, &none).0);
-    assert_eq!(fs::read_to_string(&manager).unwrap(), MANAGER);
-    assert_eq!(fs::read_to_string(&scheduler_there).unwrap(), SCHEDULER);
+    let as_before = || {
+        assert_eq!(fs::read_to_string(&manager).unwrap(), MANAGER);
+        assert_eq!(fs::read_to_string(&scheduler_there).unwrap(), SCHEDULER);
+    };
+    as_before();
+
+    // By what is typed when nothing of ours answers.
+    apply(&changes);
+    apply(&[scheduler(&before, &of_loops, &taken)]);
+    let mut lines = all_back(&before, &taken, Some(DEFAULT_LIST));
+    assert_eq!(lines.iter().filter(|line| line.starts_with("kubectl ")).count(), 1, "{lines:?}");
+    lines.retain(|line| !line.starts_with("kubectl "));
+    let there = format!("{}/etc/kubernetes", root.path().display());
+    let script = lines.join("\n").replace("/etc/kubernetes", &there);
+    assert!(Command::new("sh").args(["-ec", script.as_str()]).status().unwrap().success(), "{script}");
+    as_before();
+    assert!(!root.path().join("etc/kubernetes/kube-controller-manager.yaml").exists(), "{script}");
+}
+
+#[test]
+fn what_is_typed_without_ours() {
+    let shown = |facts: &Facts, taken: &LeftOut, first: Option<&str>| all_back(facts, taken, first).join("\n");
+    let both = left_out(true, &BOTH[1..]);
+    let facts = kubeadm_cluster(&["--controllers=*,-endpoints-controller"]);
+    assert_eq!(shown(&facts, &LeftOut::default(), Some("*")), "");
+    let text = shown(&facts, &both, Some(""));
+    assert!(text.contains("sed -i '/--controllers=/d' ") && text.contains("extraArgs: no controllers\n"), "{text}");
+    for unknown in [None, Some("*,';reboot'")] {
+        let text = shown(&facts, &both, unknown);
+        assert!(text.contains("# take out ,-endpoints-controller\n") && !text.contains("sed"), "{text}");
+    }
+    let raw = |k0s| Raw { cluster: vec![server("v1.36.4+k0s", &[])], k0s, ..Raw::default() };
+    let facts = Facts::new(raw(Some(json!({"spec": {}}))), at());
+    let text = shown(&facts, &both, Some("*,-podgc"));
+    assert!(text.contains(r#"{"controllers":"*,-podgc"}"#) && text.contains("k0s install controller"), "{text}");
+    let text = shown(&Facts::new(raw(None), at()), &left_out(false, &BOTH[1..]), None);
+    assert!(text.lines().all(|line| line.starts_with('#')), "{text}");
 }
 
 #[test]
