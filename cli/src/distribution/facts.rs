@@ -122,6 +122,8 @@ pub(crate) struct Facts {
     pub(crate) k0s_controllers: Option<String>,
     /// All that stands there, as words of a command line.
     pub(crate) k0s_arguments: Option<Vec<String>>,
+    /// What stands there for the scheduler.
+    pub(crate) k0s_scheduler: Option<Vec<String>>,
     pub(crate) record: Record,
     pub(crate) read_as: ReadAs,
     /// The last of each loop and of each party.
@@ -160,7 +162,8 @@ impl Facts {
                 .map(|config| text(&config, "/data/ClusterConfiguration").to_owned())
                 .filter(|text| !text.is_empty()),
             k0s_controllers: k0s.map(|o| text(o, "/spec/controllerManager/extraArgs/controllers").to_owned()),
-            k0s_arguments: k0s.map(k0s_arguments),
+            k0s_arguments: k0s.map(|config| k0s_arguments(config, "controllerManager")),
+            k0s_scheduler: k0s.map(|config| k0s_arguments(config, "scheduler")),
             record: raw.record.as_ref().map(Record::from_object).unwrap_or_default(),
             sightings: sightings(&raw.written),
             state: State::from_objects(raw.cluster),
@@ -253,9 +256,9 @@ impl Facts {
     }
 }
 
-/// What k0s' ClusterConfig gives its controller manager, as words of a command line.
-fn k0s_arguments(config: &Value) -> Vec<String> {
-    let arguments = config.pointer("/spec/controllerManager/extraArgs").and_then(Value::as_object);
+/// What k0s' ClusterConfig gives a component, as words of a command line.
+fn k0s_arguments(config: &Value, component: &str) -> Vec<String> {
+    let arguments = config.pointer(&format!("/spec/{component}/extraArgs")).and_then(Value::as_object);
     let word = |(name, value): (&String, &Value)| Some(format!("--{name}={}", value.as_str()?));
     arguments.into_iter().flatten().filter_map(word).collect()
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod canary;
 pub(crate) mod checks;
+mod configured;
 pub(crate) mod execute;
 pub(crate) mod helm;
 pub(crate) mod plan;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     canary::Kind,
-    helm,
+    configured, helm,
     plan::{Check, Plan, Step},
     refusals::refusals,
     tuned::Tuned,
@@ -341,6 +341,9 @@ fn notes(facts: &Facts, wish: &Wish, scheduler: bool, tuned: Tuned) -> Vec<Strin
         }
     }
     notes.extend(facts.scheduler.as_ref().filter(|_| scheduler).and_then(|ours| unread(facts, ours)));
+    if scheduler {
+        notes.extend(configured::notes(facts, OUR_NAME));
+    }
     notes.extend(tuned.notes);
     notes
 }
