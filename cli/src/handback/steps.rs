@@ -114,7 +114,7 @@ pub(crate) fn give(facts: &Facts, wish: &Wish) -> Result<Plan, Vec<String>> {
 /// The start of the stock scheduler on the servers on which it is not seen, if there are any.
 fn where_it_is_not(facts: &Facts, start: Change) -> Option<Change> {
     match (start, facts.servers_without_stock()) {
-        (Change::Hosts(work), Some(on)) => (!on.is_empty()).then(|| Change::Hosts(HostWork { on, ..work })),
+        (Change::Hosts(work), Some(on)) => (!on.is_empty()).then_some(Change::Hosts(HostWork { on, ..work })),
         (start, _) => Some(start),
     }
 }

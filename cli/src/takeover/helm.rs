@@ -325,24 +325,24 @@ mod tests {
 
     #[test]
     fn of_fewer_loops_no_more_is_said_than_is_left() {
+        type Words = &'static [&'static str];
         const NODES: &str = "node-lifecycle-controller,taint-eviction-controller";
+        const PROFILE: &str = "--node-lifecycle-profile=fast";
         let own = "--set 'controllers.loops={node-headroom-controller,memory-profile-controller}'";
         let (mode, stock) = ("--set controllers.mode=", "--set controllers.nodeLifecycleProfile=stock");
         let (primary, none) = ("--set controllers.mode=primary", "--set-json 'controllers.extraArgs=[]'");
         let nodes = "--set 'controllers.loops={node-lifecycle-controller,taint-eviction-controller}'";
         let taints = "--set 'controllers.loops={taint-eviction-controller}'";
         let rate = r#"--set-json 'controllers.extraArgs=["--kube-api-qps=50","--node-eviction-rate=1"]'"#;
-        let profile = "--node-lifecycle-profile=fast";
         let own_loops = OWN.join(",");
-        type Words = &'static [&'static str];
         let cases: [(&str, Words, Words, &[&str]); 7] = [
             (&own_loops, &["--v=2"], &[], &[mode, own]),
             (&own_loops, &["--max-endpoints-per-slice=50"], &["max-endpoints-per-slice"], &[mode, own, none]),
             (&own_loops, &["--max_endpoints_per_slice", "50"], &["max-endpoints-per-slice"], &[mode, own, none]),
             (&own_loops, &["--node-lifecycle-profile=stock"], &[], &[mode, own]),
-            (&own_loops, &[profile], &[], &[mode, own, stock]),
-            (NODES, &[profile, "--kube-api-qps=50", "--node-eviction-rate", "1"], &[], &[primary, nodes, rate]),
-            ("taint-eviction-controller", &[profile], &[], &[primary, taints, stock]),
+            (&own_loops, &[PROFILE], &[], &[mode, own, stock]),
+            (NODES, &[PROFILE, "--kube-api-qps=50", "--node-eviction-rate", "1"], &[], &[primary, nodes, rate]),
+            ("taint-eviction-controller", &[PROFILE], &[], &[primary, taints, stock]),
         ];
         for (list, words, gone, expected) in cases {
             let all = |all: &[&str]| -> Vec<String> { all.iter().map(|word| (*word).to_owned()).collect() };
