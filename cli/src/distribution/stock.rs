@@ -119,7 +119,8 @@ fn kubeadm_back(facts: &Facts, list: &str) -> Vec<String> {
     let edit = if list.is_empty() {
         "/--controllers=/d".to_owned()
     } else {
-        format!("s/--controllers=[^\"]*/--controllers={list}/")
+        // Up to what ends the argument: a quote of either kind, a comment, the line.
+        format!(r"s/--controllers=\( *[-A-Za-z0-9,*]\)*/--controllers={list}/")
     };
     lines.push(format!("cp -p {MANAGER_MANIFEST} {MANAGER_COPY} &&"));
     lines.push(format!("  sed -i '{edit}' {MANAGER_COPY} &&"));

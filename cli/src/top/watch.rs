@@ -144,7 +144,7 @@ mod tests {
         });
         let connection = Connection {
             kubeconfig: Some(file.path().to_owned()),
-            request_timeout: Duration::from_millis(300),
+            request_timeout: Duration::from_secs(3),
             ..Connection::default()
         };
         let shown = Top::try_parse_from(["top"]).unwrap().options.nodes;

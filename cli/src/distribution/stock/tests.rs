@@ -213,14 +213,33 @@ fn kubeadms_own_files_are_changed_and_come_back_to_the_byte() {
     // By what is typed when nothing of ours answers.
     apply(&changes);
     apply(&[scheduler(&before, &of_loops, &taken)]);
-    let mut lines = all_back(&before, &taken, Some(DEFAULT_LIST));
-    assert_eq!(lines.iter().filter(|line| line.starts_with("kubectl ")).count(), 1, "{lines:?}");
-    lines.retain(|line| !line.starts_with("kubectl "));
     let there = format!("{}/etc/kubernetes", root.path().display());
-    let script = lines.join("\n").replace("/etc/kubernetes", &there);
-    assert!(Command::new("sh").args(["-ec", script.as_str()]).status().unwrap().success(), "{script}");
+    let type_in = |taken: &LeftOut| {
+        let mut lines = all_back(&before, taken, Some(DEFAULT_LIST));
+        assert_eq!(lines.iter().filter(|line| line.starts_with("kubectl ")).count(), 1, "{lines:?}");
+        lines.retain(|line| !line.starts_with("kubectl "));
+        let script = lines.join("\n").replace("/etc/kubernetes", &there);
+        assert!(Command::new("sh").args(["-ec", script.as_str()]).status().unwrap().success(), "{script}");
+    };
+    type_in(&taken);
     as_before();
-    assert!(!root.path().join("etc/kubernetes/kube-controller-manager.yaml").exists(), "{script}");
+    assert!(!root.path().join("etc/kubernetes/kube-controller-manager.yaml").exists());
+
+    // Whoever made the change by hand may have quoted it.
+    for argument in ["'{}'", "\"{}\"", "{} # for Headroom"] {
+        let line = |list: &str| MANAGER.replace(list_of(MANAGER), &argument.replace("{}", list));
+        fs::write(&manager, line(&less.replace(",-", ", -"))).unwrap();
+        type_in(&of_loops);
+        assert_eq!(fs::read_to_string(&manager).unwrap(), line(list));
+    }
+}
+
+/// The argument, as it stands in the manifest.
+fn list_of(manifest: &str) -> &str {
+    manifest
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("- ").filter(|word| word.starts_with("--controllers=")))
+        .unwrap()
 }
 
 #[test]
