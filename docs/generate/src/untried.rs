@@ -81,8 +81,9 @@ pub fn entry(words: &[String]) -> Option<&'static Untried> {
 }
 
 /// Flags in running text and in manifests that belong to other programs, and to which.
-pub const FLAGS: [(&str, &str); 18] = [
+pub const FLAGS: [(&str, &str); 20] = [
     ("--all", "e2e-upstream"),
+    ("--bare-connections", "bench"),
     ("--cluster-init", "k3s"),
     ("--deaths", "bench-controllers"),
     ("--disable-components", "k0s"),
@@ -91,6 +92,7 @@ pub const FLAGS: [(&str, &str); 18] = [
     ("--enable-worker", "k0s"),
     ("--flannel-backend", "k3s"),
     ("--ginkgo.focus", "Kubernetes' end-to-end tests"),
+    ("--in-flight", "bench"),
     ("--kubelet-arg", "k3s"),
     ("--logs", "helm test"),
     ("--samples", "headroom-controllers check"),
